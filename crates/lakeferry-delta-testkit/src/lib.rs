@@ -1,0 +1,1 @@
+//! Delta tables for tests, written by the real writer.

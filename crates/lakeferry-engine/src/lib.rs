@@ -1,0 +1,1 @@
+//! Decides what a job has to do and drives it.

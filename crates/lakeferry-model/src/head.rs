@@ -1,0 +1,41 @@
+//! The newest version of a source.
+
+use arrow_schema::SchemaRef;
+
+use crate::{Instant, TableId, Watermark, watermark::Digest};
+
+/// The newest version of a source, as a LIST of its log shows it, and what a job sees there.
+#[derive(Clone, Debug)]
+pub struct Head<P> {
+    pub table_id: TableId,
+    pub version: P,
+    /// Of the commit file of `version`; absent if that file is gone.
+    pub digest: Option<Digest>,
+    /// The job's columns after projection, in the order in which rows come, in plain Arrow types
+    /// (no dictionaries, no views).
+    pub columns: SchemaRef,
+    /// Of all data files of `version`: for the choice between changes and refresh, and to show.
+    pub size: Size,
+}
+
+/// How much there is to read, before any filter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    pub files: u64,
+    /// As stored.
+    pub bytes: u64,
+    /// Absent where the writer left no statistics.
+    pub rows: Option<u64>,
+}
+
+impl<P: Copy> Head<P> {
+    /// The watermark of a target that has this version, its filter evaluated at `instant`.
+    pub fn watermark(&self, instant: Instant) -> Watermark<P> {
+        Watermark {
+            table_id: self.table_id.clone(),
+            version: self.version,
+            digest: self.digest,
+            instant,
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The words of Lakeferry and the ports that join its parts.
+//!
+//! One word has one meaning, in code, messages, metrics and documents alike:
+//!
+//! | word | meaning |
+//! |---|---|
+//! | source, target | what is read, what is written |
+//! | job | one declared pair of source and target |
+//! | run | one attempt to bring a job forward |
+//! | commit version | the number of a commit in the Delta log; a [`Position`] in general |
+//! | head | the newest commit version seen |
+//! | horizon | the oldest commit version whose changes can still be read |
+//! | commit range | the commits `(after, through]`: a [`CommitRange`] |
+//! | snapshot | the whole source at one version |
+//! | change | a row with a [`Sign`]: `−` it was there, `+` it is there now |
+//! | collapse | the net effect of changes on each key: [`NetChanges`] |
+//! | key | the columns that identify a row in the target |
+//! | staging | where rows wait inside the target |
+//! | apply | the one transaction that moves rows and watermark together |
+//! | watermark | what the target has: a [`Watermark`], kept in the target |
+//! | instant | the moment at which time in a filter is evaluated: an [`Instant`] |
+//! | fingerprint | what the rows of a target depend on besides its source: a [`Fingerprint`] |
+//! | backfill | the first fill of a target |
+//! | refresh | a rebuild by difference |
+//! | quarantine | bad rows kept aside |
+//! | halted | waits for an operator, with reason and hint |
+//! | lease, fence, epoch | who may write: the [`Claim`], the check inside apply, its [`Epoch`] |
+//! | lag | head minus watermark, in versions and seconds |
+//! | detached column | a column of the target that is no longer in the source |
+//! | export | the way from Postgres to Delta |
+//!
+//! "Checkpoint", "cursor" and "offset" are never used: Delta and Postgres own them.
+//!
+//! The two ports are [`Source`] and [`Target`]. Both are generic over the position, so that both
+//! directions are one loop with the adapters swapped. The way of the data is one street:
+//! `head → plan → CommitRange → read → filter → collapse → stage → apply`; only the watermark
+//! flows back, and it is read from the target.
+
+mod change;
+mod clock;
+mod failure;
+mod head;
+mod identity;
+mod position;
+mod source;
+mod survey;
+mod target;
+mod watermark;
+
+pub use change::{ChangeBatch, Effect, NetChanges, RowCounts, Sign};
+pub use clock::Clock;
+pub use failure::{Failure, FailureClass};
+pub use head::{Head, Size};
+pub use identity::{Epoch, Fingerprint, Holder, JobKey};
+pub use position::{DeltaVersion, Position};
+pub use source::Source;
+pub use survey::{AtWatermark, Commit, Content, Reading, Survey};
+pub use target::{
+    Applied, Claim, CommitOutcome, Progress, Session, Stage, Standing, TableStanding, Target,
+};
+pub use watermark::{CommitRange, Digest, Instant, NotAfter, TableId, Watermark};

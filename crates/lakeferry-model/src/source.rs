@@ -1,0 +1,64 @@
+//! The port to what is read.
+
+use std::future::Future;
+
+use arrow_array::RecordBatch;
+use futures_core::Stream;
+
+use crate::{ChangeBatch, CommitRange, Failure, Head, Position, Reading, Survey, Watermark};
+
+/// The source of one job: a table with a history, seen through the job's filter and columns.
+///
+/// A source answers from the world as it is and keeps nothing between calls but caches. It never
+/// says "nothing there" on the strength of a failed read: what it cannot read is an error that
+/// names the object.
+pub trait Source: Send + Sync {
+    type Position: Position;
+    type Error: Failure;
+
+    /// The newest version. At least one LIST stands behind the answer.
+    fn head(&self) -> impl Future<Output = Result<Head<Self::Position>, Self::Error>> + Send;
+
+    /// What the log says about the commits of `(watermark, head]`. Reads no rows; the commit at
+    /// the watermark is read again and digested.
+    ///
+    /// The caller has compared table id and version: `watermark` is of `head`'s table and not
+    /// above it.
+    fn survey(
+        &self,
+        watermark: &Watermark<Self::Position>,
+        head: &Head<Self::Position>,
+    ) -> impl Future<Output = Result<Survey<Self::Position>, Self::Error>> + Send;
+
+    /// The changes of `range`, versions ascending, every row in one batch and no row twice; the
+    /// filter is evaluated at the range's instant.
+    ///
+    /// Streams: memory is bounded by a few batches, whatever the range. The stream ends without
+    /// an error only if the log still had the digests of both ends of `range` after the last row
+    /// was read.
+    fn changes(
+        &self,
+        range: &CommitRange<Self::Position>,
+        reading: Reading,
+    ) -> impl Future<
+        Output = Result<
+            impl Stream<Item = Result<ChangeBatch<Self::Position>, Self::Error>> + Send + 'static,
+            Self::Error,
+        >,
+    > + Send;
+
+    /// All rows at `watermark.version` for which the filter is TRUE at `watermark.instant`, in
+    /// the job's columns, in any order.
+    ///
+    /// Streams, and ends without an error only if the log still had the watermark's digest after
+    /// the last row was read.
+    fn snapshot(
+        &self,
+        watermark: &Watermark<Self::Position>,
+    ) -> impl Future<
+        Output = Result<
+            impl Stream<Item = Result<RecordBatch, Self::Error>> + Send + 'static,
+            Self::Error,
+        >,
+    > + Send;
+}

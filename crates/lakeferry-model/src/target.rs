@@ -1,0 +1,167 @@
+//! The port to what is written.
+//!
+//! Exactly once rests on three rules that every implementation keeps:
+//!
+//! 1. Rows and watermark move in one transaction ([`Session::apply`]), and nowhere else.
+//! 2. That transaction first locks the job's progress and checks, by compare-and-set, that it is
+//!    what the session read when it claimed: epoch, watermark with all its parts, fingerprint,
+//!    and that the target table is still the same one. Else it changes nothing: [`CommitOutcome::Fenced`].
+//! 3. A claim waits for the end of any transaction of an earlier session on this job, and only
+//!    then reads the progress. So what it reads is settled, also after a COMMIT whose answer was
+//!    lost.
+
+use std::future::Future;
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+
+use crate::{Effect, Epoch, Failure, Fingerprint, Holder, Position, RowCounts, Watermark};
+
+/// The target of one job: a table and the job's state beside it.
+pub trait Target: Send + Sync {
+    type Position: Position;
+    type Error: Failure;
+    type Session: Session<Position = Self::Position, Error = Self::Error>;
+
+    /// Names the way in which this target stores rows; part of the fingerprint, so that a new way
+    /// refreshes.
+    fn encoding(&self) -> &'static str;
+
+    /// What the target has, without a claim: writes nothing, creates nothing, assigns no
+    /// transaction id, waits for nobody.
+    fn inspect(&self)
+    -> impl Future<Output = Result<Standing<Self::Position>, Self::Error>> + Send;
+
+    /// Takes the job's lease with a greater epoch, unless another holder is alive.
+    ///
+    /// Creates the state that is missing. A holder that is gone (its session ended, however) does
+    /// not keep its lease.
+    fn claim(
+        &self,
+        holder: &Holder,
+    ) -> impl Future<Output = Result<Claim<Self::Session>, Self::Error>> + Send;
+}
+
+/// The answer to a claim.
+#[derive(Debug)]
+#[must_use]
+pub enum Claim<S> {
+    Granted(S),
+    /// Another holder is alive.
+    Held(Holder),
+}
+
+/// A lease held, for one run. It ends with [`Session::release`] or by being dropped; whatever was
+/// staged and not applied is then gone or of no effect.
+///
+/// After any error the session is of no further use: drop it and claim again.
+pub trait Session: Send {
+    type Position: Position;
+    type Error: Failure;
+
+    /// What the target has, as read under the claim; [`Session::apply`] renews it.
+    fn standing(&self) -> &Standing<Self::Position>;
+
+    /// Opens an empty staging for rows of `columns`; what an earlier attempt left is removed.
+    ///
+    /// `Stage::Fill` wants a target table that does not exist, the others one that does.
+    fn stage(
+        &mut self,
+        stage: Stage,
+        columns: &SchemaRef,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Adds rows to the open staging. A fill and a refresh take inserts only. Returns once the
+    /// rows are taken over, not once they are stored: back-pressure is by waiting here.
+    fn put(
+        &mut self,
+        effect: Effect,
+        rows: &RecordBatch,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// The one transaction: the fence, the staged rows (if a stage is open), the progress.
+    ///
+    /// * Nothing staged: only the progress moves.
+    /// * `Fill`: the staged rows become the target table.
+    /// * `Refresh`: rows whose key is not staged go; staged rows that differ or are new come.
+    /// * `Changes`: each effect is applied and must find its key there (delete, update) or not
+    ///   there (insert), else nothing is changed and an error says how many keys disagree.
+    ///
+    /// Rows that are in the target already, equal in every column, are not written.
+    fn apply(
+        &mut self,
+        watermark: &Watermark<Self::Position>,
+        fingerprint: &Fingerprint,
+    ) -> impl Future<Output = Result<CommitOutcome, Self::Error>> + Send;
+
+    /// Gives the lease back.
+    fn release(self) -> impl Future<Output = Result<(), Self::Error>> + Send;
+}
+
+/// What rows are staged for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// The first fill of a table that does not exist.
+    Fill,
+    /// A rebuild by difference of a table that does.
+    Refresh,
+    /// The net changes of a commit range.
+    Changes,
+}
+
+/// What became of an apply. Only `Applied` says that the progress moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum CommitOutcome {
+    Applied(Applied),
+    /// The progress is not what this session read: somebody else moved the job. Nothing was
+    /// changed.
+    Fenced,
+    /// The connection broke after COMMIT was sent. The next claim shows what became of it.
+    Unknown,
+}
+
+/// What an apply wrote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    pub rows: RowCounts,
+}
+
+/// What a target has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing<P> {
+    /// The job's progress; absent before its first apply.
+    pub progress: Option<Progress<P>>,
+    /// The epoch of the newest claim; zero before the first.
+    pub epoch: Epoch,
+    pub table: TableStanding,
+}
+
+impl<P> Standing<P> {
+    /// The watermark, where there is one.
+    pub fn watermark(&self) -> Option<&Watermark<P>> {
+        self.progress.as_ref().map(|progress| &progress.watermark)
+    }
+}
+
+/// How far a job has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress<P> {
+    pub watermark: Watermark<P>,
+    pub fingerprint: Fingerprint,
+}
+
+/// How a job's target table stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TableStanding {
+    /// There is no table of that name.
+    Absent,
+    /// There is one that this job never filled, without rows.
+    Empty,
+    /// There is one that this job never filled, with rows: it is not touched.
+    Foreign,
+    /// The table that this job filled.
+    Filled,
+    /// Another table than the one that this job filled has its name now.
+    Replaced,
+}

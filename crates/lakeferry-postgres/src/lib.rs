@@ -1,0 +1,1 @@
+//! Writes Postgres tables: COPY, staging, apply, state.

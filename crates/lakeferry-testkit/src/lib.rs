@@ -1,0 +1,1 @@
+//! In-memory ports, their contract, faults, clock and oracle.

@@ -1,0 +1,3 @@
+//! The lakeferry command.
+
+fn main() {}
