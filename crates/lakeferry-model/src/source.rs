@@ -15,6 +15,8 @@ use crate::{ChangeBatch, CommitRange, Failure, Head, Position, Reading, Survey, 
 pub trait Source: Send + Sync {
     type Position: Position;
     type Error: Failure;
+    type Changes: Stream<Item = Result<ChangeBatch<Self::Position>, Self::Error>> + Send + Unpin;
+    type Rows: Stream<Item = Result<RecordBatch, Self::Error>> + Send + Unpin;
 
     /// The newest version. At least one LIST stands behind the answer.
     fn head(&self) -> impl Future<Output = Result<Head<Self::Position>, Self::Error>> + Send;
@@ -40,12 +42,7 @@ pub trait Source: Send + Sync {
         &self,
         range: &CommitRange<Self::Position>,
         reading: Reading,
-    ) -> impl Future<
-        Output = Result<
-            impl Stream<Item = Result<ChangeBatch<Self::Position>, Self::Error>> + Send + 'static,
-            Self::Error,
-        >,
-    > + Send;
+    ) -> impl Future<Output = Result<Self::Changes, Self::Error>> + Send;
 
     /// All rows at `watermark.version` for which the filter is TRUE at `watermark.instant`, in
     /// the job's columns, in any order.
@@ -55,10 +52,5 @@ pub trait Source: Send + Sync {
     fn snapshot(
         &self,
         watermark: &Watermark<Self::Position>,
-    ) -> impl Future<
-        Output = Result<
-            impl Stream<Item = Result<RecordBatch, Self::Error>> + Send + 'static,
-            Self::Error,
-        >,
-    > + Send;
+    ) -> impl Future<Output = Result<Self::Rows, Self::Error>> + Send;
 }
