@@ -1,1 +1,16 @@
-//! Throwaway Postgres servers for tests.
+//! Throwaway Postgres servers for tests: every test gets a real server of its own, on the loopback
+//! interface only, and nothing of it is left when the test ends, panics or is killed.
+//!
+//! The interface blocks and needs no runtime, so synchronous and asynchronous tests use it alike.
+
+mod account;
+mod binaries;
+mod port;
+mod server;
+mod settings;
+mod version;
+mod watchdog;
+
+pub use server::{Server, Stop};
+pub use settings::Settings;
+pub use version::{Version, servers};
