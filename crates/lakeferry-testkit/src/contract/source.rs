@@ -1,0 +1,345 @@
+//! What every source keeps, whatever stands behind it: the rules of `lakeferry_model::Source`.
+//!
+//! The table has a key, a value and the column of the filter (see [`crate::Row`]); the job's
+//! columns are [`crate::columns`], its filter is `hot`.
+
+use std::{collections::BTreeMap, future::poll_fn, pin::Pin};
+
+use futures_core::Stream;
+use lakeferry_model::{
+    AtWatermark, CommitRange, Content, Digest, Head, Instant, Reading, Sign, Source, Survey,
+    Watermark,
+};
+
+use crate::{Row, columns, rows_of};
+
+/// One source table, and what its writers do to it.
+#[allow(
+    async_fn_in_trait,
+    reason = "only tests call it, and they name the type"
+)]
+pub trait Harness {
+    type Source: Source;
+
+    /// A handle on the table, as another process has one.
+    fn source(&self) -> Self::Source;
+    /// Makes the table, or drops it and makes it anew; its first version is 0.
+    async fn create(&self, feed: bool, rows: Vec<Row>);
+    /// Adds rows in one commit.
+    async fn append(&self, rows: Vec<Row>);
+    /// Updates the rows whose key is there, inserts the others, in one commit.
+    async fn upsert(&self, rows: Vec<Row>);
+    /// Deletes by key in one commit.
+    async fn delete(&self, ids: Vec<i64>);
+    /// `UPDATE … SET id = id + 1` in one commit.
+    async fn shift_ids(&self);
+    /// Rewrites files without changing a row, in one commit. The table has several files.
+    async fn optimize(&self);
+}
+
+type PositionOf<H> = <<H as Harness>::Source as Source>::Position;
+
+/// Runs the whole contract, each part on a fresh table that `make` gives.
+pub async fn holds<H: Harness>(make: impl AsyncFn() -> H) {
+    head_names_the_version(make().await).await;
+    snapshot_is_filtered(make().await).await;
+    feed_gives_signed_rows(make().await).await;
+    added_files_give_their_rows(make().await).await;
+    survey_tells_contents(make().await).await;
+    ends_are_verified(make().await).await;
+    made_anew_is_another_table(make().await).await;
+}
+
+fn row(id: i64, value: &str, hot: impl Into<Option<bool>>) -> Row {
+    Row {
+        id: Some(id),
+        value: Some(value.to_owned()),
+        hot: hot.into(),
+    }
+}
+
+async fn drain<T, E: std::error::Error>(
+    stream: impl Stream<Item = Result<T, E>> + Unpin,
+) -> Result<Vec<T>, E> {
+    let mut stream = stream;
+    let mut items = Vec::new();
+    while let Some(item) = poll_fn(|context| Pin::new(&mut stream).poll_next(context)).await {
+        items.push(item?);
+    }
+    Ok(items)
+}
+
+async fn head<H: Harness>(harness: &H) -> Head<PositionOf<H>> {
+    harness.source().head().await.expect("head works")
+}
+
+async fn survey<H: Harness>(
+    harness: &H,
+    after: &Watermark<PositionOf<H>>,
+) -> Survey<PositionOf<H>> {
+    let head = head(harness).await;
+    harness
+        .source()
+        .survey(after, &head)
+        .await
+        .expect("survey works")
+}
+
+/// Keys and values, sorted.
+type Pairs = Vec<(i64, String)>;
+
+async fn snapshot<H: Harness>(harness: &H) -> Pairs {
+    let watermark = head(harness).await.watermark(Instant(0));
+    let rows = harness
+        .source()
+        .snapshot(&watermark)
+        .await
+        .expect("snapshot opens");
+    let batches = drain(rows).await.expect("snapshot reads");
+    assert!(
+        batches
+            .iter()
+            .all(|batch| batch.schema().fields() == columns().fields())
+    );
+    pairs(batches.iter().flat_map(rows_of))
+}
+
+fn pairs(rows: impl Iterator<Item = (Option<i64>, Option<String>)>) -> Pairs {
+    let mut pairs: Pairs = rows
+        .map(|(id, value)| {
+            (
+                id.expect("the key is set"),
+                value.expect("the value is set"),
+            )
+        })
+        .collect();
+    pairs.sort();
+    pairs
+}
+
+/// The changes of `(after, head]` by version and sign; checks that versions ascend.
+async fn changes<H: Harness>(
+    harness: &H,
+    after: &Watermark<PositionOf<H>>,
+    reading: Reading,
+) -> BTreeMap<(String, Sign), Pairs> {
+    let through = head(harness).await.watermark(after.instant);
+    let range = CommitRange::new(after.clone(), through).expect("there are commits");
+    let stream = harness
+        .source()
+        .changes(&range, reading)
+        .await
+        .expect("changes open");
+    let batches = drain(stream).await.expect("changes read");
+    assert!(
+        batches.is_sorted_by_key(|batch| batch.version),
+        "versions do not ascend"
+    );
+    assert!(batches.iter().all(|batch| range.contains(batch.version)));
+    let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for batch in batches {
+        let rows = found
+            .entry((batch.version.to_string(), batch.sign))
+            .or_default();
+        rows.extend(rows_of(&batch.rows));
+    }
+    let found = found.into_iter().filter(|(_, rows)| !rows.is_empty());
+    found
+        .map(|(key, rows)| (key, pairs(rows.into_iter())))
+        .collect()
+}
+
+/// A version, a sign and the rows that it has.
+type Signed<'a> = (&'a str, Sign, &'a [(i64, &'a str)]);
+
+fn expected(of: &[Signed<'_>]) -> BTreeMap<(String, Sign), Pairs> {
+    let owned = |rows: &[(i64, &str)]| rows.iter().map(|(id, v)| (*id, (*v).to_owned())).collect();
+    of.iter()
+        .map(|(version, sign, rows)| (((*version).to_owned(), *sign), owned(rows)))
+        .collect()
+}
+
+async fn head_names_the_version<H: Harness>(harness: H) {
+    harness.create(true, vec![row(1, "a", true)]).await;
+    let first = head(&harness).await;
+    assert_eq!(first.version.to_string(), "0");
+    assert_eq!(first.columns.fields(), columns().fields());
+    assert!(first.digest.is_some());
+    assert_eq!(
+        head(&harness).await.digest,
+        first.digest,
+        "the digest is not stable"
+    );
+    harness.append(vec![row(2, "b", true)]).await;
+    let second = head(&harness).await;
+    assert_eq!(second.version.to_string(), "1");
+    assert_eq!(second.table_id, first.table_id);
+    assert_ne!(second.digest, first.digest);
+}
+
+async fn snapshot_is_filtered<H: Harness>(harness: H) {
+    let rows = vec![
+        row(1, "in", true),
+        row(2, "out", false),
+        row(3, "unknown", None),
+    ];
+    harness.create(true, rows).await;
+    assert_eq!(snapshot(&harness).await, [(1, "in".to_owned())]);
+    harness
+        .upsert(vec![
+            row(1, "in", false),
+            row(3, "now in", true),
+            row(4, "new", true),
+        ])
+        .await;
+    let now = [(3, "now in".to_owned()), (4, "new".to_owned())];
+    assert_eq!(snapshot(&harness).await, now);
+}
+
+async fn feed_gives_signed_rows<H: Harness>(harness: H) {
+    let rows = vec![
+        row(1, "a", true),
+        row(2, "b", false),
+        row(3, "c", true),
+        row(4, "d", None),
+    ];
+    harness.create(true, rows).await;
+    let after = head(&harness).await.watermark(Instant(0));
+    harness
+        .upsert(vec![
+            row(1, "a2", true),
+            row(2, "b2", true),
+            row(3, "c2", false),
+        ])
+        .await;
+    harness
+        .upsert(vec![
+            row(4, "d2", false),
+            row(5, "e", true),
+            row(6, "f", None),
+        ])
+        .await;
+    harness.delete(vec![1, 4]).await;
+    harness.shift_ids().await;
+    harness.optimize().await;
+    let (plus, minus) = (Sign::Plus, Sign::Minus);
+    let wanted = expected(&[
+        ("1", minus, &[(1, "a"), (3, "c")]),
+        ("1", plus, &[(1, "a2"), (2, "b2")]),
+        ("2", plus, &[(5, "e")]),
+        ("3", minus, &[(1, "a2")]),
+        ("4", minus, &[(2, "b2"), (5, "e")]),
+        ("4", plus, &[(3, "b2"), (6, "e")]),
+    ]);
+    assert_eq!(changes(&harness, &after, Reading::Feed).await, wanted);
+}
+
+async fn added_files_give_their_rows<H: Harness>(harness: H) {
+    harness.create(false, vec![row(1, "a", true)]).await;
+    let after = head(&harness).await.watermark(Instant(0));
+    harness
+        .append(vec![row(2, "b", true), row(3, "c", None)])
+        .await;
+    harness.append(vec![row(4, "d", false)]).await;
+    harness.append(vec![row(5, "e", true)]).await;
+    let contents: Vec<_> = survey(&harness, &after)
+        .await
+        .commits
+        .iter()
+        .map(|commit| commit.content)
+        .collect();
+    assert_eq!(contents, [Content::Added; 3]);
+    let wanted = expected(&[
+        ("1", Sign::Plus, &[(2, "b")]),
+        ("3", Sign::Plus, &[(5, "e")]),
+    ]);
+    assert_eq!(changes(&harness, &after, Reading::Added).await, wanted);
+}
+
+async fn survey_tells_contents<H: Harness>(harness: H) {
+    harness.create(true, vec![row(1, "a", true)]).await;
+    let start = head(&harness).await;
+    let after = start.watermark(Instant(0));
+    assert!(survey(&harness, &after).await.commits.is_empty());
+    harness.append(vec![row(2, "b", true)]).await;
+    harness.delete(vec![1]).await;
+    harness.append(vec![row(3, "c", true)]).await;
+    harness.optimize().await;
+    let now = head(&harness).await;
+    let survey_now = survey(&harness, &after).await;
+    let digest = start.digest.expect("the first commit has a file");
+    assert_eq!(survey_now.at_watermark, AtWatermark::Commit(digest));
+    let contents: Vec<_> = survey_now
+        .commits
+        .iter()
+        .map(|commit| commit.content)
+        .collect();
+    assert_eq!(
+        contents,
+        [
+            Content::Feed,
+            Content::Feed,
+            Content::Feed,
+            Content::Nothing
+        ]
+    );
+    assert_eq!(
+        survey_now.commits.last().map(|commit| commit.digest),
+        now.digest
+    );
+
+    harness
+        .create(false, vec![row(1, "a", true), row(2, "b", true)])
+        .await;
+    let after = head(&harness).await.watermark(Instant(0));
+    harness.delete(vec![1]).await;
+    let contents: Vec<_> = survey(&harness, &after)
+        .await
+        .commits
+        .iter()
+        .map(|commit| commit.content)
+        .collect();
+    assert_eq!(contents, [Content::Rewritten]);
+}
+
+async fn ends_are_verified<H: Harness>(harness: H) {
+    harness.create(true, vec![row(1, "a", true)]).await;
+    let after = head(&harness).await.watermark(Instant(0));
+    harness.append(vec![row(2, "b", true)]).await;
+    let through = head(&harness).await.watermark(Instant(0));
+    let forged = |watermark: &Watermark<_>| Watermark {
+        digest: Some(Digest([9; 32])),
+        ..watermark.clone()
+    };
+    for (after, through) in [
+        (forged(&after), through.clone()),
+        (after.clone(), forged(&through)),
+    ] {
+        let range = CommitRange::new(after, through).expect("there are commits");
+        let read = match harness.source().changes(&range, Reading::Feed).await {
+            Ok(stream) => drain(stream).await.map(|_| ()),
+            Err(error) => Err(error),
+        };
+        assert!(
+            read.is_err(),
+            "a range of another history was read to its end"
+        );
+    }
+    let read = match harness.source().snapshot(&forged(&through)).await {
+        Ok(stream) => drain(stream).await.map(|_| ()),
+        Err(error) => Err(error),
+    };
+    assert!(
+        read.is_err(),
+        "a version of another history was read to its end"
+    );
+}
+
+async fn made_anew_is_another_table<H: Harness>(harness: H) {
+    harness.create(true, vec![row(1, "a", true)]).await;
+    let first = head(&harness).await;
+    harness.create(true, vec![row(1, "a", true)]).await;
+    let second = head(&harness).await;
+    assert_eq!(second.version, first.version);
+    assert_ne!(second.table_id, first.table_id);
+}

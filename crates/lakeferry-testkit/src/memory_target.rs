@@ -1,0 +1,474 @@
+//! A target in memory: one server, any number of sessions, the same refusals as Postgres.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    marker::PhantomData,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use lakeferry_model::{
+    Applied, Claim, CommitOutcome, Effect, Epoch, Failure, FailureClass, Fingerprint, Holder,
+    Position, Progress, RowCounts, Session, Stage, Standing, TableStanding, Target, Watermark,
+};
+
+use crate::{Fault, Faults, columns, rows_of, yield_step};
+
+type Rows = BTreeMap<i64, Option<String>>;
+
+/// The server that holds one job's target table and state.
+#[derive(Clone)]
+pub struct MemoryServer<P> {
+    state: Arc<Mutex<State<P>>>,
+    pub faults: Arc<Mutex<Faults>>,
+}
+
+impl<P> Default for MemoryServer<P> {
+    fn default() -> Self {
+        Self { state: Arc::default(), faults: Arc::default() }
+    }
+}
+
+/// All that a standby would have, and the sessions, which it would not.
+#[derive(Clone)]
+struct State<P> {
+    table: Option<Table>,
+    made: u64,
+    progress: Option<Progress<P>>,
+    filled: Option<u64>,
+    epoch: Epoch,
+    lease: Option<(Holder, u64)>,
+    /// Sessions whose connection works.
+    connected: BTreeSet<u64>,
+    /// Sessions that the server believes alive; a connected one may be missing here, as one is
+    /// that was given up but can still send.
+    alive: BTreeSet<u64>,
+    sessions: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Table {
+    oid: u64,
+    rows: Rows,
+}
+
+impl<P> Default for State<P> {
+    fn default() -> Self {
+        Self {
+            table: None,
+            made: 0,
+            progress: None,
+            filled: None,
+            epoch: Epoch(0),
+            lease: None,
+            connected: BTreeSet::new(),
+            alive: BTreeSet::new(),
+            sessions: 0,
+        }
+    }
+}
+
+impl<P: Position> State<P> {
+    fn make_table(&mut self, rows: Rows) -> u64 {
+        self.made += 1;
+        self.table = Some(Table {
+            oid: self.made,
+            rows,
+        });
+        self.made
+    }
+
+    fn table_standing(&self) -> TableStanding {
+        match (&self.table, self.filled) {
+            (None, _) => TableStanding::Absent,
+            (Some(table), Some(oid)) if table.oid == oid => TableStanding::Filled,
+            (Some(_), Some(_)) => TableStanding::Replaced,
+            (Some(table), None) if table.rows.is_empty() => TableStanding::Empty,
+            (Some(_), None) => TableStanding::Foreign,
+        }
+    }
+
+    fn standing(&self) -> Standing<P> {
+        let (progress, table) = (self.progress.clone(), self.table_standing());
+        Standing {
+            progress,
+            epoch: self.epoch,
+            table,
+        }
+    }
+}
+
+/// What an in-memory target refuses.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    #[error("injected failure of {0}")]
+    Injected(&'static str),
+    #[error("the connection is lost")]
+    Disconnected,
+    #[error("the row with key {0} cannot be stored: its value has a NUL byte")]
+    BadRow(i64),
+    #[error("the key is null")]
+    NullKey,
+    #[error("key {0} is there twice")]
+    DuplicateKey(i64),
+    #[error("{0}")]
+    Disagrees(String),
+    #[error("{0}")]
+    Misused(&'static str),
+}
+
+impl Failure for TargetError {
+    fn class(&self) -> FailureClass {
+        match self {
+            Self::Injected(_) | Self::Disconnected => FailureClass::Transient,
+            Self::BadRow(_) => FailureClass::BadRow,
+            Self::NullKey | Self::DuplicateKey(_) | Self::Disagrees(_) => {
+                FailureClass::NeedsOperator
+            }
+            Self::Misused(_) => FailureClass::Bug,
+        }
+    }
+    fn hint(&self) -> Option<String> {
+        None
+    }
+}
+
+impl<P: Position> MemoryServer<P> {
+    /// A handle on the job, as another process has one.
+    pub fn target(&self) -> MemoryTarget<P> {
+        MemoryTarget {
+            server: self.clone(),
+        }
+    }
+
+    /// The rows that a reader sees; `None` if there is no table.
+    pub fn rows(&self) -> Option<BTreeMap<i64, Option<String>>> {
+        self.lock().table.as_ref().map(|table| table.rows.clone())
+    }
+
+    /// What the target has, without a step.
+    pub fn standing(&self) -> Standing<P> {
+        self.lock().standing()
+    }
+
+    /// Makes a table under the job's name that the job did not fill.
+    pub fn make_table(&self, rows: impl IntoIterator<Item = (i64, Option<String>)>) {
+        self.lock().make_table(rows.into_iter().collect());
+    }
+
+    /// Drops the target table.
+    pub fn drop_table(&self) {
+        self.lock().table = None;
+    }
+
+    /// Breaks all connections.
+    pub fn restart(&self) {
+        let mut state = self.lock();
+        state.connected.clear();
+        state.alive.clear();
+    }
+
+    /// Lets the server believe that all sessions ended, though they can still send.
+    pub fn give_up_sessions(&self) {
+        self.lock().alive.clear();
+    }
+
+    /// A copy of all that is committed, as a standby has it.
+    pub fn standby(&self) -> impl Fn() + use<P> {
+        let (server, copy) = (self.clone(), self.lock().clone());
+        move || {
+            let mut state = server.lock();
+            let sessions = state.sessions;
+            *state = State {
+                connected: BTreeSet::new(),
+                alive: BTreeSet::new(),
+                ..copy.clone()
+            };
+            state.sessions = sessions;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<P>> {
+        self.state
+            .lock()
+            .expect("no test panics while it holds the server")
+    }
+
+    fn fault(&self, operation: &'static str) -> Option<Fault> {
+        self.faults
+            .lock()
+            .expect("no test panics while it holds the faults")
+            .take(operation)
+    }
+}
+
+/// A target on a [`MemoryServer`].
+#[derive(Clone)]
+pub struct MemoryTarget<P> {
+    server: MemoryServer<P>,
+}
+
+/// A session on a [`MemoryServer`].
+pub struct MemorySession<P: Position> {
+    server: MemoryServer<P>,
+    session: u64,
+    epoch: Epoch,
+    standing: Standing<P>,
+    staged: Option<(Stage, Vec<(Effect, RecordBatch)>)>,
+    position: PhantomData<P>,
+}
+
+impl<P: Position> Target for MemoryTarget<P> {
+    type Position = P;
+    type Error = TargetError;
+    type Session = MemorySession<P>;
+
+    fn encoding(&self) -> &'static str {
+        "memory 1"
+    }
+
+    async fn inspect(&self) -> Result<Standing<P>, TargetError> {
+        yield_step().await;
+        if self.server.fault("inspect").is_some() {
+            return Err(TargetError::Injected("inspect"));
+        }
+        Ok(self.server.standing())
+    }
+
+    async fn claim(&self, holder: &Holder) -> Result<Claim<MemorySession<P>>, TargetError> {
+        yield_step().await;
+        if self.server.fault("claim").is_some() {
+            return Err(TargetError::Injected("claim"));
+        }
+        let mut state = self.server.lock();
+        if let Some((holder, session)) = &state.lease
+            && state.alive.contains(session)
+        {
+            return Ok(Claim::Held(holder.clone()));
+        }
+        state.sessions += 1;
+        state.epoch.0 += 1;
+        let (session, epoch) = (state.sessions, state.epoch);
+        state.lease = Some((holder.clone(), session));
+        state.connected.insert(session);
+        state.alive.insert(session);
+        let standing = state.standing();
+        drop(state);
+        let server = self.server.clone();
+        let position = PhantomData;
+        Ok(Claim::Granted(MemorySession {
+            server,
+            session,
+            epoch,
+            standing,
+            staged: None,
+            position,
+        }))
+    }
+}
+
+impl<P: Position> Drop for MemorySession<P> {
+    fn drop(&mut self) {
+        let mut state = self.server.lock();
+        state.connected.remove(&self.session);
+        state.alive.remove(&self.session);
+    }
+}
+
+impl<P: Position> MemorySession<P> {
+    async fn step(&self, operation: &'static str) -> Result<(), TargetError> {
+        yield_step().await;
+        if self.server.fault(operation).is_some() {
+            return Err(TargetError::Injected(operation));
+        }
+        if !self.server.lock().connected.contains(&self.session) {
+            return Err(TargetError::Disconnected);
+        }
+        Ok(())
+    }
+
+    /// The transaction: the fence, then rows and progress, all or nothing.
+    fn transaction(
+        &mut self,
+        progress: Progress<P>,
+    ) -> Result<Option<(State<P>, RowCounts)>, TargetError> {
+        let mut state = self.server.lock().clone();
+        let read = &self.standing;
+        if state.epoch != self.epoch || state.standing() != *read {
+            return Ok(None);
+        }
+        let rows = match self.staged.take() {
+            None => RowCounts::default(),
+            Some((Stage::Fill, staged)) => {
+                let rows = keyed(&staged)?;
+                let inserted = rows.len() as u64;
+                state.filled = Some(state.make_table(rows));
+                RowCounts {
+                    inserted,
+                    ..RowCounts::default()
+                }
+            }
+            Some((stage, staged)) => {
+                let Some(table) = &mut state.table else {
+                    return Err(TargetError::Misused("there is no table to change"));
+                };
+                state.filled = Some(table.oid);
+                match stage {
+                    Stage::Refresh => refresh(&mut table.rows, keyed(&staged)?),
+                    _ => change(&mut table.rows, &staged)?,
+                }
+            }
+        };
+        state.progress = Some(progress);
+        Ok(Some((state, rows)))
+    }
+}
+
+impl<P: Position> Session for MemorySession<P> {
+    type Position = P;
+    type Error = TargetError;
+
+    fn standing(&self) -> &Standing<P> {
+        &self.standing
+    }
+
+    async fn stage(&mut self, stage: Stage, columns: &SchemaRef) -> Result<(), TargetError> {
+        self.step("stage").await?;
+        if *columns != self::columns() {
+            return Err(TargetError::Misused(
+                "the columns are not those of the table",
+            ));
+        }
+        if (stage == Stage::Fill) != self.server.lock().table.is_none() {
+            return Err(TargetError::Misused(
+                "a fill makes the table, the others change one",
+            ));
+        }
+        self.staged = Some((stage, Vec::new()));
+        Ok(())
+    }
+
+    async fn put(&mut self, effect: Effect, rows: &RecordBatch) -> Result<(), TargetError> {
+        self.step("put").await?;
+        let Some((stage, staged)) = &mut self.staged else {
+            return Err(TargetError::Misused("no stage is open"));
+        };
+        if *stage != Stage::Changes && effect != Effect::Insert {
+            return Err(TargetError::Misused(
+                "a fill and a refresh take inserts only",
+            ));
+        }
+        for (id, value) in rows_of(rows) {
+            let id = id.ok_or(TargetError::NullKey)?;
+            if value.is_some_and(|value| value.contains('\0')) {
+                return Err(TargetError::BadRow(id));
+            }
+        }
+        staged.push((effect, rows.clone()));
+        Ok(())
+    }
+
+    async fn apply(
+        &mut self,
+        watermark: &Watermark<P>,
+        fingerprint: &Fingerprint,
+    ) -> Result<CommitOutcome, TargetError> {
+        self.step("apply").await?;
+        let fault = self.server.fault("commit");
+        let (watermark, fingerprint) = (watermark.clone(), fingerprint.clone());
+        let Some((state, rows)) = self.transaction(Progress {
+            watermark,
+            fingerprint,
+        })?
+        else {
+            return Ok(CommitOutcome::Fenced);
+        };
+        if fault != Some(Fault::LoseRequest) {
+            self.standing = state.standing();
+            *self.server.lock() = state;
+        }
+        if fault.is_some() {
+            self.server.lock().connected.remove(&self.session);
+            return Ok(CommitOutcome::Unknown);
+        }
+        yield_step().await;
+        Ok(CommitOutcome::Applied(Applied { rows }))
+    }
+
+    async fn release(self) -> Result<(), TargetError> {
+        self.step("release").await?;
+        let mut state = self.server.lock();
+        if state
+            .lease
+            .as_ref()
+            .is_some_and(|(_, session)| *session == self.session)
+        {
+            state.lease = None;
+        }
+        Ok(())
+    }
+}
+
+fn keyed(staged: &[(Effect, RecordBatch)]) -> Result<Rows, TargetError> {
+    let mut rows = Rows::new();
+    for (id, value) in staged.iter().flat_map(|(_, batch)| rows_of(batch)) {
+        let id = id.ok_or(TargetError::NullKey)?;
+        if rows.insert(id, value).is_some() {
+            return Err(TargetError::DuplicateKey(id));
+        }
+    }
+    Ok(rows)
+}
+
+fn refresh(rows: &mut Rows, wanted: Rows) -> RowCounts {
+    let mut counts = RowCounts::default();
+    rows.retain(|id, _| {
+        wanted.contains_key(id) || {
+            counts.deleted += 1;
+            false
+        }
+    });
+    for (id, value) in wanted {
+        match rows.insert(id, value.clone()) {
+            None => counts.inserted += 1,
+            Some(old) if old != value => counts.updated += 1,
+            Some(_) => {}
+        }
+    }
+    counts
+}
+
+fn change(rows: &mut Rows, staged: &[(Effect, RecordBatch)]) -> Result<RowCounts, TargetError> {
+    let mut counts = RowCounts::default();
+    let staged: Vec<_> = staged
+        .iter()
+        .flat_map(|(effect, batch)| rows_of(batch).into_iter().map(move |row| (*effect, row)))
+        .collect();
+    for order in [Effect::Delete, Effect::Update, Effect::Insert] {
+        for (effect, (id, value)) in staged.iter().filter(|(effect, _)| *effect == order) {
+            let id = id.ok_or(TargetError::NullKey)?;
+            let there = rows.contains_key(&id);
+            if there == (*effect == Effect::Insert) {
+                return Err(TargetError::Disagrees(format!(
+                    "{effect:?} of key {id}: there is {there}"
+                )));
+            }
+            match effect {
+                Effect::Delete => {
+                    rows.remove(&id);
+                    counts.deleted += 1;
+                }
+                Effect::Insert => {
+                    rows.insert(id, value.clone());
+                    counts.inserted += 1;
+                }
+                Effect::Update => {
+                    let old = rows.insert(id, value.clone());
+                    counts.updated += u64::from(old.as_ref() != Some(value));
+                }
+            }
+        }
+    }
+    Ok(counts)
+}

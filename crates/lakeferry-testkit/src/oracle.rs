@@ -1,0 +1,53 @@
+//! What a target must hold: a naive replay of signed changes through the filter.
+//!
+//! It follows DESIGN §1 promise 1 by the letter and shares no line with the product: no collapse,
+//! no batches, no planning.
+
+use std::collections::BTreeMap;
+
+use lakeferry_model::{Sign, TableId};
+
+use crate::{History, Row, is_hot};
+
+/// The rows that a target must hold, by key.
+pub type Expected = BTreeMap<i64, Option<String>>;
+
+/// Remembers what each version of each table looked like when it was committed, so that it can
+/// say what a target must hold even after the source was cleaned, rewound or replaced.
+#[derive(Default)]
+pub struct Oracle {
+    /// By table, version and digest of the commit: a rewound log may commit a version again.
+    versions: BTreeMap<(String, u64, [u8; 32]), Expected>,
+}
+
+impl Oracle {
+    /// Takes note of all versions that the history shows now.
+    pub fn observe(&mut self, history: &History) {
+        let generation = history.generation();
+        let mut rows: BTreeMap<Row, i64> = BTreeMap::new();
+        for version in 0..=generation.head() {
+            for change in generation.changes(version) {
+                let count = rows.entry(change.row).or_default();
+                *count += if change.sign == Sign::Plus { 1 } else { -1 };
+            }
+            let Some(digest) = generation.digest(version) else {
+                continue;
+            };
+            let key = (generation.table_id.0.clone(), version, digest.0);
+            self.versions.entry(key).or_insert_with(|| filtered(&rows));
+        }
+    }
+
+    /// The rows of that version, or `None` if no such version ever was.
+    pub fn expected(&self, table: &TableId, version: u64, digest: [u8; 32]) -> Option<&Expected> {
+        self.versions.get(&(table.0.clone(), version, digest))
+    }
+}
+
+fn filtered(rows: &BTreeMap<Row, i64>) -> Expected {
+    let live = rows
+        .iter()
+        .filter(|(row, count)| **count > 0 && is_hot(row));
+    live.filter_map(|(row, _)| Some((row.id?, row.value.clone())))
+        .collect()
+}
