@@ -1,0 +1,153 @@
+//! Amounts with a unit or a range: bytes, shares of a table, counts.
+
+use std::fmt;
+
+use crate::{problem::Fault, secret::shown};
+
+/// Units of memory, in bytes.
+const MEMORY_UNITS: [(&str, u64); 6] = [
+    ("kib", 1 << 10),
+    ("mib", 1 << 20),
+    ("gib", 1 << 30),
+    ("kb", 1_000),
+    ("mb", 1_000_000),
+    ("gb", 1_000_000_000),
+];
+const LEAST_MEMORY_BYTES: u64 = 1_000_000;
+const MOST_MEMORY_BYTES: u64 = 1 << 40;
+const MOST_CONNECTIONS: u32 = 1_000;
+
+/// When reading the whole table is preferred to reading its changes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum RefreshAbove {
+    /// When it is estimated to cost less.
+    Cost,
+    /// When the changes are larger than this share of the table, from 0 to 1.
+    Share(f64),
+}
+
+impl RefreshAbove {
+    /// Reads `0.5`, `50%` or `cost`.
+    pub(crate) fn parse(text: &str) -> Result<Self, Fault> {
+        let text = text.trim();
+        if text.eq_ignore_ascii_case("cost") {
+            return Ok(Self::Cost);
+        }
+        let (number, whole) = match text.strip_suffix('%') {
+            Some(number) => (number.trim_end(), 100.0),
+            None => (text, 1.0),
+        };
+        match number.parse::<f64>() {
+            Ok(share) if (0.0..=whole).contains(&share) => Ok(Self::Share(share / whole)),
+            _ => Err(Fault::new(
+                format!("{} is not a share of a table", shown(text)),
+                "write a number from 0 to 1, a percentage such as 50%, or cost",
+            )),
+        }
+    }
+}
+
+impl fmt::Display for RefreshAbove {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cost => f.write_str("cost"),
+            Self::Share(share) => write!(f, "{share}"),
+        }
+    }
+}
+
+/// Reads an amount of memory, `64MB` (millions of bytes) or `64MiB` (2²⁰ bytes), into bytes.
+pub(crate) fn parse_memory_bytes(text: &str) -> Result<u64, Fault> {
+    let fault = || {
+        let what = format!(
+            "{} is not an amount of memory from 1MB to 1TiB",
+            shown(text)
+        );
+        Fault::new(what, "write a whole number with a unit: 64MB, 64MiB, 1GB")
+    };
+    let lower = text.trim().to_ascii_lowercase();
+    let digits = lower
+        .find(|c: char| !c.is_ascii_digit())
+        .ok_or_else(fault)?;
+    let (number, unit) = lower.split_at(digits);
+    let unit = MEMORY_UNITS
+        .iter()
+        .find(|(name, _)| *name == unit.trim_start());
+    let number: u64 = number.parse().map_err(|_| fault())?;
+    unit.and_then(|(_, bytes)| number.checked_mul(*bytes))
+        .filter(|bytes| (LEAST_MEMORY_BYTES..=MOST_MEMORY_BYTES).contains(bytes))
+        .ok_or_else(fault)
+}
+
+/// Reads how many connections a target may have open at once.
+pub(crate) fn parse_connections(text: &str) -> Result<u32, Fault> {
+    match text.trim().parse() {
+        Ok(count @ 1..=MOST_CONNECTIONS) => Ok(count),
+        _ => Err(Fault::new(
+            format!("{} is not a number of connections", shown(text)),
+            format!("write a whole number from 1 to {MOST_CONNECTIONS}"),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RefreshAbove, parse_connections, parse_memory_bytes};
+
+    #[test]
+    fn shares_are_numbers_percentages_or_cost() {
+        for (text, expected) in [
+            ("0.5", Some(RefreshAbove::Share(0.5))),
+            ("50%", Some(RefreshAbove::Share(0.5))),
+            ("0", Some(RefreshAbove::Share(0.0))),
+            ("1", Some(RefreshAbove::Share(1.0))),
+            ("100 %", Some(RefreshAbove::Share(1.0))),
+            ("COST", Some(RefreshAbove::Cost)),
+            ("1.01", None),
+            ("101%", None),
+            ("-0.1", None),
+            ("nan", None),
+            ("inf", None),
+            ("half", None),
+            ("", None),
+        ] {
+            assert_eq!(RefreshAbove::parse(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn memory_has_a_unit_and_bounds() {
+        for (text, expected) in [
+            ("64MB", Some(64_000_000)),
+            ("64 mib", Some(67_108_864)),
+            ("1GB", Some(1_000_000_000)),
+            ("1024GiB", Some(1 << 40)),
+            ("1000KB", Some(1_000_000)),
+            ("999KB", None),
+            ("1025GiB", None),
+            ("64", None),
+            ("MB", None),
+            ("6.4MB", None),
+            ("-1MB", None),
+            ("64M", None),
+            ("99999999999999999999GB", None),
+            ("18446744073709551615GB", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_memory_bytes(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn connections_have_bounds() {
+        for (text, expected) in [
+            ("1", Some(1)),
+            ("1000", Some(1000)),
+            ("0", None),
+            ("1001", None),
+            ("1.5", None),
+        ] {
+            assert_eq!(parse_connections(text).ok(), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What a job may say, and `defaults` for all jobs: each option by itself.
+
+use crate::{
+    Mode, OnSourceReplaced, RefreshAbove, Schedule,
+    amount::parse_memory_bytes,
+    field::{Field, Written},
+    identifier::check_identifier,
+    problem::{Fault, Report},
+    raw::RawOptions,
+    secret::shown,
+    suggest,
+};
+
+/// The most columns that a key can have (`INDEX_MAX_KEYS` of Postgres).
+const KEY_COLUMNS: usize = 32;
+/// The most columns that a table of Postgres can have.
+const TABLE_COLUMNS: usize = 1_600;
+
+/// Options of a job that are checked one by one but may still be absent.
+#[derive(Debug, Default)]
+pub(crate) struct Options {
+    pub(crate) key: Field<Vec<Written<String>>>,
+    pub(crate) mode: Field<Mode>,
+    pub(crate) schedule: Field<Schedule>,
+    pub(crate) filter: Field<String>,
+    pub(crate) columns: Field<Vec<Written<String>>>,
+    pub(crate) on_source_replaced: Field<OnSourceReplaced>,
+    pub(crate) refresh_above: Field<RefreshAbove>,
+    pub(crate) collapse_memory_bytes: Field<u64>,
+}
+
+impl Options {
+    /// These, and those of `defaults` where these are absent.
+    pub(crate) fn over(self, defaults: &Self) -> Self {
+        Self {
+            key: self.key.or(&defaults.key),
+            mode: self.mode.or(&defaults.mode),
+            schedule: self.schedule.or(&defaults.schedule),
+            filter: self.filter.or(&defaults.filter),
+            columns: self.columns.or(&defaults.columns),
+            on_source_replaced: self.on_source_replaced.or(&defaults.on_source_replaced),
+            refresh_above: self.refresh_above.or(&defaults.refresh_above),
+            collapse_memory_bytes: self
+                .collapse_memory_bytes
+                .or(&defaults.collapse_memory_bytes),
+        }
+    }
+}
+
+pub(crate) fn check(raw: RawOptions, report: &mut Report) -> Options {
+    Options {
+        key: check_columns(raw.key, KEY_COLUMNS, "key", report),
+        mode: raw.mode.check(report, |text| {
+            let known = [
+                ("snapshot", Mode::Snapshot),
+                ("incremental", Mode::Incremental),
+            ];
+            choice("mode", &text, &known, &["continuous", "append"])
+        }),
+        schedule: raw.schedule.check(report, |text| Schedule::parse(&text)),
+        filter: raw.filter.check(report, check_filter),
+        columns: check_columns(raw.columns, TABLE_COLUMNS, "columns", report),
+        on_source_replaced: raw.on_source_replaced.check(report, |text| {
+            let known = [
+                ("halt", OnSourceReplaced::Halt),
+                ("refresh", OnSourceReplaced::Refresh),
+            ];
+            choice("on_source_replaced", &text, &known, &[])
+        }),
+        refresh_above: raw
+            .refresh_above
+            .check(report, |text| RefreshAbove::parse(&text)),
+        collapse_memory_bytes: raw
+            .collapse_memory
+            .check(report, |text| parse_memory_bytes(&text)),
+    }
+}
+
+/// One of the words `known`, in upper or lower case.
+fn choice<T: Copy>(
+    option: &str,
+    text: &str,
+    known: &[(&str, T)],
+    later: &[&str],
+) -> Result<T, Fault> {
+    if let Some((_, value)) = known
+        .iter()
+        .find(|(word, _)| word.eq_ignore_ascii_case(text))
+    {
+        return Ok(*value);
+    }
+    let words = known.iter().map(|(word, _)| *word);
+    if later.iter().any(|word| word.eq_ignore_ascii_case(text)) {
+        let words = words.collect::<Vec<_>>().join(" or ");
+        let what = format!("{option} {} is not supported yet", shown(text));
+        return Err(Fault::new(what, format!("write {words}")));
+    }
+    let what = format!("unknown {option} {}", shown(text));
+    Err(Fault::new(what, suggest::hint(text, words, "write one of")))
+}
+
+fn check_filter(text: String) -> Result<String, Fault> {
+    let filter = text.trim();
+    if filter.is_empty() {
+        return Err(Fault::new(
+            "the filter is empty",
+            "write a predicate, or remove it",
+        ));
+    }
+    if filter.contains('\0') {
+        return Err(Fault::new("the filter holds a NUL character", "remove it"));
+    }
+    Ok(filter.to_owned())
+}
+
+/// A list of columns; each wrong one is reported where it stands. Column names are compared as
+/// Delta does, without regard to case.
+fn check_columns(
+    raw: Field<Vec<Written<String>>>,
+    most: usize,
+    option: &str,
+    report: &mut Report,
+) -> Field<Vec<Written<String>>> {
+    let mut faulty = false;
+    let checked = raw.check(report, |columns| match columns.len() {
+        0 => Err(Fault::new(
+            format!("`{option}` is empty"),
+            "name at least one column",
+        )),
+        count if count > most => {
+            let what = format!("`{option}` has {count} columns");
+            Err(Fault::new(what, format!("Postgres allows {most}")))
+        }
+        _ => Ok(columns),
+    });
+    if let Field::Given(columns) = &checked {
+        for (index, column) in columns.value.iter().enumerate() {
+            let before = columns.value.iter().take(index);
+            if let Err(fault) = check_column(&column.value, before, option) {
+                report.add(&column.place, fault);
+                faulty = true;
+            }
+        }
+    }
+    if faulty { Field::Faulty } else { checked }
+}
+
+fn check_column<'a>(
+    column: &str,
+    mut before: impl Iterator<Item = &'a Written<String>>,
+    option: &str,
+) -> Result<(), Fault> {
+    check_identifier(column)?;
+    if before.any(|other| same_column(&other.value, column)) {
+        let what = format!("column {} is in `{option}` twice", shown(column));
+        return Err(Fault::new(
+            what,
+            "name each column once; case makes no difference",
+        ));
+    }
+    Ok(())
+}
+
+/// Whether two names are of the same column of a source.
+pub(crate) fn same_column(one: &str, other: &str) -> bool {
+    one.to_lowercase() == other.to_lowercase()
+}

@@ -1,0 +1,156 @@
+//! Targets: databases to write to.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    Password, PostgresUrl, Secret, Target, TargetName,
+    amount::parse_connections,
+    check::Surroundings,
+    field::Field,
+    problem::{Fault, Place, Report},
+    raw::{Named, RawPassword, RawTarget},
+    secret::shown,
+    suggest,
+};
+
+const DEFAULT_MAX_CONNECTIONS: u32 = 8;
+
+/// The declared targets, by name; `None` for one that is faulty.
+#[derive(Debug, Default)]
+pub(crate) struct Targets {
+    known: BTreeMap<TargetName, Option<Target>>,
+    /// Whether there are more that could not be read.
+    incomplete: bool,
+}
+
+/// What a job's reference to a target leads to.
+pub(crate) enum Found<'a> {
+    Right(&'a Target),
+    /// A target that is there and has a problem.
+    Faulty(TargetName),
+    /// Perhaps one of those that could not be read.
+    Nowhere,
+}
+
+impl Targets {
+    /// The target called `name`.
+    pub(crate) fn find(&self, name: &str) -> Result<Found<'_>, Fault> {
+        match self.known.get_key_value(name) {
+            Some((_, Some(target))) => return Ok(Found::Right(target)),
+            Some((name, None)) => return Ok(Found::Faulty(name.clone())),
+            None if self.incomplete => return Ok(Found::Nowhere),
+            None => {}
+        }
+        let hint = match self.known.len() {
+            0 => "declare it under `targets`".to_owned(),
+            _ => suggest::hint(
+                name,
+                self.known.keys().map(TargetName::as_str),
+                "known targets",
+            ),
+        };
+        Err(Fault::new(format!("unknown target {}", shown(name)), hint))
+    }
+
+    /// All targets, if none is faulty.
+    pub(crate) fn complete(self) -> Option<BTreeMap<TargetName, Target>> {
+        self.known
+            .into_iter()
+            .map(|(name, target)| Some((name, target?)))
+            .collect()
+    }
+}
+
+pub(crate) fn check(
+    raw: Field<Vec<Named<RawTarget>>>,
+    surroundings: &Surroundings<'_>,
+    report: &mut Report,
+) -> Targets {
+    let Some(raw) = raw.given() else {
+        return Targets {
+            incomplete: true,
+            ..Targets::default()
+        };
+    };
+    let mut targets = Targets::default();
+    for Named { name, value } in raw.value {
+        let place = name.place.clone();
+        let Some(name) = Field::Given(name).check(report, TargetName::parse).given() else {
+            targets.incomplete = true;
+            continue;
+        };
+        let name = name.value;
+        let target = value.and_then(|raw| check_target(&name, &place, raw, surroundings, report));
+        targets.known.insert(name, target);
+    }
+    targets
+}
+
+fn check_target(
+    name: &TargetName,
+    place: &Place,
+    raw: RawTarget,
+    surroundings: &Surroundings<'_>,
+    report: &mut Report,
+) -> Option<Target> {
+    let url = raw.url.check(report, |text| PostgresUrl::parse(&text));
+    let url = url.required(report, place, || {
+        let what = format!("target `{name}` has no `url`");
+        Fault::new(what, "add `url: \"postgresql://user@host/database\"`")
+    });
+    let url = url.map(|url| url.value);
+    let password = check_password(raw.password, url.as_ref(), surroundings, report);
+    let max_connections = raw
+        .max_connections
+        .check(report, |text| parse_connections(&text));
+    Some(Target {
+        name: name.clone(),
+        url: url?,
+        password: password.optional()?,
+        max_connections: max_connections.or_default(DEFAULT_MAX_CONNECTIONS)?,
+    })
+}
+
+fn check_password(
+    raw: Field<RawPassword>,
+    url: Option<&PostgresUrl>,
+    surroundings: &Surroundings<'_>,
+    report: &mut Report,
+) -> Field<Password> {
+    raw.check(report, |password| {
+        if url.is_some_and(PostgresUrl::has_password) {
+            let what = "there are two passwords, this one and one in `url`";
+            return Err(Fault::new(what, "remove the one in `url`"));
+        }
+        match password {
+            RawPassword::File(path) if path.is_empty() => Err(Fault::new(
+                "the path of the password file is empty",
+                "write a path",
+            )),
+            RawPassword::File(path) => Ok(Password::File(surroundings.base.join(path))),
+            RawPassword::Env(variable) => match surroundings.env.get(&variable) {
+                Some(value) if !value.is_empty() => Ok(Password::Given(Secret::new(value))),
+                found => Err(variable_fault(&variable, found.is_some(), surroundings)),
+            },
+        }
+    })
+}
+
+/// The variable's name is repeated only if it looks like one: it may be the password itself.
+fn variable_fault(variable: &str, is_set: bool, surroundings: &Surroundings<'_>) -> Fault {
+    let is_name = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    if !is_set && !variable.chars().all(is_name) {
+        let what = "the environment variable that `env` names is not set";
+        return Fault::new(what, "`env` takes the name of a variable, not its value");
+    }
+    if is_set {
+        let what = format!("the environment variable `{variable}` is empty");
+        return Fault::new(what, "set it, or remove `password`");
+    }
+    let what = format!("the environment variable `{variable}` is not set");
+    let hint = match suggest::nearest(variable, surroundings.env.keys().map(String::as_str)) {
+        Some(near) => format!("set it, or did you mean `{near}`?"),
+        None => "set it".to_owned(),
+    };
+    Fault::new(what, hint)
+}

@@ -1,0 +1,279 @@
+//! YAML text to a tree in which every value knows where it stands.
+//!
+//! The tree is read without a schema, so that one wrong value does not hide the next: only a text
+//! that is not YAML stops at its first problem. Keys are texts, and none is there twice.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::{DuplicateKeyPolicy, NonFiniteFloatPolicy, Spanned};
+
+use crate::{
+    problem::{Fault, Place, Report},
+    secret::shown,
+};
+
+/// How many values aliases may add to a file.
+const ALIAS_EVENTS: usize = 10_000;
+
+/// A value and where it stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) place: Place,
+    pub(crate) content: Content,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    Nothing,
+    Truth,
+    Number(String),
+    Text(String),
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+}
+
+/// A key, and its value; `place` is the key's.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    pub(crate) place: Place,
+    pub(crate) value: Node,
+}
+
+impl Content {
+    /// What a person would call it.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Truth => "true or false",
+            Self::Number(_) => "a number",
+            Self::Text(_) => "a text",
+            Self::List(_) => "a list",
+            Self::Map(_) => "a mapping",
+        }
+    }
+}
+
+/// The document in `text`; `None`, and one problem, if it is not YAML.
+pub(crate) fn parse(text: &str, report: &mut Report) -> Option<Node> {
+    let options = serde_saphyr::options! {
+        strict_booleans: true,
+        duplicate_keys: DuplicateKeyPolicy::PassThrough,
+        non_finite_float_policy: NonFiniteFloatPolicy::AsString,
+        leading_zero_numbers_as_strings: true,
+        underscored_numbers_as_strings: true,
+        emit_comments: false,
+        with_snippet: false,
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: ALIAS_EVENTS },
+    };
+    match serde_saphyr::from_str_with_options::<Spanned<Parsed>>(text, options) {
+        Ok(root) => Some(placed(root, String::new(), report)),
+        Err(error) => {
+            let (place, fault) = syntax(&error);
+            report.add(&place, fault);
+            None
+        }
+    }
+}
+
+/// The tree as the parser gives it: keys of any kind, as often as they are written.
+enum Parsed {
+    Nothing,
+    Truth,
+    Number(String),
+    Text(String),
+    List(Vec<Spanned<Parsed>>),
+    Map(Vec<(Spanned<Parsed>, Spanned<Parsed>)>),
+}
+
+impl<'de> Deserialize<'de> for Parsed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ParsedVisitor)
+    }
+}
+
+struct ParsedVisitor;
+
+impl<'de> Visitor<'de> for ParsedVisitor {
+    type Value = Parsed;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Parsed, E> {
+        Ok(Parsed::Nothing)
+    }
+
+    fn visit_none<E>(self) -> Result<Parsed, E> {
+        Ok(Parsed::Nothing)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Parsed, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Parsed, E> {
+        Ok(Parsed::Truth)
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Parsed, E> {
+        Ok(Parsed::Number(value.to_string()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Parsed, E> {
+        Ok(Parsed::Number(value.to_string()))
+    }
+
+    fn visit_i128<E>(self, value: i128) -> Result<Parsed, E> {
+        Ok(Parsed::Number(value.to_string()))
+    }
+
+    fn visit_u128<E>(self, value: u128) -> Result<Parsed, E> {
+        Ok(Parsed::Number(value.to_string()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Parsed, E> {
+        Ok(Parsed::Number(value.to_string()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Parsed, E> {
+        Ok(Parsed::Text(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Parsed, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = access.next_element()? {
+            items.push(item);
+        }
+        Ok(Parsed::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Parsed, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = access.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Parsed::Map(entries))
+    }
+}
+
+/// Where a value's own text stands, also where an alias repeats it.
+fn place_of<T>(value: &Spanned<T>, path: String) -> Place {
+    Place {
+        path,
+        line: value.defined.line(),
+        column: value.defined.column(),
+    }
+}
+
+fn placed(parsed: Spanned<Parsed>, path: String, report: &mut Report) -> Node {
+    let place = place_of(&parsed, path);
+    let content = match parsed.value {
+        Parsed::Nothing => Content::Nothing,
+        Parsed::Truth => Content::Truth,
+        Parsed::Number(value) => Content::Number(value),
+        Parsed::Text(value) => Content::Text(value),
+        Parsed::List(items) => Content::List(
+            items
+                .into_iter()
+                .enumerate()
+                .map(|(index, item)| placed(item, format!("{}[{index}]", place.path), report))
+                .collect(),
+        ),
+        Parsed::Map(entries) => Content::Map(placed_entries(entries, &place.path, report)),
+    };
+    Node { place, content }
+}
+
+fn placed_entries(
+    entries: Vec<(Spanned<Parsed>, Spanned<Parsed>)>,
+    path: &str,
+    report: &mut Report,
+) -> Vec<Entry> {
+    let mut first_lines = BTreeMap::new();
+    let mut kept = Vec::with_capacity(entries.len());
+    for (key, value) in entries {
+        let key_place = place_of(&key, path.to_owned());
+        let Parsed::Text(name) = key.value else {
+            let what = "a key is not a text";
+            report.add(&key_place, Fault::new(what, "write the key in quotes"));
+            continue;
+        };
+        let place = Place {
+            path: inner_path(path, &name),
+            ..key_place
+        };
+        if let Some(line) = first_lines.get(&name) {
+            let what = format!(
+                "{} is there twice; the first is in line {line}",
+                shown(&name)
+            );
+            report.add(&place, Fault::new(what, "remove one of the two"));
+            continue;
+        }
+        first_lines.insert(name.clone(), place.line);
+        let value = placed(value, place.path.clone(), report);
+        kept.push(Entry { name, place, value });
+    }
+    kept
+}
+
+/// The path of the value under `name`; a name that would be ambiguous in it is quoted.
+pub(crate) fn inner_path(path: &str, name: &str) -> String {
+    let plain = !name.is_empty()
+        && name
+            .chars()
+            .all(|c| c.is_alphanumeric() || "_-".contains(c));
+    let name = if plain {
+        name.to_owned()
+    } else {
+        shown(name).replace('`', "\"")
+    };
+    if path.is_empty() {
+        name
+    } else {
+        format!("{path}.{name}")
+    }
+}
+
+/// What the parser says, with a hint for the mistakes that people make.
+fn syntax(error: &serde_saphyr::Error) -> (Place, Fault) {
+    use serde_saphyr::Error;
+
+    let (line, column) = error
+        .location()
+        .map_or((1, 1), |at| (at.line(), at.column()));
+    let place = Place {
+        path: String::new(),
+        line: line.max(1),
+        column: column.max(1),
+    };
+    let full = error.to_string();
+    let said = full.split(" at line ").next().unwrap_or(&full);
+    let (what, hint) = match error {
+        Error::MultipleDocuments { .. } => (
+            "the file holds more than one YAML document",
+            "remove the line `---`",
+        ),
+        Error::UnknownAnchor { .. } => (
+            "a value starts with `*`, which in YAML refers to an anchor that is not there",
+            "write the value in quotes",
+        ),
+        _ if said.contains("tabs disallowed") => {
+            ("the line is indented with a tab", "indent with spaces")
+        }
+        _ if said.contains("mapping values are not allowed") => (
+            said,
+            "check the indentation, and write a value that contains `: ` in quotes",
+        ),
+        _ if said.contains("unclosed") => (said, "close it"),
+        _ if said.contains("unexpected character") => {
+            (said, "write a value with special characters in quotes")
+        }
+        _ if said.contains("':'") => (said, "write `name: value`"),
+        _ => (said, "check indentation, quotes and brackets around here"),
+    };
+    (place, Fault::new(format!("not YAML: {what}"), hint))
+}

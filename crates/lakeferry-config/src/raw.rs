@@ -1,0 +1,204 @@
+//! A configuration as it is written: which settings there are, and the text of each.
+//!
+//! Nothing here knows what a value means; [`crate::check`] does. Numbers are texts too, so that
+//! other ways to declare a job can hand in the same types.
+
+use crate::{
+    field::{Field, Written},
+    node::{Content, Node},
+    problem::{Fault, Place, Report},
+    section::Section,
+};
+
+/// A whole file.
+#[derive(Debug)]
+pub(crate) struct RawConfig {
+    pub(crate) place: Place,
+    pub(crate) version: Field<String>,
+    pub(crate) deployment: Field<String>,
+    pub(crate) defaults: RawOptions,
+    pub(crate) catalogs: Field<Vec<Named<RawCatalog>>>,
+    pub(crate) targets: Field<Vec<Named<RawTarget>>>,
+    pub(crate) jobs: Field<Vec<Named<RawJob>>>,
+}
+
+/// An entry of a mapping of things with names; `None` if it is not one of those things.
+#[derive(Debug)]
+pub(crate) struct Named<T> {
+    pub(crate) name: Written<String>,
+    pub(crate) value: Option<T>,
+}
+
+/// Where a catalog's tables are.
+#[derive(Debug)]
+pub(crate) struct RawCatalog {
+    pub(crate) location: Field<String>,
+}
+
+/// A database that jobs write to.
+#[derive(Debug)]
+pub(crate) struct RawTarget {
+    pub(crate) url: Field<String>,
+    pub(crate) password: Field<RawPassword>,
+    pub(crate) max_connections: Field<String>,
+}
+
+/// Where a password is.
+#[derive(Debug)]
+pub(crate) enum RawPassword {
+    /// The name of an environment variable.
+    Env(String),
+    /// The path of a file.
+    File(String),
+}
+
+/// A declared pair of source and target.
+#[derive(Debug)]
+pub(crate) struct RawJob {
+    pub(crate) from: Field<String>,
+    pub(crate) into: Field<String>,
+    pub(crate) options: RawOptions,
+}
+
+/// What a job may say, and `defaults` for all jobs.
+#[derive(Debug, Default)]
+pub(crate) struct RawOptions {
+    pub(crate) key: Field<Vec<Written<String>>>,
+    pub(crate) mode: Field<String>,
+    pub(crate) schedule: Field<String>,
+    pub(crate) filter: Field<String>,
+    pub(crate) columns: Field<Vec<Written<String>>>,
+    pub(crate) on_source_replaced: Field<String>,
+    pub(crate) refresh_above: Field<String>,
+    pub(crate) collapse_memory: Field<String>,
+}
+
+const FILE: [&str; 6] = [
+    "version",
+    "deployment",
+    "defaults",
+    "catalogs",
+    "targets",
+    "jobs",
+];
+const TARGET: [&str; 3] = ["url", "password", "max_connections"];
+const OPTIONS: [&str; 8] = [
+    "key",
+    "mode",
+    "schedule",
+    "filter",
+    "columns",
+    "on_source_replaced",
+    "refresh_above",
+    "collapse_memory",
+];
+
+impl RawConfig {
+    /// The file's settings; problems of its shape go to `report`.
+    pub(crate) fn read(root: Node, report: &mut Report) -> Option<Self> {
+        let mut file = Section::open(root, "the file", report)?;
+        let raw = Self {
+            place: file.place().clone(),
+            version: file.number("version", report),
+            deployment: file.text("deployment", report),
+            defaults: file
+                .section("defaults", report)
+                .map(|mut defaults| {
+                    let options = RawOptions::read(&mut defaults, report);
+                    defaults.close(&OPTIONS, report);
+                    options
+                })
+                .unwrap_or_default(),
+            catalogs: file.named("catalogs", report, RawCatalog::read),
+            targets: file.named("targets", report, RawTarget::read),
+            jobs: file.named("jobs", report, RawJob::read),
+        };
+        file.close(&FILE, report);
+        Some(raw)
+    }
+}
+
+impl RawCatalog {
+    fn read(mut catalog: Section, report: &mut Report) -> Self {
+        let raw = Self {
+            location: catalog.text("location", report),
+        };
+        catalog.close(&["location"], report);
+        raw
+    }
+}
+
+impl RawTarget {
+    fn read(mut target: Section, report: &mut Report) -> Self {
+        let raw = Self {
+            url: target.text("url", report),
+            password: RawPassword::read(target.take("password"), report),
+            max_connections: target.number("max_connections", report),
+        };
+        target.close(&TARGET, report);
+        raw
+    }
+}
+
+impl RawPassword {
+    /// Its value is never repeated in a message, for it may be the password itself.
+    fn read(node: Option<Node>, report: &mut Report) -> Field<Self> {
+        const HINT: &str = "write `{ env: NAME }` or `{ file: PATH }`";
+        let Some(node) = node else {
+            return Field::Absent;
+        };
+        let place = node.place.clone();
+        if !matches!(node.content, Content::Map(_)) {
+            let what = "`password` does not say where the password is";
+            report.add(&place, Fault::new(what, HINT));
+            return Field::Faulty;
+        }
+        let Some(mut section) = Section::open(node, "`password`", report) else {
+            return Field::Faulty;
+        };
+        let (env, file) = (section.text("env", report), section.text("file", report));
+        let nothing_else = section.close(&["env", "file"], report);
+        let value = match (env, file) {
+            (Field::Given(env), Field::Absent) => Self::Env(env.value),
+            (Field::Absent, Field::Given(file)) => Self::File(file.value),
+            (Field::Absent, Field::Absent) if nothing_else => {
+                report.add(&place, Fault::new("`password` is empty", HINT));
+                return Field::Faulty;
+            }
+            (Field::Given(_), Field::Given(_)) => {
+                let what = "`password` names both `env` and `file`";
+                report.add(&place, Fault::new(what, "keep one of them"));
+                return Field::Faulty;
+            }
+            _ => return Field::Faulty,
+        };
+        Field::Given(Written { value, place })
+    }
+}
+
+impl RawJob {
+    fn read(mut job: Section, report: &mut Report) -> Self {
+        let raw = Self {
+            from: job.text("from", report),
+            into: job.text("into", report),
+            options: RawOptions::read(&mut job, report),
+        };
+        job.close(&[&["from", "into"], &OPTIONS[..]].concat(), report);
+        raw
+    }
+}
+
+impl RawOptions {
+    fn read(options: &mut Section, report: &mut Report) -> Self {
+        Self {
+            key: options.texts("key", report),
+            mode: options.text("mode", report),
+            schedule: options.text("schedule", report),
+            filter: options.text("filter", report),
+            columns: options.texts("columns", report),
+            on_source_replaced: options.text("on_source_replaced", report),
+            refresh_above: options.number("refresh_above", report),
+            collapse_memory: options.number("collapse_memory", report),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! A mapping of the file, read setting by setting; what is left over at the end is not known.
+
+use crate::{
+    field::{Field, Written},
+    node::{Content, Entry, Node},
+    problem::{Fault, Place, Report},
+    raw::Named,
+    secret::shown,
+    suggest,
+};
+
+/// What the documentation describes and this version does not read yet: a plainer answer than
+/// "unknown".
+const LATER: [&str; 21] = [
+    "allow_empty",
+    "allow_rewrite",
+    "command",
+    "control_poll",
+    "cron",
+    "dedupe_by",
+    "drop_columns",
+    "exclude",
+    "exports",
+    "filter_every",
+    "http",
+    "include",
+    "keep_previous",
+    "max_delete_share",
+    "max_quarantined",
+    "names",
+    "on_bad_value",
+    "on_schema_change",
+    "storage",
+    "timezone",
+    "types",
+];
+
+/// A mapping whose settings are taken out one by one.
+#[derive(Debug)]
+pub(crate) struct Section {
+    place: Place,
+    entries: Vec<Entry>,
+}
+
+impl Section {
+    /// The mapping `node`, which messages call `title`.
+    pub(crate) fn open(node: Node, title: &str, report: &mut Report) -> Option<Self> {
+        let what = match node.content {
+            Content::Map(entries) => {
+                return Some(Self {
+                    place: node.place,
+                    entries,
+                });
+            }
+            Content::Nothing => format!("{title} is empty"),
+            ref other => format!("{title} is {}, not a mapping", other.kind()),
+        };
+        report.add(
+            &node.place,
+            Fault::new(what, "write `name: value`, one a line"),
+        );
+        None
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// A setting of any kind.
+    pub(crate) fn take(&mut self, name: &str) -> Option<Node> {
+        let index = self.entries.iter().position(|entry| entry.name == name)?;
+        Some(self.entries.remove(index).value)
+    }
+
+    /// Reports every setting that was not taken; `known` are all that could have been.
+    /// Says whether there was none.
+    pub(crate) fn close(self, known: &[&str], report: &mut Report) -> bool {
+        let nothing_else = self.entries.is_empty();
+        for Entry { name, place, .. } in self.entries {
+            let fault = if LATER.contains(&name.as_str()) {
+                Fault::new(
+                    format!("`{name}` is not supported in this version"),
+                    "remove it",
+                )
+            } else {
+                let hint = suggest::hint(&name, known.iter().copied(), "known here");
+                Fault::new(format!("unknown setting {}", shown(&name)), hint)
+            };
+            report.add(&place, fault);
+        }
+        nothing_else
+    }
+
+    /// A text. Numbers, true and false are refused: what YAML makes of `1.10` is not what was
+    /// written.
+    pub(crate) fn text(&mut self, name: &str, report: &mut Report) -> Field<String> {
+        match self.take(name) {
+            None => Field::Absent,
+            Some(node) => into_text(node, name, report),
+        }
+    }
+
+    /// A number, or a text such as `64MB`.
+    pub(crate) fn number(&mut self, name: &str, report: &mut Report) -> Field<String> {
+        match self.take(name) {
+            None => Field::Absent,
+            Some(Node {
+                place,
+                content: Content::Number(value),
+            }) => Field::Given(Written { value, place }),
+            Some(node) => into_text(node, name, report),
+        }
+    }
+
+    /// A list of texts; all its wrong items are reported.
+    pub(crate) fn texts(&mut self, name: &str, report: &mut Report) -> Field<Vec<Written<String>>> {
+        let Some(node) = self.take(name) else {
+            return Field::Absent;
+        };
+        let Content::List(items) = node.content else {
+            let what = format!("`{name}` is {}, not a list", node.content.kind());
+            report.add(
+                &node.place,
+                Fault::new(what, format!("write `{name}: [a, b]`")),
+            );
+            return Field::Faulty;
+        };
+        let count = items.len();
+        let value: Vec<_> = items
+            .into_iter()
+            .filter_map(|item| into_text(item, &format!("an item of `{name}`"), report).given())
+            .collect();
+        if value.len() < count {
+            return Field::Faulty;
+        }
+        Field::Given(Written {
+            value,
+            place: node.place,
+        })
+    }
+
+    /// A mapping inside this one.
+    pub(crate) fn section(&mut self, name: &str, report: &mut Report) -> Option<Section> {
+        Self::open(self.take(name)?, &format!("`{name}`"), report)
+    }
+
+    /// A mapping from names to things of one sort, each read by `read`.
+    pub(crate) fn named<T>(
+        &mut self,
+        name: &str,
+        report: &mut Report,
+        mut read: impl FnMut(Section, &mut Report) -> T,
+    ) -> Field<Vec<Named<T>>> {
+        let Some(node) = self.take(name) else {
+            return Field::Absent;
+        };
+        let Some(section) = Self::open(node, &format!("`{name}`"), report) else {
+            return Field::Faulty;
+        };
+        let things = section
+            .entries
+            .into_iter()
+            .map(|Entry { name, place, value }| {
+                let inner = Self::open(value, &shown(&name), report);
+                let value = inner.map(|inner| read(inner, report));
+                Named {
+                    name: Written { value: name, place },
+                    value,
+                }
+            });
+        Field::Given(Written {
+            value: things.collect(),
+            place: section.place,
+        })
+    }
+}
+
+fn into_text(node: Node, title: &str, report: &mut Report) -> Field<String> {
+    let hint = match node.content {
+        Content::Text(value) => {
+            return Field::Given(Written {
+                value,
+                place: node.place,
+            });
+        }
+        Content::Nothing => "give it a value, or remove it",
+        Content::Truth | Content::Number(_) => "write it in quotes",
+        Content::List(_) | Content::Map(_) => "write one value",
+    };
+    let title = if title.contains('`') {
+        title.to_owned()
+    } else {
+        format!("`{title}`")
+    };
+    let kind = node.content.kind();
+    report.add(
+        &node.place,
+        Fault::new(format!("{title} is {kind}, not a text"), hint),
+    );
+    Field::Faulty
+}

@@ -1,0 +1,115 @@
+//! Checked settings: what a configuration says, complete and without contradictions.
+//!
+//! Only [`crate::load`] makes them. What needs a connection to know (whether a column exists,
+//! whether the filter is a predicate) is not checked here.
+
+use std::{collections::BTreeMap, fmt};
+
+use lakeferry_model::JobKey;
+
+use crate::{
+    DeploymentName, Error, JobName, Password, PostgresUrl, RefreshAbove, Schedule, Secret,
+    SourceLocation, TargetName, identifier::quoted_if_needed,
+};
+
+/// All settings of one process.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    pub deployment: DeploymentName,
+    pub targets: BTreeMap<TargetName, Target>,
+    /// No two of them write to the same table.
+    pub jobs: BTreeMap<JobName, Job>,
+}
+
+impl Config {
+    /// What identifies `job` in a target database.
+    pub fn job_key(&self, job: &Job) -> JobKey {
+        JobKey {
+            deployment: self.deployment.to_string(),
+            name: job.name.to_string(),
+        }
+    }
+
+    /// The database that `job` writes to; `None` only for a job of another configuration.
+    pub fn target_of(&self, job: &Job) -> Option<&Target> {
+        self.targets.get(&job.target.target)
+    }
+}
+
+/// A database that jobs write to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    pub name: TargetName,
+    pub url: PostgresUrl,
+    /// Absent where the URL holds it or the server wants none.
+    pub password: Option<Password>,
+    /// How many connections all jobs together may have open; at least one.
+    pub max_connections: u32,
+}
+
+impl Target {
+    /// The password to connect with now, where it is not in the URL.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] if it is in a file that cannot be read.
+    pub fn read_password(&self) -> Result<Option<Secret>, Error> {
+        self.password.as_ref().map(Password::read).transpose()
+    }
+}
+
+/// A declared pair of source and target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    pub name: JobName,
+    pub source: SourceLocation,
+    pub target: TargetTable,
+    /// The columns that identify a row in the target: at least one, each once.
+    pub key: Vec<String>,
+    pub mode: Mode,
+    pub schedule: Schedule,
+    /// A predicate over the source's columns; absent for all rows.
+    pub filter: Option<String>,
+    /// The columns to sync, the key's among them; absent for all.
+    pub columns: Option<Vec<String>>,
+    pub on_source_replaced: OnSourceReplaced,
+    pub refresh_above: RefreshAbove,
+    /// What the collapse of one commit range may take.
+    pub collapse_memory_bytes: u64,
+}
+
+/// A table in a target, its identifiers as Postgres has them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TargetTable {
+    pub target: TargetName,
+    pub schema: String,
+    pub table: String,
+}
+
+/// As it would be written: with double quotes where they are needed.
+impl fmt::Display for TargetTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (schema, table) = (
+            quoted_if_needed(&self.schema),
+            quoted_if_needed(&self.table),
+        );
+        write!(f, "{}.{schema}.{table}", self.target)
+    }
+}
+
+/// How a job keeps up with its source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The whole table, each time.
+    Snapshot,
+    /// The changes since the last time.
+    Incremental,
+}
+
+/// What a job does when another table stands where its source was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnSourceReplaced {
+    /// It halts and asks.
+    Halt,
+    /// It makes the target equal to the new table, by difference.
+    Refresh,
+}
