@@ -1,3 +1,59 @@
-//! The chores of this repository.
+//! The chores of this repository: `cargo xtask ci | test | tidy | sabotage`.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a chore talks to who runs it"
+)]
 
-fn main() {}
+mod checkout;
+mod ci;
+mod sabotage;
+mod stage;
+mod stopwatch;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::checkout::Checkout;
+
+#[derive(Parser)]
+#[command(about = "the chores of this repository")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Everything that has to hold before a change is taken, the tests last
+    Ci,
+    /// Readies the machine and runs all tests
+    Test,
+    /// Layering, names, promises and other rules that no compiler knows
+    Tidy,
+    /// Breaks the product in one place at a time: each fault must turn its test red
+    Sabotage {
+        /// Only the fault of this name
+        #[arg(long, value_name = "NAME")]
+        only: Option<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = Checkout::find().and_then(|checkout| match Arguments::parse().chore {
+        Chore::Ci => ci::run(&checkout),
+        Chore::Test => test::run(&checkout).map(|closing| println!("{}", closing.line)),
+        Chore::Tidy => tidy::run(&checkout),
+        Chore::Sabotage { only } => sabotage::run(&checkout, only.as_deref()),
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Breaks the product in one place at a time, in a copy of the checkout, and expects the named
+//! test to turn red. A fault that no test notices is a hole in the tests; one that does not
+//! compile, or whose text is gone, proves nothing and counts as a failure too.
+
+mod faults;
+mod report;
+mod runner;
+mod tree;
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
+
+use crate::checkout::Checkout;
+use crate::sabotage::report::{Row, Verdict};
+use crate::sabotage::runner::{Outcome, Runner};
+use crate::sabotage::tree::Tree;
+
+/// One change that makes the product wrong and leaves it compiling.
+#[derive(Debug)]
+struct Fault {
+    name: &'static str,
+    /// What a user would suffer.
+    breaks: &'static str,
+    /// Relative to the root of the checkout.
+    file: &'static str,
+    /// Occurs exactly once in the file.
+    find: &'static str,
+    replace: &'static str,
+    test: NamedTest,
+}
+
+/// A test by its package, the arguments that select its program, and its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct NamedTest {
+    package: &'static str,
+    /// Such as `["--lib"]` or `["--test", "simulation"]`.
+    program: &'static [&'static str],
+    /// A part of the test's name, as for `cargo test`.
+    filter: &'static str,
+}
+
+/// Applies every fault, or only the one of that name, and prints the table.
+///
+/// # Errors
+/// When a test is red without a fault, a fault leaves its test green, or one cannot be applied.
+pub(crate) fn run(checkout: &Checkout, only: Option<&str>) -> Result<()> {
+    let faults: Vec<_> = faults::FAULTS
+        .iter()
+        .filter(|fault| only.is_none_or(|name| name == fault.name))
+        .collect();
+    ensure!(
+        only.is_none() || !faults.is_empty(),
+        "there is no fault of that name"
+    );
+    let folder = checkout.target().join("sabotage");
+    let tree = Tree::at(checkout.root(), &folder.join("tree"));
+    tree.copy(&checkout.files()?)?;
+    let runner = Runner::new(tree.folder(), checkout.target(), &folder)?;
+    let mut rows = Vec::new();
+    let mut healthy = BTreeMap::new();
+    for fault in faults {
+        let verdict = judge(fault, &tree, &runner, &mut healthy)?;
+        println!("{}: {verdict}", fault.name);
+        rows.push(Row { fault, verdict });
+    }
+    println!("\n{}", report::table(&rows));
+    let failures = rows.iter().filter(|row| !row.verdict.is_red()).count();
+    ensure!(
+        failures == 0,
+        "{failures} of {} faults did not turn their test red",
+        rows.len()
+    );
+    Ok(())
+}
+
+/// What becomes of the test with the fault. `healthy` remembers which tests pass without any.
+fn judge(
+    fault: &Fault,
+    tree: &Tree,
+    runner: &Runner,
+    healthy: &mut BTreeMap<NamedTest, Outcome>,
+) -> Result<Verdict> {
+    // First, for it takes no time.
+    let sabotaged = match tree.sabotaged(fault) {
+        Ok(text) => text,
+        Err(error) => return Ok(Verdict::NotApplied(format!("{error:#}"))),
+    };
+    let before = match healthy.get(&fault.test) {
+        Some(outcome) => outcome.clone(),
+        None => runner.run(&fault.test, "healthy")?,
+    };
+    healthy.insert(fault.test, before.clone());
+    if !matches!(before, Outcome::Passed { tests: 1.., .. }) {
+        return Ok(Verdict::SickBefore(before));
+    }
+    let _restored_when_dropped = tree.put(fault, &sabotaged)?;
+    Ok(match runner.run(&fault.test, fault.name)? {
+        Outcome::NotCompiled => Verdict::NotCompiled,
+        Outcome::Passed { time, .. } => Verdict::Green(time),
+        Outcome::Failed(time) => Verdict::Red(time),
+        Outcome::Hung(time) => Verdict::Hung(time),
+    })
+}
