@@ -7,9 +7,10 @@ use anyhow::Result;
 
 use crate::checkout::Checkout;
 use crate::stage::{Stages, execute, has_subcommand};
-use crate::{sabotage, test, tidy};
+use crate::test::{self, Closing};
+use crate::{sabotage, tidy};
 
-pub(crate) fn run(checkout: &Checkout) -> Result<()> {
+pub(crate) fn run(checkout: &Checkout) -> Result<Closing> {
     let cargo = |arguments: &str| {
         let mut command = Command::new("cargo");
         command
@@ -26,9 +27,9 @@ pub(crate) fn run(checkout: &Checkout) -> Result<()> {
     })?;
     stages.run("build", || cargo("test --locked --workspace --no-run"))?;
     stages.run("sabotage", || sabotage::run(checkout, None))?;
-    let closing = stages.run("test", || test::run_to_end(checkout))?;
-    println!("{}\n{}", stages.table(), closing.line);
-    closing.result()
+    let closing = stages.run("test", || test::run(checkout))?;
+    println!("{}", stages.table());
+    Ok(closing)
 }
 
 /// The rules of deny.toml; known vulnerabilities only where their list can be fetched.

@@ -15,6 +15,7 @@ mod tidy;
 
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::checkout::Checkout;
@@ -43,17 +44,28 @@ enum Chore {
 }
 
 fn main() -> ExitCode {
-    let result = Checkout::find().and_then(|checkout| match Arguments::parse().chore {
-        Chore::Ci => ci::run(&checkout),
-        Chore::Test => test::run(&checkout).map(|closing| println!("{}", closing.line)),
-        Chore::Tidy => tidy::run(&checkout),
-        Chore::Sabotage { only } => sabotage::run(&checkout, only.as_deref()),
-    });
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
+    match Checkout::find().and_then(|checkout| run(Arguments::parse().chore, &checkout)) {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("xtask: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn run(chore: Chore, checkout: &Checkout) -> Result<ExitCode> {
+    let closing = match chore {
+        Chore::Ci => ci::run(checkout)?,
+        Chore::Test => test::run(checkout)?,
+        Chore::Tidy => return tidy::run(checkout).map(|()| ExitCode::SUCCESS),
+        Chore::Sabotage { only } => {
+            return sabotage::run(checkout, only.as_deref()).map(|()| ExitCode::SUCCESS);
+        }
+    };
+    println!("{}", closing.line);
+    Ok(if closing.passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

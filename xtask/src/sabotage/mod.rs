@@ -88,7 +88,7 @@ fn judge(
     };
     let before = match healthy.get(&fault.test) {
         Some(outcome) => outcome.clone(),
-        None => runner.run(&fault.test, "healthy")?,
+        None => runner.run(&fault.test, &format!("{}.healthy", fault.name))?,
     };
     healthy.insert(fault.test, before.clone());
     if !matches!(before, Outcome::Passed { tests: 1.., .. }) {

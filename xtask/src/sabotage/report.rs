@@ -28,6 +28,17 @@ impl Verdict {
         matches!(self, Self::Red(_) | Self::Hung(_))
     }
 
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Red(_) => "red",
+            Self::Hung(_) => "red (hung)",
+            Self::Green(_) => "GREEN",
+            Self::NotCompiled => "DOES NOT COMPILE",
+            Self::NotApplied(_) => "NOT APPLIED",
+            Self::SickBefore(_) => "SICK WITHOUT IT",
+        }
+    }
+
     fn seconds(&self) -> String {
         match self {
             Self::Red(time) | Self::Hung(time) | Self::Green(time) => {
@@ -40,13 +51,11 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())?;
         match self {
-            Self::Red(_) => f.write_str("red"),
-            Self::Hung(_) => f.write_str("red (hung)"),
-            Self::Green(_) => f.write_str("GREEN"),
-            Self::NotCompiled => f.write_str("DOES NOT COMPILE"),
-            Self::NotApplied(why) => write!(f, "NOT APPLIED: {why}"),
-            Self::SickBefore(outcome) => write!(f, "TEST IS SICK WITHOUT IT: {outcome:?}"),
+            Self::NotApplied(why) => write!(f, ": {why}"),
+            Self::SickBefore(outcome) => write!(f, ": {outcome}"),
+            _ => Ok(()),
         }
     }
 }
@@ -65,7 +74,7 @@ pub(super) fn table(rows: &[Row<'_>]) -> String {
                 test.program.join(" "),
                 test.filter
             ),
-            verdict.to_string(),
+            verdict.word().to_owned(),
             verdict.seconds(),
         ]
     });

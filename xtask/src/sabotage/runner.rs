@@ -1,6 +1,7 @@
 //! Builds and runs one named test in the copy. It shares what cargo built of other people's
 //! crates with the checkout, and nothing of our own: see `tree` for how.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,17 @@ pub(super) enum Outcome {
     },
     Failed(Duration),
     Hung(Duration),
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotCompiled => f.write_str("it does not compile"),
+            Self::Passed { tests, .. } => write!(f, "{tests} tests of that name passed"),
+            Self::Failed(_) => f.write_str("it fails"),
+            Self::Hung(_) => f.write_str("it hangs"),
+        }
+    }
 }
 
 pub(super) struct Runner {
