@@ -13,7 +13,7 @@ use crate::{
     Config, DeploymentName,
     field::Field,
     problem::{Fault, Report},
-    raw::RawConfig,
+    raw::{Named, RawConfig},
     secret::shown,
 };
 
@@ -44,13 +44,13 @@ pub(crate) fn check(
     let deployment = raw.deployment.check(report, DeploymentName::parse);
     let deployment = deployment.or_default(DeploymentName::default());
     let catalogs = catalogs::check(raw.catalogs, surroundings, report);
-    if matches!(raw.targets, Field::Absent) {
+    if declares_nothing(&raw.targets) {
         let hint = "declare one: `targets: { NAME: { url: \"postgresql://user@host/database\" } }`";
         report.add(&raw.place, Fault::new("no targets are declared", hint));
     }
     let targets = targets::check(raw.targets, surroundings, report);
     let defaults = options::check(raw.defaults, report);
-    if matches!(raw.jobs, Field::Absent) {
+    if declares_nothing(&raw.jobs) {
         let hint =
             "declare one: `jobs: { NAME: { from: PATH, into: target.schema.table, key: [ID] } }`";
         report.add(&raw.place, Fault::new("no jobs are declared", hint));
@@ -67,6 +67,14 @@ pub(crate) fn check(
         targets: targets.complete()?,
         jobs: jobs?,
     })
+}
+
+fn declares_nothing<T>(things: &Field<Vec<Named<T>>>) -> bool {
+    match things {
+        Field::Absent => true,
+        Field::Faulty => false,
+        Field::Given(things) => things.value.is_empty(),
+    }
 }
 
 fn check_version(version: String) -> Result<(), Fault> {

@@ -63,7 +63,6 @@ pub(crate) fn parse(text: &str, report: &mut Report) -> Option<Node> {
         non_finite_float_policy: NonFiniteFloatPolicy::AsString,
         leading_zero_numbers_as_strings: true,
         underscored_numbers_as_strings: true,
-        emit_comments: false,
         with_snippet: false,
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: ALIAS_EVENTS },
     };
@@ -252,6 +251,7 @@ fn syntax(error: &serde_saphyr::Error) -> (Place, Fault) {
     };
     let full = error.to_string();
     let said = full.split(" at line ").next().unwrap_or(&full);
+    let not_yaml: &str = &format!("not YAML: {said}");
     let (what, hint) = match error {
         Error::MultipleDocuments { .. } => (
             "the file holds more than one YAML document",
@@ -261,19 +261,29 @@ fn syntax(error: &serde_saphyr::Error) -> (Place, Fault) {
             "a value starts with `*`, which in YAML refers to an anchor that is not there",
             "write the value in quotes",
         ),
+        _ if said.contains("anchor or alias") => (
+            "a value starts with `*` or `&`, which in YAML names an anchor",
+            "write the value in quotes",
+        ),
+        _ if said.contains("alias replay") || said.contains("alias expansion") => {
+            ("aliases repeat too much", "write the values out")
+        }
         _ if said.contains("tabs disallowed") => {
             ("the line is indented with a tab", "indent with spaces")
         }
         _ if said.contains("mapping values are not allowed") => (
-            said,
+            not_yaml,
             "check the indentation, and write a value that contains `: ` in quotes",
         ),
-        _ if said.contains("unclosed") => (said, "close it"),
+        _ if said.contains("unclosed") => (not_yaml, "close it"),
         _ if said.contains("unexpected character") => {
-            (said, "write a value with special characters in quotes")
+            (not_yaml, "write a value with special characters in quotes")
         }
-        _ if said.contains("':'") => (said, "write `name: value`"),
-        _ => (said, "check indentation, quotes and brackets around here"),
+        _ if said.contains("':'") => (not_yaml, "write `name: value`"),
+        _ => (
+            not_yaml,
+            "check indentation, quotes and brackets around here",
+        ),
     };
-    (place, Fault::new(format!("not YAML: {what}"), hint))
+    (place, Fault::new(what, hint))
 }

@@ -23,7 +23,7 @@ pub struct Problem {
 }
 
 /// Everything that is wrong with one file, in the order of its lines. Never empty.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Problems {
     origin: PathBuf,
     problems: Vec<Problem>,

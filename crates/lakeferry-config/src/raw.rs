@@ -5,7 +5,7 @@
 
 use crate::{
     field::{Field, Written},
-    node::{Content, Node},
+    node::{Content, Entry, Node},
     problem::{Fault, Place, Report},
     section::Section,
 };
@@ -73,6 +73,10 @@ pub(crate) struct RawOptions {
     pub(crate) collapse_memory: Field<String>,
 }
 
+/// Every setting there is, by the mapping it stands in.
+#[cfg(test)]
+pub(crate) const KNOWN: [&[&str]; 6] = [&FILE, &CATALOG, &TARGET, &PASSWORD, &JOB, &OPTIONS];
+
 const FILE: [&str; 6] = [
     "version",
     "deployment",
@@ -82,6 +86,9 @@ const FILE: [&str; 6] = [
     "jobs",
 ];
 const TARGET: [&str; 3] = ["url", "password", "max_connections"];
+const CATALOG: [&str; 1] = ["location"];
+const PASSWORD: [&str; 2] = ["env", "file"];
+const JOB: [&str; 2] = ["from", "into"];
 const OPTIONS: [&str; 8] = [
     "key",
     "mode",
@@ -123,7 +130,7 @@ impl RawCatalog {
         let raw = Self {
             location: catalog.text("location", report),
         };
-        catalog.close(&["location"], report);
+        catalog.close(&CATALOG, report);
         raw
     }
 }
@@ -148,7 +155,7 @@ impl RawPassword {
             return Field::Absent;
         };
         let place = node.place.clone();
-        if !matches!(node.content, Content::Map(_)) {
+        if !says_where(&node.content) {
             let what = "`password` does not say where the password is";
             report.add(&place, Fault::new(what, HINT));
             return Field::Faulty;
@@ -157,7 +164,7 @@ impl RawPassword {
             return Field::Faulty;
         };
         let (env, file) = (section.text("env", report), section.text("file", report));
-        let nothing_else = section.close(&["env", "file"], report);
+        let nothing_else = section.close(&PASSWORD, report);
         let value = match (env, file) {
             (Field::Given(env), Field::Absent) => Self::Env(env.value),
             (Field::Absent, Field::Given(file)) => Self::File(file.value),
@@ -176,6 +183,17 @@ impl RawPassword {
     }
 }
 
+/// Whether this is a mapping from ways to places. `{ hunter2 }` is not: its key is the password.
+fn says_where(content: &Content) -> bool {
+    let Content::Map(entries) = content else {
+        return false;
+    };
+    let has_value = |entry: &Entry| !matches!(entry.value.content, Content::Nothing);
+    entries
+        .iter()
+        .all(|entry| has_value(entry) || PASSWORD.contains(&entry.name.as_str()))
+}
+
 impl RawJob {
     fn read(mut job: Section, report: &mut Report) -> Self {
         let raw = Self {
@@ -183,7 +201,7 @@ impl RawJob {
             into: job.text("into", report),
             options: RawOptions::read(&mut job, report),
         };
-        job.close(&[&["from", "into"], &OPTIONS[..]].concat(), report);
+        job.close(&[&JOB[..], &OPTIONS].concat(), report);
         raw
     }
 }

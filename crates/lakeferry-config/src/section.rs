@@ -55,10 +55,12 @@ impl Section {
             Content::Nothing => format!("{title} is empty"),
             ref other => format!("{title} is {}, not a mapping", other.kind()),
         };
-        report.add(
-            &node.place,
-            Fault::new(what, "write `name: value`, one a line"),
-        );
+        let hint = if node.place.path.is_empty() {
+            "write `version: 1`, `targets` and `jobs`, each with what belongs to it"
+        } else {
+            "write `name: value`, one a line"
+        };
+        report.add(&node.place, Fault::new(what, hint));
         None
     }
 
@@ -96,7 +98,7 @@ impl Section {
     pub(crate) fn text(&mut self, name: &str, report: &mut Report) -> Field<String> {
         match self.take(name) {
             None => Field::Absent,
-            Some(node) => into_text(node, name, report),
+            Some(node) => into_text(node, name, "a text", report),
         }
     }
 
@@ -108,7 +110,7 @@ impl Section {
                 place,
                 content: Content::Number(value),
             }) => Field::Given(Written { value, place }),
-            Some(node) => into_text(node, name, report),
+            Some(node) => into_text(node, name, "a number", report),
         }
     }
 
@@ -128,7 +130,9 @@ impl Section {
         let count = items.len();
         let value: Vec<_> = items
             .into_iter()
-            .filter_map(|item| into_text(item, &format!("an item of `{name}`"), report).given())
+            .filter_map(|item| {
+                into_text(item, &format!("an item of `{name}`"), "a text", report).given()
+            })
             .collect();
         if value.len() < count {
             return Field::Faulty;
@@ -175,27 +179,30 @@ impl Section {
     }
 }
 
-fn into_text(node: Node, title: &str, report: &mut Report) -> Field<String> {
-    let hint = match node.content {
-        Content::Text(value) => {
-            return Field::Given(Written {
-                value,
-                place: node.place,
-            });
-        }
-        Content::Nothing => "give it a value, or remove it",
-        Content::Truth | Content::Number(_) => "write it in quotes",
-        Content::List(_) | Content::Map(_) => "write one value",
-    };
+/// A text that says something.
+fn into_text(node: Node, title: &str, wanted: &str, report: &mut Report) -> Field<String> {
     let title = if title.contains('`') {
         title.to_owned()
     } else {
         format!("`{title}`")
     };
-    let kind = node.content.kind();
-    report.add(
-        &node.place,
-        Fault::new(format!("{title} is {kind}, not a text"), hint),
-    );
+    let (what, hint) = match node.content {
+        Content::Text(value) if !value.trim().is_empty() => {
+            return Field::Given(Written {
+                value,
+                place: node.place,
+            });
+        }
+        Content::Text(_) => (format!("{title} is empty"), "give it a value, or remove it"),
+        Content::Nothing => (format!("{title} has no value"), "give it one, or remove it"),
+        ref other => {
+            let hint = match other {
+                Content::List(_) | Content::Map(_) => "write one value",
+                _ => "write it in quotes",
+            };
+            (format!("{title} is {}, not {wanted}", other.kind()), hint)
+        }
+    };
+    report.add(&node.place, Fault::new(what, hint));
     Field::Faulty
 }

@@ -1,9 +1,10 @@
 //! Jobs: each by itself, then all against each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use crate::{
-    Job, JobName, Mode, OnSourceReplaced, RefreshAbove, Schedule, SourceLocation, TargetTable,
+    Job, JobName, Mode, OnSourceReplaced, RefreshAbove, Schedule, SourceLocation, TargetName,
+    TargetTable,
     check::{
         Surroundings,
         options::{self, Options, same_column},
@@ -24,6 +25,23 @@ const DEFAULT_COLLAPSE_MEMORY_BYTES: u64 = 64 << 20;
 /// The schema in a target that holds the state of jobs.
 const STATE_SCHEMA: &str = "lakeferry";
 
+/// A table, and the database it is in.
+struct Destination {
+    database: Database,
+    table: TargetTable,
+}
+
+/// A database, so that two targets that lead to one are known.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Database {
+    At(Address),
+    /// Of a target whose address is not known, for it is faulty.
+    Of(TargetName),
+}
+
+/// The first job that writes to each table: by database, schema and table.
+type Writers = BTreeMap<(Database, String, String), String>;
+
 /// What jobs refer to.
 pub(crate) struct Context<'a> {
     pub(crate) surroundings: &'a Surroundings<'a>,
@@ -38,47 +56,34 @@ pub(crate) fn check(
     context: &Context<'_>,
     report: &mut Report,
 ) -> Option<BTreeMap<JobName, Job>> {
-    let mut tables = BTreeMap::new();
-    let mut jobs = Some(BTreeMap::new());
-    for Named { name, value } in raw.given()?.value {
-        let job = value.and_then(|raw| check_job(&name, raw, context, report));
-        let Some((job, database)) = job else {
-            jobs = None;
-            continue;
-        };
-        let table = (
-            database,
-            job.target.schema.clone(),
-            job.target.table.clone(),
-        );
-        if let Some(first) = tables.insert(table, job.name.clone()) {
-            let what = format!(
-                "job `{}` writes to {}, as job `{first}` does",
-                job.name, job.target
-            );
-            let hint = "give one of them another table; a table has at most one job";
-            report.add(&name.place, Fault::new(what, hint));
-        }
-        if let Some(jobs) = &mut jobs {
-            jobs.insert(job.name.clone(), job);
-        }
-    }
-    jobs
+    let mut writers = BTreeMap::new();
+    // All are checked before any is given up.
+    let jobs: Vec<Option<Job>> = raw
+        .given()?
+        .value
+        .into_iter()
+        .map(|Named { name, value }| check_job(&name, value?, context, &mut writers, report))
+        .collect();
+    jobs.into_iter()
+        .map(|job| job.map(|job| (job.name.clone(), job)))
+        .collect()
 }
 
-/// A job and the database it writes to: two targets may lead to one. It is `None` if the job's
-/// target is faulty; tables of different faulty targets are not told apart.
 fn check_job(
     name: &Written<String>,
     raw: RawJob,
     context: &Context<'_>,
+    writers: &mut Writers,
     report: &mut Report,
-) -> Option<(Job, Option<Address>)> {
+) -> Option<Job> {
     let job_name = Field::Given(name.clone())
         .check(report, JobName::parse)
         .given();
     let source = check_source(raw.from, name, context, report);
-    let target = check_target(raw.into, name, context, report);
+    let destination = check_destination(raw.into, name, context, report);
+    if let Some(destination) = &destination {
+        check_alone(name, destination, writers, report);
+    }
     let options = options::check(raw.options, report).over(context.defaults);
     let lost = lost_key_columns(&options);
     if !lost.is_empty() {
@@ -92,11 +97,10 @@ fn check_job(
         let what = format!("job {} has no `key`", shown(&name.value));
         Fault::new(what, "add `key: [ID]`, the columns that identify a row")
     });
-    let (target, database) = target?;
-    let job = Job {
+    Some(Job {
         name: job_name?.value,
         source: source?,
-        target,
+        target: destination?.table,
         key: texts(key?.value),
         mode: options.mode.or_default(Mode::Incremental)?,
         schedule: options.schedule.or_default(Schedule::OnCommand)?,
@@ -109,8 +113,29 @@ fn check_job(
         collapse_memory_bytes: options
             .collapse_memory_bytes
             .or_default(DEFAULT_COLLAPSE_MEMORY_BYTES)?,
-    };
-    Some((job, database))
+    })
+}
+
+/// Reports a job that writes to a table that an earlier job writes to.
+fn check_alone(
+    name: &Written<String>,
+    destination: &Destination,
+    writers: &mut Writers,
+    report: &mut Report,
+) {
+    let Destination { database, table } = destination;
+    let place = (database.clone(), table.schema.clone(), table.table.clone());
+    match writers.entry(place) {
+        Entry::Vacant(vacant) => {
+            vacant.insert(name.value.clone());
+        }
+        Entry::Occupied(first) => {
+            let (job, first) = (shown(&name.value), shown(first.get()));
+            let what = format!("job {job} writes to {table}, as job {first} does");
+            let hint = "give one of them another table; a table has at most one job";
+            report.add(&name.place, Fault::new(what, hint));
+        }
+    }
 }
 
 fn check_source(
@@ -131,25 +156,22 @@ fn check_source(
         .value
 }
 
-type TargetAndDatabase = (TargetTable, Option<Address>);
-
-fn check_target(
+fn check_destination(
     into: Field<String>,
     job: &Written<String>,
     context: &Context<'_>,
     report: &mut Report,
-) -> Option<TargetAndDatabase> {
-    let target = into.check(report, |text| parse_target(&text, context.targets));
-    target
-        .required(report, &job.place, || {
-            let what = format!("job {} has no `into`", shown(&job.value));
-            Fault::new(what, "add `into: target.schema.table`")
-        })?
-        .value
+) -> Option<Destination> {
+    let destination = into.check(report, |text| parse_destination(&text, context.targets));
+    let destination = destination.required(report, &job.place, || {
+        let what = format!("job {} has no `into`", shown(&job.value));
+        Fault::new(what, "add `into: target.schema.table`")
+    });
+    destination?.value
 }
 
 /// Reads `target.schema.table`; `None` if the target itself could not be read.
-fn parse_target(text: &str, targets: &Targets) -> Result<Option<TargetAndDatabase>, Fault> {
+fn parse_destination(text: &str, targets: &Targets) -> Result<Option<Destination>, Fault> {
     if text.contains('{') {
         let what = format!(
             "the pattern {} is not supported in this version",
@@ -171,28 +193,22 @@ fn parse_target(text: &str, targets: &Targets) -> Result<Option<TargetAndDatabas
         let what = format!("schema {} is not for tables of jobs", shown(&schema));
         return Err(Fault::new(what, "choose another schema, such as `public`"));
     }
-    Ok(match found {
-        Found::Nowhere => None,
-        Found::Faulty(name) => Some((
-            TargetTable {
-                target: name,
-                schema,
-                table,
-            },
-            None,
-        )),
-        Found::Right(target) => {
-            let database = Some(target.url.address().clone());
-            Some((
-                TargetTable {
-                    target: target.name.clone(),
-                    schema,
-                    table,
-                },
-                database,
-            ))
-        }
-    })
+    let (target, database) = match found {
+        Found::Right(target) => (
+            target.name.clone(),
+            Database::At(target.url.address().clone()),
+        ),
+        Found::Faulty(name) => (name.clone(), Database::Of(name)),
+        Found::Nowhere => return Ok(None),
+    };
+    Ok(Some(Destination {
+        database,
+        table: TargetTable {
+            target,
+            schema,
+            table,
+        },
+    }))
 }
 
 /// The key's columns that `columns` leaves out.

@@ -123,10 +123,6 @@ fn check_password(
             return Err(Fault::new(what, "remove the one in `url`"));
         }
         match password {
-            RawPassword::File(path) if path.is_empty() => Err(Fault::new(
-                "the path of the password file is empty",
-                "write a path",
-            )),
             RawPassword::File(path) => Ok(Password::File(surroundings.base.join(path))),
             RawPassword::Env(variable) => match surroundings.env.get(&variable) {
                 Some(value) if !value.is_empty() => Ok(Password::Given(Secret::new(value))),

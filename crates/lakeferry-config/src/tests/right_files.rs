@@ -1,0 +1,153 @@
+//! Right files: the ones that users start from, and the meaning of what can be written in two ways.
+
+use std::path::Path;
+
+use insta::assert_debug_snapshot;
+
+use super::{MINIMAL, REFERENCE, load_text};
+use crate::{Config, Error, Job, JobName, raw, read};
+
+fn job(config: &Config, name: &str) -> Job {
+    config.jobs[name].clone()
+}
+
+/// A whole file with one job, made of `job`'s options and `defaults`.
+fn with_options(defaults: &str, job: &str) -> String {
+    format!(
+        "version: 1
+defaults: {{ {defaults} }}
+targets: {{ t: {{ url: postgresql://db/app }} }}
+jobs: {{ j: {{ from: /lake/j, into: t.public.j, {job} }} }}"
+    )
+}
+
+#[test]
+fn the_minimal_file_is_right() {
+    assert_debug_snapshot!(load_text(MINIMAL).unwrap());
+}
+
+#[test]
+fn the_reference_file_is_right() {
+    assert_debug_snapshot!(load_text(REFERENCE).unwrap());
+}
+
+#[test]
+fn the_reference_explains_every_setting() {
+    let places = raw::KNOWN.into_iter().flatten();
+    for setting in places {
+        let written = format!("{setting}:");
+        let mut lines = REFERENCE
+            .lines()
+            .filter(|line| !line.trim_start().starts_with('#'));
+        let found = lines.any(|line| line.split([' ', '{']).any(|word| word == written));
+        assert!(found, "`{setting}` is not in config/reference.yaml");
+    }
+}
+
+#[test]
+fn the_reference_spells_out_the_defaults() {
+    let reference = load_text(REFERENCE).unwrap();
+    let minimal = load_text(MINIMAL).unwrap();
+    assert_eq!(reference.deployment, minimal.deployment);
+    let connections = |config: &Config| config.targets["serving"].max_connections;
+    assert_eq!(connections(&reference), connections(&minimal));
+    let (spelled, implied) = (job(&reference, "customers"), job(&minimal, "customers"));
+    assert_eq!(
+        spelled,
+        Job {
+            source: spelled.source.clone(),
+            ..implied
+        }
+    );
+}
+
+#[test]
+fn a_job_goes_before_the_defaults() {
+    let text = with_options(
+        "key: [a], mode: snapshot, schedule: EVERY 1 HOUR, refresh_above: 0.2",
+        "mode: incremental, refresh_above: 30%",
+    );
+    let mixed = job(&load_text(&text).unwrap(), "j");
+    let text = with_options(
+        "",
+        "key: [a], mode: INCREMENTAL, schedule: every 60 minutes, refresh_above: 0.3",
+    );
+    assert_eq!(mixed, job(&load_text(&text).unwrap(), "j"));
+}
+
+#[test]
+fn anchors_and_merges_are_read() {
+    let text = "version: 1
+targets: { t: { url: postgresql://db/app } }
+jobs:
+  a: &a { from: /lake/a, into: t.public.a, key: [id], mode: snapshot }
+  b: { <<: *a, into: t.public.b }";
+    let config = load_text(text).unwrap();
+    let (a, b) = (job(&config, "a"), job(&config, "b"));
+    assert_eq!(
+        b,
+        Job {
+            name: b.name.clone(),
+            target: b.target.clone(),
+            ..a
+        }
+    );
+}
+
+#[test]
+fn tables_that_differ_only_in_quoted_case_are_two() {
+    let text = "version: 1
+targets: { t: { url: postgresql://db/app }, u: { url: postgresql://db/other } }
+jobs:
+  a: { from: /lake/a, into: t.public.Orders, key: [id] }
+  b: { from: /lake/a, into: t.public.\"Orders\", key: [id] }
+  c: { from: /lake/a, into: u.public.orders, key: [id] }";
+    let config = load_text(text).unwrap();
+    let tables: Vec<_> = config
+        .jobs
+        .values()
+        .map(|job| job.target.to_string())
+        .collect();
+    assert_eq!(
+        tables,
+        ["t.public.orders", "t.public.\"Orders\"", "u.public.orders"]
+    );
+}
+
+#[test]
+fn a_job_is_known_by_deployment_and_name() {
+    let config = load_text(MINIMAL).unwrap();
+    let job = job(&config, "customers");
+    assert_eq!(config.job_key(&job).to_string(), "default/customers");
+    assert_eq!(config.target_of(&job).unwrap().name.as_str(), "serving");
+}
+
+#[test]
+fn settings_show_no_secret() {
+    let text = REFERENCE
+        .replace("ferry@reports", "ferry:hunter2@reports")
+        .replace("    password: { file: secrets/reporting }\n", "");
+    let config = load_text(&text).unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let password = config.targets["serving"].read_password().unwrap().unwrap();
+    assert_eq!(password.expose(), "hunter2");
+    assert!(config.targets["reporting"].url.expose().contains("hunter2"));
+}
+
+#[test]
+fn a_file_is_read_and_its_absence_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lakeferry.yaml");
+    let absent = read(&path, &[].into()).unwrap_err();
+    assert!(matches!(absent, Error::Unreadable { .. }), "{absent}");
+    std::fs::write(&path, MINIMAL).unwrap();
+    let config = read(&path, &[].into()).unwrap();
+    let name: Vec<&JobName> = config.jobs.keys().collect();
+    let source = job(&config, name[0].as_str()).source;
+    assert_eq!(source.directory(), folder.path().join("lake/customers"));
+    std::fs::write(&path, MINIMAL.replace("version: 1", "version: 9")).unwrap();
+    assert!(matches!(
+        read(Path::new(&path), &[].into()),
+        Err(Error::Wrong(_))
+    ));
+}
