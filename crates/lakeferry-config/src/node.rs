@@ -13,6 +13,8 @@ use crate::{
     secret::shown,
 };
 
+/// How deep values may stand in others. The format needs six levels; each takes stack.
+const DEPTH: usize = 16;
 /// How many values aliases may add to a file.
 const ALIAS_EVENTS: usize = 10_000;
 
@@ -64,6 +66,7 @@ pub(crate) fn parse(text: &str, report: &mut Report) -> Option<Node> {
         leading_zero_numbers_as_strings: true,
         underscored_numbers_as_strings: true,
         with_snippet: false,
+        budget: serde_saphyr::budget! { max_depth: DEPTH, flow_nesting_limit: DEPTH },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: ALIAS_EVENTS },
     };
     match serde_saphyr::from_str_with_options::<Spanned<Parsed>>(text, options) {
@@ -268,6 +271,14 @@ fn syntax(error: &serde_saphyr::Error) -> (Place, Fault) {
         _ if said.contains("alias replay") || said.contains("alias expansion") => {
             ("aliases repeat too much", "write the values out")
         }
+        _ if said.contains("Depth") || said.contains("recursion limit") => (
+            "values are nested too deep",
+            "close the brackets that are open here",
+        ),
+        _ if said.contains("budget breached") => (
+            "the file is larger than any configuration should be",
+            "make it smaller",
+        ),
         _ if said.contains("tabs disallowed") => {
             ("the line is indented with a tab", "indent with spaces")
         }

@@ -85,9 +85,22 @@ fn check(text: &str) -> Result<(), TestCaseError> {
 
 #[test]
 fn deep_nesting() {
-    for piece in ["[", "{a: ", "- ", "? "] {
-        check(&piece.repeat(10_000)).unwrap();
+    for piece in ["[", "{a: ", "- ", "? ", "&a [", "!a [", "[[], "] {
+        for depth in [1, 10, 15, 16, 17, 60, 100, 10_000] {
+            check(&piece.repeat(depth)).unwrap();
+        }
     }
+}
+
+#[test]
+fn deep_nesting_by_aliases() {
+    let (open, close) = ("[".repeat(12), "]".repeat(12));
+    let mut text = "a0: &a0 x\n".to_owned();
+    for n in 1..200 {
+        let before = n - 1;
+        text.push_str(&format!("a{n}: &a{n} {open}*a{before}{close}\n"));
+    }
+    check(&text).unwrap();
 }
 
 proptest! {

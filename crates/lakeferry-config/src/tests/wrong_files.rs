@@ -83,6 +83,10 @@ wrong_files! {
     two_documents: "version: 1\n---\nversion: 1\n",
     list_at_the_top: "- version: 1\n- jobs: {}\n",
     text_at_the_top: "version 1\n",
+    deep_nesting: "a: [[[[[[[[[[[[[[[[[[[[[[[[ x",
+    deep_nesting_by_aliases: "a: &a [[[[[[[[[[[[ x ]]]]]]]]]]]]
+b: [[[[[[[[[[[[ *a ]]]]]]]]]]]]
+",
     alias_bomb: format!(
         "a: &a [x,x,x,x,x,x,x,x,x]\n{}",
         ["ab", "bc", "cd", "de", "ef"].map(|names| {
