@@ -1,1 +1,11 @@
-//! Delta tables for tests, written by the real writer.
+//! Delta tables for tests, written by the real writer (deltalake).
+//!
+//! Nothing here decides what a table ought to look like: every commit is one that a user's own
+//! writer would make. The writer's log cleanup is off, so that a log holds what a test wrote.
+
+mod delta_table;
+mod lineitem;
+pub mod runways;
+
+pub use delta_table::{DeltaTable, NewTable, OP_COLUMN};
+pub use lineitem::{append_lineitem, lineitem_columns};
