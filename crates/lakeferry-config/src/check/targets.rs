@@ -72,7 +72,11 @@ pub(crate) fn check(
             ..Targets::default()
         };
     };
-    let mut targets = Targets::default();
+    // A file without any is told so once, not at each job.
+    let mut targets = Targets {
+        incomplete: raw.value.is_empty(),
+        ..Targets::default()
+    };
     for Named { name, value } in raw.value {
         let place = name.place.clone();
         let Some(name) = Field::Given(name).check(report, TargetName::parse).given() else {

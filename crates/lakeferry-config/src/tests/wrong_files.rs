@@ -115,6 +115,7 @@ wrong_files! {
     sections_of_wrong_types: "version: 1\ncatalogs: /lake\ntargets: [serving]\njobs: 5\ndefaults:\n",
     entries_of_wrong_types: "version: 1\ncatalogs: { c: /lake }\ntargets: { serving: postgresql://db/app }
 jobs: { a: ./a, b: , c: [x], d: { from: c.s.t, into: serving.s.t, key: [id] } }\n",
+    no_targets: "version: 1\ntargets: {}\njobs: { a: { from: ./a, into: t.public.a, key: [id] } }\n",
     empty_sections: "version: 1\ntargets: {}\njobs: {}\n",
 }
 
