@@ -1,0 +1,215 @@
+//! The one place where what tokio-postgres reports becomes an [`Error`]: by SQLSTATE (Postgres
+//! manual, appendix A) where the server spoke, as a broken connection where it did not.
+//!
+//! Details and contexts of the server's messages are left out: they repeat a row's values.
+
+use std::{error::Error as StdError, io};
+
+use lakeferry_model::FailureClass;
+use tokio_postgres::error::{DbError, Severity, SqlState};
+
+use crate::error::Error;
+
+/// What was tried, for the message and the hint.
+#[derive(Clone, Debug)]
+pub(crate) struct Doing {
+    /// In words that follow "cannot".
+    what: String,
+    /// What it takes, in words that follow GRANT.
+    privilege: Option<String>,
+    /// Whether rows of the source are on their way, so that a value can be at fault.
+    moves_rows: bool,
+}
+
+impl Doing {
+    pub(crate) fn new(what: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            privilege: None,
+            moves_rows: false,
+        }
+    }
+
+    /// As [`Doing::new`], with rows of the source that may be at fault.
+    pub(crate) fn rows(what: impl Into<String>) -> Self {
+        Self {
+            moves_rows: true,
+            ..Self::new(what)
+        }
+    }
+
+    pub(crate) fn needs(mut self, privilege: impl Into<String>) -> Self {
+        self.privilege = Some(privilege.into());
+        self
+    }
+
+    /// `error` in the words of this crate; `place` is user, host and database.
+    pub(crate) fn failed(&self, error: tokio_postgres::Error, place: &Place) -> Error {
+        let what = format!("cannot {} ({place})", self.what);
+        let Some(refusal) = error.as_db_error() else {
+            let report = match is_lost(&error) {
+                true => Error::transient(format!("{what}: no connection")),
+                false => Error::bug(what),
+            };
+            return report.caused_by(error);
+        };
+        let code = refusal.code();
+        let class = match class_of(code) {
+            FailureClass::BadRow if !self.moves_rows => FailureClass::Bug,
+            class => class,
+        };
+        let report = match class {
+            FailureClass::Transient => Error::transient(what),
+            FailureClass::BadRow => Error::bad_row(what),
+            FailureClass::NeedsOperator => Error::needs_operator(what),
+            FailureClass::Bug => Error::bug(what),
+        };
+        let report = match self.hint_for(code, place) {
+            Some(hint) => report.advise(hint),
+            None => report,
+        };
+        report.caused_by(Refusal::of(refusal))
+    }
+
+    fn hint_for(&self, code: &SqlState, place: &Place) -> Option<String> {
+        if *code == SqlState::INSUFFICIENT_PRIVILEGE {
+            let user = &place.user;
+            return Some(match &self.privilege {
+                Some(privilege) => format!("GRANT {privilege} TO \"{user}\""),
+                None => format!("grant {user:?} what the server asks for"),
+            });
+        }
+        let hint = match code.code() {
+            "53300" => "raise max_connections of the server, or lower that of the target",
+            "53100" => "free disk space on the server",
+            "25006" | "57P03" => "the server is a standby or starting; name the primary in the url",
+            "3D000" => "create the database, or correct its name in the url",
+            "28P01" | "28000" => "correct user and password, or the server's pg_hba.conf",
+            "23502" => "give the target's own column a default, or drop its NOT NULL",
+            "23503" => "sync the referenced table first, or declare the foreign key DEFERRABLE",
+            "23505" | "23P01" => {
+                "declare the target's own unique constraint DEFERRABLE, or drop it"
+            }
+            "P0001" => "a trigger of the target refuses the write; change it, or disable it",
+            code if code.starts_with("22") || code.starts_with("54") || code == "23514" => {
+                "correct the value in the source, or keep such rows out by the job's filter"
+            }
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+/// Where a connection leads, without any secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) user: String,
+    pub(crate) host: String,
+    pub(crate) database: String,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            user,
+            host,
+            database,
+        } = self;
+        write!(f, "{user}@{host}/{database}")
+    }
+}
+
+/// What the server said.
+#[derive(Debug, thiserror::Error)]
+#[error("{message} (SQLSTATE {code})")]
+struct Refusal {
+    message: String,
+    code: String,
+}
+
+impl Refusal {
+    fn of(error: &DbError) -> Self {
+        Self {
+            message: error.message().to_owned(),
+            code: error.code().code().to_owned(),
+        }
+    }
+}
+
+/// Whether the server refused the statement for certain: it answered, and lives on. Where it did
+/// not, a COMMIT may have been carried out.
+pub(crate) fn is_certain(error: &tokio_postgres::Error) -> bool {
+    let severity = error.as_db_error().and_then(DbError::parsed_severity);
+    severity == Some(Severity::Error)
+}
+
+/// Whether there is no connection, or none any more.
+pub(crate) fn is_lost(error: &tokio_postgres::Error) -> bool {
+    error.is_closed()
+        || error
+            .source()
+            .is_some_and(|source| source.is::<io::Error>())
+}
+
+/// Whether the server answered with this SQLSTATE.
+pub(crate) fn is(error: &tokio_postgres::Error, code: &SqlState) -> bool {
+    error.code() == Some(code)
+}
+
+fn class_of(code: &SqlState) -> FailureClass {
+    let code = code.code();
+    match (&code[..2.min(code.len())], code) {
+        (_, "40001" | "40P01" | "55P03" | "57014" | "25006" | "25P03" | "25P04") => {
+            FailureClass::Transient
+        }
+        ("08" | "53" | "57" | "58", _) => FailureClass::Transient,
+        ("22" | "54", _) | (_, "23514") => FailureClass::BadRow,
+        ("23" | "28" | "3D" | "3F" | "0A" | "P0" | "55", _)
+        | (_, "42501" | "42P01" | "42703" | "42704" | "42P07" | "42710") => {
+            FailureClass::NeedsOperator
+        }
+        _ => FailureClass::Bug,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_have_classes() {
+        for (codes, class) in [
+            (
+                "08006 08P01 40001 40P01 55P03 57P01 57P03 53300 53100",
+                FailureClass::Transient,
+            ),
+            ("25006 57014 58030 25P03", FailureClass::Transient),
+            ("22003 22021 54000 54011 23514", FailureClass::BadRow),
+            (
+                "23502 23503 23505 42501 3D000 28P01 28000 P0001",
+                FailureClass::NeedsOperator,
+            ),
+            ("42P01 42703 3F000", FailureClass::NeedsOperator),
+            ("42601 XX000 26000", FailureClass::Bug),
+        ] {
+            for code in codes.split(' ') {
+                assert_eq!(class_of(&SqlState::from_code(code)), class, "{code}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_refused_permission_comes_with_its_grant() {
+        let place = Place {
+            user: "ferry".to_owned(),
+            host: "db".to_owned(),
+            database: "app".to_owned(),
+        };
+        let doing = Doing::new("create schema lakeferry").needs("CREATE ON DATABASE \"app\"");
+        let hint = doing.hint_for(&SqlState::INSUFFICIENT_PRIVILEGE, &place);
+        assert_eq!(
+            hint.as_deref(),
+            Some("GRANT CREATE ON DATABASE \"app\" TO \"ferry\"")
+        );
+    }
+}
