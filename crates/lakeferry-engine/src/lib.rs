@@ -1,1 +1,24 @@
-//! Decides what a job has to do and drives it.
+//! Decides what a job has to do and drives it, knowing neither Delta nor Postgres.
+//!
+//! * [`plan`]: what to do next, decided purely from what source and target say. All rules about
+//!   which commit range is read how stand in its table.
+//! * `collapse`: the net effect of signed changes on each key.
+//! * [`run`]: one attempt to bring a job forward; the only place that calls the ports.
+//! * [`JobState`]: what follows an attempt, decided purely; [`drive`] acts on it.
+
+mod collapse;
+mod drive;
+mod error;
+mod fingerprint;
+mod job;
+mod job_state;
+mod plan;
+mod run;
+
+pub use drive::drive;
+pub use error::RunError;
+pub use fingerprint::fingerprint;
+pub use job::{Job, OnSourceReplaced, Policy, Request, Retry};
+pub use job_state::{Event, JobState};
+pub use plan::{Halt, Look, Plan, Situation, Why, first_look, plan};
+pub use run::{Preview, Report, Step, StepKind, preview, run};

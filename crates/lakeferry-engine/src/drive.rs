@@ -1,0 +1,41 @@
+//! Tries a job until it is at the head, must wait for an operator, or failed too often.
+
+use lakeferry_model::{Clock, Failure, Source, Target};
+
+use crate::{
+    error::RunError,
+    job::{Job, Request},
+    job_state::{Event, JobState},
+    run::{Report, run},
+};
+
+/// Brings `job` to the head, backing off between attempts as its policy says.
+///
+/// # Errors
+/// The error of the last attempt.
+pub async fn drive<S, T, C>(
+    job: &Job<S, T, C>,
+    request: Request,
+) -> Result<Report<S::Position>, RunError>
+where
+    S: Source,
+    T: Target<Position = S::Position>,
+    C: Clock,
+{
+    let retry = &job.policy.retry;
+    let mut state = JobState::Idle.after(Event::Due, retry);
+    loop {
+        let error = match run(job, request).await {
+            Ok(report) => return Ok(report),
+            Err(error) => error,
+        };
+        state = state.after(Event::Failed(error.class()), retry);
+        let JobState::BackingOff { attempt, wait } = state else {
+            return Err(error);
+        };
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        tracing::warn!(%error, cause, attempt, ?wait, "trying again");
+        job.clock.sleep(wait).await;
+        state = state.after(Event::Due, retry);
+    }
+}

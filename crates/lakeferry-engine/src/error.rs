@@ -1,0 +1,139 @@
+//! Why a run failed.
+
+use lakeferry_model::{Failure, FailureClass, Holder};
+
+use crate::{collapse::CollapseError, plan::Halt};
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a run did not bring its job to the head.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("job {job}: cannot read its source")]
+    Source {
+        job: String,
+        class: FailureClass,
+        hint: Option<String>,
+        source: Cause,
+    },
+    #[error("job {job}: cannot write its target")]
+    Target {
+        job: String,
+        class: FailureClass,
+        hint: Option<String>,
+        source: Cause,
+    },
+    /// Somebody else is at it; the next attempt finds what they left.
+    #[error("job {job}: {holder} is working on it")]
+    Held { job: String, holder: Holder },
+    /// Somebody else moved the job; nothing was changed.
+    #[error("job {job}: another run moved it, so this one wrote nothing")]
+    Fenced { job: String },
+    /// The next attempt finds out.
+    #[error("job {job}: the connection broke before the answer to COMMIT came")]
+    Unsettled { job: String },
+    /// Only an operator can decide.
+    #[error("job {job}: {reason}")]
+    Halted {
+        job: String,
+        reason: String,
+        hint: String,
+    },
+    #[error("job {job}: {reason}")]
+    Bug { job: String, reason: String },
+}
+
+impl RunError {
+    pub(crate) fn source(job: String, error: impl Failure) -> Self {
+        Self::Source {
+            job,
+            class: error.class(),
+            hint: error.hint(),
+            source: Box::new(error),
+        }
+    }
+
+    pub(crate) fn target(job: String, error: impl Failure) -> Self {
+        Self::Target {
+            job,
+            class: error.class(),
+            hint: error.hint(),
+            source: Box::new(error),
+        }
+    }
+
+    pub(crate) fn halted(job: String, halt: &Halt) -> Self {
+        let (reason, hint) = match halt {
+            Halt::ForeignTable => (
+                "its target table has rows that no job filled".to_owned(),
+                "choose another table, or empty or drop this one".to_owned(),
+            ),
+            Halt::TableGone => (
+                "its target table is gone".to_owned(),
+                "fill it anew with: lakeferry backfill".to_owned(),
+            ),
+            Halt::TableReplaced => (
+                "another table has the name of its target table".to_owned(),
+                "drop or rename that table, then fill anew with: lakeferry backfill".to_owned(),
+            ),
+            Halt::KeyChanged { was } => (
+                format!(
+                    "its key changed, the target was filled with key ({})",
+                    was.join(", ")
+                ),
+                "set the key back, or drop the target table and fill it anew with: \
+                 lakeferry backfill"
+                    .to_owned(),
+            ),
+            Halt::SourceReplaced { what } => (
+                format!("its source is not the one that was read before: {what}"),
+                "if that is meant, rebuild the target by difference with: lakeferry backfill \
+                 (or set on_source_replaced: refresh)"
+                    .to_owned(),
+            ),
+        };
+        Self::Halted { job, reason, hint }
+    }
+
+    pub(crate) fn collapse(job: String, error: &CollapseError) -> Self {
+        let reason = format!("its source's changes cannot be applied: {error}");
+        let hint = match error {
+            CollapseError::DuplicateKey { .. } | CollapseError::NullKey { .. } => {
+                "choose a key that is set and unique in the source (under the job's filter), or \
+                 mend the source"
+            }
+            CollapseError::NoKeyColumn(_) => "add the key to columns:",
+            CollapseError::Disordered { .. } | CollapseError::Arrow(_) => {
+                return Self::Bug { job, reason };
+            }
+        };
+        Self::Halted {
+            job,
+            reason,
+            hint: hint.to_owned(),
+        }
+    }
+}
+
+impl Failure for RunError {
+    fn class(&self) -> FailureClass {
+        match self {
+            Self::Source { class, .. } | Self::Target { class, .. } => *class,
+            Self::Held { .. } | Self::Fenced { .. } | Self::Unsettled { .. } => {
+                FailureClass::Transient
+            }
+            Self::Halted { .. } => FailureClass::NeedsOperator,
+            Self::Bug { .. } => FailureClass::Bug,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Source { hint, .. } | Self::Target { hint, .. } => hint.clone(),
+            Self::Held { .. } => Some("wait for it to end, or stop it".to_owned()),
+            Self::Fenced { .. } | Self::Unsettled { .. } => None,
+            Self::Halted { hint, .. } => Some(hint.clone()),
+            Self::Bug { .. } => Some("please report this".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The fingerprint: a digest of all that a target's rows depend on besides the source's history.
+
+use std::fmt::Write;
+
+use arrow_schema::Schema;
+use lakeferry_model::Fingerprint;
+use sha2::{Digest, Sha256};
+
+use crate::job::Policy;
+
+/// The fingerprint of rows of `columns` under `policy`, stored as `encoding` says.
+///
+/// Each part is preceded by its name and length, so that no two lists of parts read the same.
+pub fn fingerprint(policy: &Policy, columns: &Schema, encoding: &str) -> Fingerprint {
+    let mut text = String::new();
+    let mut part = |name: &str, value: &str| {
+        write!(text, "{name} {} {value};", value.len()).expect("a String takes all text");
+    };
+    part("encoding", encoding);
+    part("timezone", "UTC");
+    part("filter", policy.filter.as_deref().unwrap_or_default());
+    for column in columns.fields() {
+        part("column", column.name());
+        part("type", &column.data_type().to_string());
+    }
+    let digest = Sha256::digest(text.as_bytes());
+    let mut rows = String::new();
+    for byte in digest.iter().take(16) {
+        write!(rows, "{byte:02x}").expect("a String takes all text");
+    }
+    Fingerprint {
+        key: policy.key_columns.clone(),
+        rows,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_schema::{DataType, Field};
+
+    use super::*;
+    use crate::plan::tests::policy;
+
+    #[test]
+    fn each_part_counts() {
+        let column = |name: &str, of| Schema::new(vec![Field::new(name, of, true)]);
+        let one = fingerprint(&policy(), &column("a", DataType::Int32), "e1");
+        assert_eq!(
+            one,
+            fingerprint(&policy(), &column("a", DataType::Int32), "e1")
+        );
+        let filtered = Policy {
+            filter: Some("a > 1".to_owned()),
+            ..policy()
+        };
+        for other in [
+            fingerprint(&policy(), &column("b", DataType::Int32), "e1"),
+            fingerprint(&policy(), &column("a", DataType::Int64), "e1"),
+            fingerprint(&policy(), &column("a", DataType::Int32), "e2"),
+            fingerprint(&filtered, &column("a", DataType::Int32), "e1"),
+        ] {
+            assert_ne!(one.rows, other.rows);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! A job as the engine sees it: two ports, a clock and a policy.
+
+use std::time::Duration;
+
+use lakeferry_model::{Holder, JobKey};
+
+/// One declared pair of source and target, with all that the engine needs to decide.
+#[derive(Debug)]
+pub struct Job<S, T, C> {
+    pub source: S,
+    pub target: T,
+    pub clock: C,
+    pub policy: Policy,
+}
+
+/// What the operator decided for a job.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    pub key: JobKey,
+    pub holder: Holder,
+    /// The key columns, as they are called in the source.
+    pub key_columns: Vec<String>,
+    /// The filter in its canonical text; part of the fingerprint.
+    pub filter: Option<String>,
+    /// Whether every run rebuilds by difference instead of reading changes.
+    pub always_refresh: bool,
+    pub on_source_replaced: OnSourceReplaced,
+    /// Changes larger than this share of the table (bytes as stored) are not read; the job
+    /// refreshes instead.
+    pub refresh_above: f64,
+    /// How many bytes of changes are held in memory at once. A range with more is read in
+    /// parts; one commit with more is a refresh.
+    pub collapse_memory_bytes: usize,
+    pub retry: Retry,
+}
+
+/// What to do when another table stands where the source was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnSourceReplaced {
+    Halt,
+    Refresh,
+}
+
+/// How long and how often transient failures are tried again.
+#[derive(Clone, Copy, Debug)]
+pub struct Retry {
+    pub attempts: u32,
+    pub first_wait: Duration,
+    pub longest_wait: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        let (first_wait, longest_wait) = (Duration::from_millis(200), Duration::from_secs(30));
+        Self {
+            attempts: 8,
+            first_wait,
+            longest_wait,
+        }
+    }
+}
+
+impl Retry {
+    /// The wait before attempt `attempt` (the first retry is 1): doubled each time, up to a
+    /// ceiling.
+    pub fn wait(&self, attempt: u32) -> Duration {
+        let factor = 2_u32.saturating_pow(attempt.saturating_sub(1));
+        self.first_wait
+            .saturating_mul(factor)
+            .min(self.longest_wait)
+    }
+}
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Bring the target to the head by the cheapest way.
+    Sync,
+    /// Fill the target, or rebuild it by difference, whatever its watermark says.
+    Backfill,
+}

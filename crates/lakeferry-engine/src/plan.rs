@@ -1,0 +1,273 @@
+//! What to do next, decided from what source and target say and from nothing else.
+//!
+//! First without the log ([`first_look`]), from the watermark and the head:
+//!
+//! | case | target | source | plan |
+//! |---|---|---|---|
+//! | A | no progress, no table | | backfill: fill |
+//! | B | no progress, empty table | | backfill: refresh into it |
+//! | C | no progress, table with rows | | halt: not ours |
+//! | D | table gone, or another one of its name | | halt, or fill if backfill was asked for |
+//! | E | key changed | | halt |
+//! | F | | another table id, or head below the watermark | source replaced |
+//! | G | | head is the watermark, other digest | source replaced |
+//! | H | backfill asked for, fingerprint changed, or every run refreshes | | refresh |
+//! | I | | head is the watermark | up to date |
+//!
+//! Then with what the log says about the commits between ([`plan`]):
+//!
+//! | case | log | plan |
+//! |---|---|---|
+//! | J | no commit file at the watermark, or a gap | past the horizon: refresh |
+//! | K | commit at the watermark has another digest | source replaced |
+//! | L | nothing but commits that change no row | advance |
+//! | M | changes larger than their share of the table | refresh |
+//! | N | a commit that rewrote files without a feed comes next | refresh |
+//! | O | commits with the feed come next | their range, through the feed |
+//! | P | commits that only add files come next | their range, as added rows |
+//!
+//! A range ends before a commit that must be read in another way, before one that changes
+//! metadata, and before more bytes than may be held at once. The next look plans what follows.
+
+use lakeferry_model::{
+    AtWatermark, Commit, CommitRange, Content, Fingerprint, Head, Instant, Position, Progress,
+    Reading, Stage, Standing, Survey, TableStanding, Watermark,
+};
+
+use crate::job::{OnSourceReplaced, Policy, Request};
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+/// All that a decision depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a, P> {
+    pub request: Request,
+    pub policy: &'a Policy,
+    pub standing: &'a Standing<P>,
+    pub head: &'a Head<P>,
+    /// The fingerprint that the target's rows should have.
+    pub fingerprint: &'a Fingerprint,
+    pub now: Instant,
+    /// A range must not reach further: an earlier one through here did not fit into memory.
+    pub narrowed: Option<P>,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plan<P> {
+    UpToDate,
+    /// Read the snapshot at the watermark and stage all of it.
+    Rebuild {
+        at: Watermark<P>,
+        stage: Stage,
+        why: Why,
+    },
+    /// No row changed: move the watermark.
+    Advance {
+        range: CommitRange<P>,
+    },
+    /// Read, collapse and apply the changes of the range.
+    Changes {
+        range: CommitRange<P>,
+        reading: Reading,
+    },
+    Halt(Halt),
+}
+
+/// Why a snapshot is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Why {
+    FirstFill,
+    Asked,
+    Mode,
+    FingerprintChanged,
+    SourceReplaced,
+    PastHorizon,
+    LargeChanges,
+    Rewritten,
+}
+
+/// Why only an operator can decide what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Halt {
+    ForeignTable,
+    TableGone,
+    TableReplaced,
+    KeyChanged { was: Vec<String> },
+    SourceReplaced { what: String },
+}
+
+/// What can be said without the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Look<P> {
+    Decided(Plan<P>),
+    /// There are commits after this watermark: survey them.
+    Behind(Watermark<P>),
+}
+
+/// Decides as far as is possible without the log.
+pub fn first_look<P: Position>(situation: &Situation<'_, P>) -> Look<P> {
+    let Situation {
+        request,
+        policy,
+        standing,
+        head,
+        fingerprint,
+        ..
+    } = *situation;
+    let Some(Progress {
+        watermark,
+        fingerprint: had,
+    }) = &standing.progress
+    else {
+        return Look::Decided(match standing.table {
+            TableStanding::Absent => rebuild(situation, Stage::Fill, Why::FirstFill), // Case A
+            TableStanding::Empty => rebuild(situation, Stage::Refresh, Why::FirstFill), // Case B
+            _ => Plan::Halt(Halt::ForeignTable),                                      // Case C
+        });
+    };
+    let refresh = |why| Look::Decided(rebuild(situation, Stage::Refresh, why));
+    match standing.table {
+        TableStanding::Filled => {}
+        TableStanding::Absent if request == Request::Backfill => {
+            return Look::Decided(rebuild(situation, Stage::Fill, Why::Asked)); // Case D
+        }
+        TableStanding::Absent => return Look::Decided(Plan::Halt(Halt::TableGone)), // Case D
+        _ => return Look::Decided(Plan::Halt(Halt::TableReplaced)),                 // Case D
+    }
+    if had.key != fingerprint.key {
+        return Look::Decided(Plan::Halt(Halt::KeyChanged {
+            was: had.key.clone(),
+        })); // Case E
+    }
+    if let Some(what) = replaced(watermark, head) {
+        return Look::Decided(source_replaced(situation, what)); // Cases F, G
+    }
+    if request == Request::Backfill {
+        return refresh(Why::Asked); // Case H
+    }
+    if had != fingerprint {
+        return refresh(Why::FingerprintChanged); // Case H
+    }
+    if head.version == watermark.version {
+        return Look::Decided(Plan::UpToDate); // Case I
+    }
+    if policy.always_refresh {
+        return refresh(Why::Mode); // Case H
+    }
+    Look::Behind(watermark.clone())
+}
+
+/// Decides with the log: `watermark` is the one that [`first_look`] gave, `survey` what the
+/// source says about it.
+pub fn plan<P: Position>(
+    situation: &Situation<'_, P>,
+    watermark: &Watermark<P>,
+    survey: &Survey<P>,
+) -> Plan<P> {
+    let refresh = |why| rebuild(situation, Stage::Refresh, why);
+    match (survey.at_watermark, watermark.digest) {
+        (AtWatermark::Gone, _) | (_, None) => return refresh(Why::PastHorizon), // Case J
+        (AtWatermark::Commit(now), Some(then)) if now != then => {
+            let what = format!("version {} was committed anew", watermark.version);
+            return source_replaced(situation, what); // Case K
+        }
+        _ => {}
+    }
+    if survey.commits.is_empty() {
+        return refresh(Why::PastHorizon); // Case J
+    }
+    let bytes: u64 = survey.commits.iter().map(|commit| commit.size.bytes).sum();
+    if bytes as f64 > situation.policy.refresh_above * situation.head.size.bytes as f64 {
+        return refresh(Why::LargeChanges); // Case M
+    }
+    let (reading, commits) = next_range(situation, &survey.commits);
+    let Some(last) = commits.last() else {
+        return refresh(Why::Rewritten); // Case N
+    };
+    let through = Watermark {
+        version: last.version,
+        digest: Some(last.digest),
+        ..watermark.clone()
+    };
+    match (CommitRange::new(watermark.clone(), through), reading) {
+        (Ok(range), Some(reading)) => Plan::Changes { range, reading }, // Cases O, P
+        (Ok(range), None) => Plan::Advance { range },                   // Case L
+        (Err(_), _) => refresh(Why::PastHorizon),                       // Case J
+    }
+}
+
+/// The leading commits that are read in one way and fit into memory; none if the first one that
+/// changes rows cannot be read as changes.
+fn next_range<'a, P: Position>(
+    situation: &Situation<'_, P>,
+    commits: &'a [Commit<P>],
+) -> (Option<Reading>, &'a [Commit<P>]) {
+    let mut reading = None;
+    let mut bytes = 0;
+    for (taken, commit) in commits.iter().enumerate() {
+        let wants = match commit.content {
+            Content::Nothing => None,
+            Content::Feed => Some(Reading::Feed),
+            Content::Added => Some(Reading::Added),
+            Content::Rewritten => return (reading, &commits[..taken]),
+        };
+        let another_way = wants.is_some() && reading.is_some() && wants != reading;
+        let other_metadata = commit.metadata && taken > 0;
+        let too_far = situation
+            .narrowed
+            .is_some_and(|limit| commit.version > limit);
+        bytes += commit.size.bytes;
+        let too_large = bytes > situation.policy.collapse_memory_bytes as u64;
+        if taken > 0 && (another_way || other_metadata || too_far || too_large) {
+            return (reading, &commits[..taken]);
+        }
+        reading = reading.or(wants);
+    }
+    (reading, commits)
+}
+
+/// How the source differs from the one that was read, as far as its head shows.
+fn replaced<P: Position>(watermark: &Watermark<P>, head: &Head<P>) -> Option<String> {
+    if head.table_id != watermark.table_id {
+        return Some(format!(
+            "its table id is {}, the target was filled from {}",
+            head.table_id, watermark.table_id
+        ));
+    }
+    if head.version < watermark.version {
+        return Some(format!(
+            "its newest version is {}, the target has {}",
+            head.version, watermark.version
+        ));
+    }
+    (head.version == watermark.version && head.digest != watermark.digest)
+        .then(|| format!("version {} was committed anew", head.version))
+}
+
+fn source_replaced<P: Position>(situation: &Situation<'_, P>, what: String) -> Plan<P> {
+    let asked = situation.request == Request::Backfill;
+    match situation.policy.on_source_replaced {
+        OnSourceReplaced::Halt if !asked => Plan::Halt(Halt::SourceReplaced { what }),
+        _ => rebuild(situation, Stage::Refresh, Why::SourceReplaced),
+    }
+}
+
+/// A rebuild from the head. The instant never moves back.
+pub(crate) fn rebuild<P: Position>(
+    situation: &Situation<'_, P>,
+    stage: Stage,
+    why: Why,
+) -> Plan<P> {
+    let then = situation
+        .standing
+        .watermark()
+        .map(|watermark| watermark.instant);
+    let instant = then.map_or(situation.now, |then| then.max(situation.now));
+    Plan::Rebuild {
+        at: situation.head.watermark(instant),
+        stage,
+        why,
+    }
+}

@@ -1,0 +1,143 @@
+//! What writers do to the source: commits of every kind, cleaning, rewinding, replacing.
+
+use lakeferry_model::Sign;
+use lakeferry_testkit::{Kind, Row, is_hot};
+use rand::Rng;
+
+use super::World;
+
+impl World {
+    /// A random commit, of a kind that can record it.
+    pub(crate) fn commit(&mut self) {
+        let changes = self.random_changes();
+        let only_added = changes.iter().all(|(sign, _)| *sign == Sign::Plus);
+        let kind = match self.random.random_range(0..100) {
+            _ if changes.is_empty() => Kind::Nothing,
+            0..35 if only_added => Kind::Added,
+            35..45 => Kind::Rewritten,
+            _ => Kind::Feed,
+        };
+        let version = self
+            .source
+            .with_history(|history| history.commit(kind, changes.clone()));
+        self.log
+            .push(format!("version {version}: {kind:?} {changes:?}"));
+        self.source
+            .with_history(|history| self.oracle.observe(history));
+    }
+
+    fn live(&self) -> Vec<Row> {
+        self.source.with_history(|history| {
+            let table = history.generation();
+            let rows = table.rows(table.head()).into_iter();
+            rows.flat_map(|(row, count)| (0..count).map(move |_| row.clone()))
+                .collect()
+        })
+    }
+
+    /// Keeps the key unique among the rows that the filter lets through, and there only.
+    fn random_changes(&mut self) -> Vec<(Sign, Row)> {
+        let mut changes = Vec::new();
+        let mut live = self.live();
+        if self.random.random_bool(0.05) {
+            return Vec::new();
+        }
+        if self.random.random_bool(0.1) {
+            return shifted(&live);
+        }
+        let wanted = if self.random.random_bool(0.05) {
+            40
+        } else {
+            self.random.random_range(1..5)
+        };
+        for _ in 0..wanted {
+            let row = self.random_row();
+            if live.is_empty() || self.random.random_bool(0.4) {
+                changes.push((Sign::Plus, row));
+                continue;
+            }
+            let old = live.swap_remove(self.random.random_range(0..live.len()));
+            if self.random.random_bool(0.6) {
+                changes.push((Sign::Plus, Row { id: old.id, ..row }));
+            }
+            changes.push((Sign::Minus, old));
+        }
+        let hot_twice = |row: &Row| live.iter().any(|other| is_hot(other) && other.id == row.id);
+        let mut taken = std::collections::BTreeSet::new();
+        for (sign, row) in &mut changes {
+            if *sign == Sign::Plus && is_hot(row) && (hot_twice(row) || !taken.insert(row.id)) {
+                row.hot = None;
+            }
+        }
+        changes
+    }
+
+    fn random_row(&mut self) -> Row {
+        let fresh = self.random.random_bool(0.7);
+        if fresh {
+            self.next_id += 1;
+        }
+        let id = if fresh {
+            self.next_id
+        } else {
+            self.random.random_range(0..=self.next_id)
+        };
+        let value = self
+            .random
+            .random_bool(0.9)
+            .then(|| format!("v{}", self.random.random_range(0..9)));
+        let hot = [Some(true), Some(true), Some(false), None][self.random.random_range(0..4)];
+        Row {
+            id: Some(id),
+            value,
+            hot,
+        }
+    }
+
+    /// Rare: the log is cleaned, the storage rewound, the table dropped and made anew.
+    pub(crate) fn trouble_at_source(&mut self) {
+        let head = self
+            .source
+            .with_history(|history| history.generation().head());
+        match self.random.random_range(0..4) {
+            0 => {
+                self.source
+                    .with_history(|history| history.replace(Vec::new()));
+                self.log.push("source replaced".to_owned());
+                self.commit();
+            }
+            1 => {
+                let to = self.random.random_range(0..=head);
+                let cleaned = self.source.with_history(|history| {
+                    let cleaned = history.generation().digest(to).is_none();
+                    if !cleaned {
+                        history.rewind(to);
+                    }
+                    cleaned
+                });
+                if !cleaned {
+                    self.log.push(format!("source rewound to {to}"));
+                    self.commit();
+                }
+            }
+            _ => {
+                let to = self.random.random_range(0..=head);
+                self.source.with_history(|history| history.clean(to));
+                self.log.push(format!("log cleaned below {to}"));
+            }
+        }
+        self.source
+            .with_history(|history| self.oracle.observe(history));
+    }
+}
+
+/// `UPDATE … SET id = id + 1`.
+fn shifted(live: &[Row]) -> Vec<(Sign, Row)> {
+    let next = |row: &Row| Row {
+        id: row.id.map(|id| id + 1),
+        ..row.clone()
+    };
+    live.iter()
+        .flat_map(|row| [(Sign::Plus, next(row)), (Sign::Minus, row.clone())])
+        .collect()
+}

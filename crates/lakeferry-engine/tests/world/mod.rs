@@ -1,0 +1,380 @@
+//! The world of the simulation: a source that commits, a server that fails, engines that crash.
+
+mod commits;
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use lakeferry_engine::{
+    Job, OnSourceReplaced, Policy, Report, Request, Retry, RunError, StepKind, drive,
+};
+use lakeferry_model::{Clock, Holder, Instant, JobKey, Watermark};
+use lakeferry_testkit::{
+    Fault, History, KEY, MemoryServer, MemorySource, MemoryTarget, StepClock, oracle::Oracle,
+};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+type SimJob = Job<MemorySource<u64>, MemoryTarget<u64>, SharedClock>;
+type Attempt = Pin<Box<dyn Future<Output = Result<Report<u64>, RunError>>>>;
+
+/// What must be seen at least once over all seeds, or the simulation proves nothing.
+pub(crate) const MUST_HAPPEN: &[&str] = &[
+    "crash",
+    "fenced",
+    "unsettled",
+    "held",
+    "source replaced: halted",
+    "source replaced: rebuilt",
+    "rebuild: Fill FirstFill",
+    "rebuild: Refresh PastHorizon",
+    "rebuild: Refresh Rewritten",
+    "rebuild: Refresh LargeChanges",
+    "rebuild: Refresh Asked",
+    "rebuild: Refresh FirstFill",
+    "changes: Feed",
+    "changes: Added",
+    "advance",
+    "standby promoted",
+];
+
+/// One seed's world.
+pub(crate) struct World {
+    random: ChaCha8Rng,
+    source: MemorySource<u64>,
+    server: MemoryServer<u64>,
+    oracle: Oracle,
+    engines: Vec<Engine>,
+    standby: Option<Box<dyn Fn()>>,
+    next_id: i64,
+    seen: Option<Watermark<u64>>,
+    /// Whether the policy lets the watermark leave its table's history.
+    may_leave: bool,
+    happened: BTreeMap<String, u64>,
+    log: Vec<String>,
+}
+
+struct Engine {
+    job: Arc<SimJob>,
+    attempt: Option<Attempt>,
+    /// Whether an operator asked for this attempt, which may leave the table's history.
+    asked: bool,
+}
+
+/// One clock for all engines.
+#[derive(Clone, Default)]
+pub(crate) struct SharedClock(Arc<StepClock>);
+
+impl Clock for SharedClock {
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send {
+        self.0.sleep(duration)
+    }
+}
+
+fn policy(random: &mut ChaCha8Rng, name: &str, replaced: OnSourceReplaced) -> Policy {
+    Policy {
+        key: JobKey {
+            deployment: "sim".to_owned(),
+            name: "job".to_owned(),
+        },
+        holder: Holder(name.to_owned()),
+        key_columns: vec![KEY.to_owned()],
+        filter: Some("hot".to_owned()),
+        always_refresh: false,
+        on_source_replaced: replaced,
+        refresh_above: if random.random_bool(0.3) {
+            1.0
+        } else {
+            f64::INFINITY
+        },
+        collapse_memory_bytes: if random.random_bool(0.3) {
+            2500
+        } else {
+            1 << 30
+        },
+        retry: Retry {
+            attempts: 4,
+            ..Retry::default()
+        },
+    }
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let source = MemorySource::new(History::default());
+        let server = MemoryServer::default();
+        if random.random_bool(0.1) {
+            server.make_table([]);
+        }
+        let clock = SharedClock::default();
+        let replaced = if random.random() {
+            OnSourceReplaced::Halt
+        } else {
+            OnSourceReplaced::Refresh
+        };
+        let engines = ["first", "second"]
+            .map(|name| {
+                let policy = policy(&mut random, name, replaced);
+                let (source, target, clock) = (source.clone(), server.target(), clock.clone());
+                Engine {
+                    job: Arc::new(Job {
+                        source,
+                        target,
+                        clock,
+                        policy,
+                    }),
+                    attempt: None,
+                }
+            })
+            .into();
+        let mut world = Self {
+            random,
+            source,
+            server,
+            oracle: Oracle::default(),
+            engines,
+            standby: None,
+            next_id: 0,
+            seen: None,
+            may_leave: replaced == OnSourceReplaced::Refresh,
+            happened: BTreeMap::new(),
+            log: Vec::new(),
+        };
+        world.commit();
+        world
+    }
+
+    pub(crate) fn happened(&self) -> BTreeMap<String, u64> {
+        self.happened.clone()
+    }
+
+    pub(crate) fn log_tail(&self) -> String {
+        self.log[self.log.len().saturating_sub(40)..].join("\n")
+    }
+
+    fn note(&mut self, event: impl Into<String>) {
+        let event = event.into();
+        self.log.push(event.clone());
+        *self.happened.entry(event).or_default() += 1;
+    }
+
+    /// One thing happens; then everything must still be right.
+    pub(crate) fn step(&mut self) -> Result<(), String> {
+        match self.random.random_range(0..1000) {
+            0..100 => self.commit(),
+            100..108 => self.trouble_at_source(),
+            108..150 => self.trouble_at_server(),
+            150..170 => self.crash(),
+            170..200 => self.queue_fault(),
+            _ => {
+                let engine = self.random.random_range(0..self.engines.len());
+                self.poll(engine);
+            }
+        }
+        self.check()
+    }
+
+    fn poll(&mut self, engine: usize) {
+        let asked = self.random.random_bool(0.03);
+        let Engine {
+            job,
+            attempt,
+            asked: was_asked,
+        } = &mut self.engines[engine];
+        let attempt = attempt.get_or_insert_with(|| {
+            let (job, request) = (
+                Arc::clone(job),
+                if asked {
+                    Request::Backfill
+                } else {
+                    Request::Sync
+                },
+            );
+            *was_asked = asked;
+            Box::pin(async move { drive(&job, request).await })
+        });
+        let polled = attempt
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+        let Poll::Ready(result) = polled else { return };
+        self.engines[engine].attempt = None;
+        match result {
+            Ok(report) => {
+                for step in report.steps {
+                    self.note(match step.kind {
+                        StepKind::Rebuild(stage, why) => format!("rebuild: {stage:?} {why:?}"),
+                        StepKind::Changes(reading) => format!("changes: {reading:?}"),
+                        StepKind::Advance => "advance".to_owned(),
+                    });
+                    if matches!(
+                        step.kind,
+                        StepKind::Rebuild(_, lakeferry_engine::Why::SourceReplaced)
+                    ) {
+                        self.note("source replaced: rebuilt");
+                    }
+                }
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn failed(&mut self, error: &RunError) {
+        match error {
+            RunError::Fenced { .. } => self.note("fenced"),
+            RunError::Unsettled { .. } => self.note("unsettled"),
+            RunError::Held { .. } => self.note("held"),
+            RunError::Halted { reason, .. } if reason.contains("is not the one") => {
+                self.note("source replaced: halted");
+            }
+            other => self.note(format!("failed: {other}")),
+        }
+    }
+
+    fn crash(&mut self) {
+        let engine = self.random.random_range(0..self.engines.len());
+        if self.engines[engine].attempt.take().is_some() {
+            self.note("crash");
+        }
+    }
+
+    fn trouble_at_server(&mut self) {
+        match self.random.random_range(0..10) {
+            0..3 => {
+                self.server.restart();
+                self.note("server restarted");
+            }
+            3..6 => {
+                self.server.give_up_sessions();
+                self.note("sessions given up");
+            }
+            6..8 => self.standby = Some(Box::new(self.server.standby())),
+            _ => {
+                if let Some(promote) = &self.standby {
+                    promote();
+                    // The oracle of the watermark starts over from what the standby has.
+                    self.seen = self.server.standing().watermark().cloned();
+                    self.note("standby promoted");
+                }
+            }
+        }
+    }
+
+    fn queue_fault(&mut self) {
+        let operations = [
+            "head",
+            "survey",
+            "changes",
+            "snapshot",
+            "end of rows",
+            "inspect",
+            "claim",
+            "stage",
+            "put",
+            "apply",
+            "release",
+        ];
+        if self.random.random() {
+            let fault = if self.random.random() {
+                Fault::LoseAnswer
+            } else {
+                Fault::LoseRequest
+            };
+            self.server.faults.lock().unwrap().queue("commit", fault);
+            return;
+        }
+        let operation = operations[self.random.random_range(0..operations.len())];
+        self.source
+            .faults
+            .lock()
+            .unwrap()
+            .queue(operation, Fault::Fail);
+        self.server
+            .faults
+            .lock()
+            .unwrap()
+            .queue(operation, Fault::Fail);
+    }
+
+    /// Promise 1, and the watermark's way.
+    fn check(&mut self) -> Result<(), String> {
+        let standing = self.server.standing();
+        let Some(watermark) = standing.watermark() else {
+            return Ok(());
+        };
+        let digest = watermark.digest.ok_or("the watermark has no digest")?;
+        let (table, version) = (&watermark.table_id, watermark.version);
+        let expected = self.oracle.expected(table, version, digest.0);
+        let expected = expected.ok_or(format!("there never was version {version} of {table}"))?;
+        let rows = self.server.rows().ok_or("the target table is gone")?;
+        if rows != *expected {
+            return Err(format!(
+                "the target is not version {version} of {table}:\n{rows:?}\nbut should be\n{expected:?}"
+            ));
+        }
+        if let Some(seen) = &self.seen
+            && !self.may_leave
+            && !self.engines.iter().any(|engine| engine.asked)
+            && (seen.table_id != watermark.table_id || seen.version > version)
+        {
+            return Err(format!(
+                "the watermark left its table's history: {seen:?} to {watermark:?}"
+            ));
+        }
+        if let Some(seen) = &self.seen
+            && seen.instant > watermark.instant
+        {
+            return Err("the instant moved back".to_owned());
+        }
+        self.seen = Some(watermark.clone());
+        Ok(())
+    }
+
+    /// No more trouble: the job must reach the head, if need be with an operator's word.
+    pub(crate) fn calm_down(&mut self) -> Result<(), String> {
+        *self.source.faults.lock().unwrap() = lakeferry_testkit::Faults::default();
+        *self.server.faults.lock().unwrap() = lakeferry_testkit::Faults::default();
+        self.engines[1].attempt = None;
+        for round in 0..4 {
+            for _ in 0..2000 {
+                self.poll(0);
+                self.check()?;
+                if self.engines[0].attempt.is_none() {
+                    break;
+                }
+            }
+            let head = self.source.with_history(|history| {
+                (
+                    history.generation().table_id.clone(),
+                    history.generation().head(),
+                )
+            });
+            let standing = self.server.standing();
+            let reached = standing
+                .watermark()
+                .is_some_and(|at| (at.table_id.clone(), at.version) == head);
+            if reached && self.engines[0].attempt.is_none() {
+                return Ok(());
+            }
+            if round == 2 {
+                self.engines[0].asked = true;
+                let job = Arc::clone(&self.engines[0].job);
+                let backfill = async move { drive(&job, Request::Backfill).await };
+                self.engines[0].attempt = Some(Box::pin(backfill));
+            }
+        }
+        Err(format!(
+            "the job did not reach the head; it stands at {:?}",
+            self.server.standing()
+        ))
+    }
+}
