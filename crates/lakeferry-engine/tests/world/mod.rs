@@ -126,15 +126,8 @@ impl World {
             .map(|name| {
                 let policy = policy(&mut random, name, replaced);
                 let (source, target, clock) = (source.clone(), server.target(), clock.clone());
-                Engine {
-                    job: Arc::new(Job {
-                        source,
-                        target,
-                        clock,
-                        policy,
-                    }),
-                    attempt: None,
-                }
+                let job = Arc::new(Job { source, target, clock, policy });
+                Engine { job, attempt: None, asked: false }
             })
             .into();
         let mut world = Self {
