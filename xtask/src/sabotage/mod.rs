@@ -8,6 +8,7 @@ mod runner;
 mod tree;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use anyhow::{Result, ensure};
 
@@ -34,10 +35,22 @@ struct Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct NamedTest {
     package: &'static str,
-    /// Such as `["--lib"]` or `["--test", "simulation"]`.
+    /// One program of the package: `["--lib"]` or `["--test", "simulation"]`.
     program: &'static [&'static str],
     /// A part of the test's name, as for `cargo test`.
     filter: &'static str,
+}
+
+impl fmt::Display for NamedTest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} {} {}",
+            self.package,
+            self.program.join(" "),
+            self.filter
+        )
+    }
 }
 
 /// Applies every fault, or only the one of that name, and prints the table.

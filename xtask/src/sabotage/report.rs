@@ -64,16 +64,10 @@ impl fmt::Display for Verdict {
 pub(super) fn table(rows: &[Row<'_>]) -> String {
     let head = ["fault", "what it breaks", "test", "red?", "seconds"].map(str::to_owned);
     let cells = rows.iter().map(|Row { fault, verdict }| {
-        let test = &fault.test;
         [
             fault.name.to_owned(),
             fault.breaks.to_owned(),
-            format!(
-                "{} {} {}",
-                test.package,
-                test.program.join(" "),
-                test.filter
-            ),
+            fault.test.to_string(),
             verdict.word().to_owned(),
             verdict.seconds(),
         ]

@@ -1,5 +1,8 @@
 //! Builds and runs one named test in the copy. It shares what cargo built of other people's
 //! crates with the checkout, and nothing of our own: see `tree` for how.
+//!
+//! Cargo builds for the whole workspace, never for one package: with `--package` it would choose
+//! other features for what we depend on, and build much of it again.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -11,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process_group};
+use serde::Deserialize;
 
 use crate::sabotage::NamedTest;
 use crate::stopwatch::Stopwatch;
@@ -70,13 +74,23 @@ impl Runner {
         let path = self.logs.join(format!("{log}.log"));
         let file =
             File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        let status = self.cargo(test, &file)?.arg("--no-run").status()?;
-        if !status.success() {
+        let Some(messages) = self.build(test, &file)? else {
             return Ok(Outcome::NotCompiled);
-        }
+        };
+        let program = program(&messages, test.package);
+        let program = program.with_context(|| format!("cargo built no test {test}"))?;
+        let mut command = Command::new(&program.path);
+        command
+            .current_dir(&program.package)
+            .arg(test.filter)
+            .env("CARGO_MANIFEST_DIR", &program.package)
+            .env("CARGO_TARGET_DIR", &self.target)
+            .env("INSTA_UPDATE", "no")
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file);
         let watch = Stopwatch::start();
-        let mut command = self.cargo(test, &file)?;
-        let status = within(TEST_TIME_MAX, command.args(["--", test.filter]))?;
+        let status = within(TEST_TIME_MAX, &mut command)?;
         let time = watch.elapsed();
         Ok(match status {
             None => Outcome::Hung(time),
@@ -88,24 +102,63 @@ impl Runner {
         })
     }
 
-    fn cargo(&self, test: &NamedTest, log: &File) -> Result<Command> {
-        let mut command = Command::new("cargo");
-        command
+    /// Builds the test's program; what cargo says of it, or `None` if it does not compile.
+    fn build(&self, test: &NamedTest, log: &File) -> Result<Option<String>> {
+        let output = Command::new("cargo")
             .current_dir(&self.tree)
-            .args(["test", "--offline", "--locked", "--package", test.package])
+            .args(["test", "--offline", "--locked", "--workspace", "--no-run"])
+            .arg("--message-format=json-render-diagnostics")
             .args(test.program)
             .env("CARGO_BUILD_BUILD_DIR", &self.build)
             .env("CARGO_TARGET_DIR", &self.target)
-            .env("INSTA_UPDATE", "no")
             .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log.try_clone()?);
-        // Those of the xtask that runs us say where the checkout is, not the copy.
-        for name in ["CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH"] {
-            command.env_remove(name);
-        }
-        Ok(command)
+            .stderr(log.try_clone()?)
+            .output()
+            .context("cannot run cargo")?;
+        Ok(output
+            .status
+            .success()
+            .then(|| String::from_utf8_lossy(&output.stdout).into_owned()))
     }
+}
+
+/// A test program and the folder of its package.
+#[derive(Debug, PartialEq, Eq)]
+struct Program {
+    path: PathBuf,
+    package: PathBuf,
+}
+
+/// What cargo says of something that it built, as far as we read it.
+#[derive(Deserialize)]
+struct Artifact {
+    executable: PathBuf,
+    manifest_path: PathBuf,
+    profile: Profile,
+}
+
+#[derive(Deserialize)]
+struct Profile {
+    test: bool,
+}
+
+/// The test program of the package among cargo's messages, one a line. The folder of a package
+/// has its name.
+fn program(messages: &str, package: &str) -> Option<Program> {
+    // What is no program has no executable, and is not read.
+    let artifacts = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Artifact>(line).ok());
+    artifacts
+        .filter(|artifact| artifact.profile.test)
+        .find_map(|artifact| {
+            let folder = artifact.manifest_path.parent()?;
+            let found = folder.file_name()? == package;
+            found.then(|| Program {
+                path: artifact.executable,
+                package: folder.to_path_buf(),
+            })
+        })
 }
 
 /// Runs a command to its end, or ends it and everything it started; `None` then.
@@ -122,7 +175,7 @@ fn within(time: Duration, command: &mut Command) -> Result<Option<ExitStatus>> {
         sleep(PAUSE);
     }
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    kill_process_group(group.context("cargo has no process id")?, Signal::KILL)?;
+    kill_process_group(group.context("the test has no process id")?, Signal::KILL)?;
     child.wait()?;
     Ok(None)
 }
@@ -145,6 +198,22 @@ mod tests {
         let log = "running 2 tests\ntest result: ok. 2 passed; 0 failed\n\nrunning 0 tests\ntest result: ok. 0 passed; 0 failed\n";
         assert_eq!(passed(log), 2);
         assert_eq!(passed("running 0 tests\n"), 0);
+    }
+
+    #[test]
+    fn the_program_of_the_package_is_found() {
+        let messages = r#"
+{"reason":"compiler-artifact","manifest_path":"w/b/Cargo.toml","profile":{"test":true},"executable":"t/b-1"}
+{"reason":"compiler-artifact","manifest_path":"w/a/Cargo.toml","profile":{"test":false},"executable":"t/a"}
+{"reason":"compiler-artifact","manifest_path":"w/a/Cargo.toml","profile":{"test":false},"executable":null}
+{"reason":"compiler-artifact","manifest_path":"w/a/Cargo.toml","profile":{"test":true},"executable":"t/a-1"}
+{"reason":"build-finished","success":true}"#;
+        let expected = Program {
+            path: "t/a-1".into(),
+            package: "w/a".into(),
+        };
+        assert_eq!(program(messages, "a"), Some(expected));
+        assert_eq!(program(messages, "c"), None);
     }
 
     #[test]
