@@ -9,7 +9,7 @@ use std::{future::poll_fn, pin::Pin, sync::Arc};
 
 use futures_core::Stream;
 use lakeferry_model::{
-    Applied, Claim, Clock, CommitOutcome, CommitRange, Effect, Failure, Fingerprint, Head,
+    Applied, Claim, Clock, Commit, CommitOutcome, CommitRange, Effect, Failure, Fingerprint, Head,
     NetChanges, Reading, RowCounts, Session, Source, Stage, Standing, Target, Watermark,
 };
 use tracing::{Instrument, info_span};
@@ -57,6 +57,8 @@ pub struct Preview<P> {
     pub head: Head<P>,
     pub standing: Standing<P>,
     pub plan: Plan<P>,
+    /// The commits since the watermark, where the decision looked at them.
+    pub commits: Vec<Commit<P>>,
 }
 
 /// Looks and decides, and does nothing.
@@ -88,6 +90,7 @@ where
         head: run.head,
         standing,
         plan,
+        commits: run.surveyed,
     })
 }
 
@@ -168,8 +171,8 @@ struct Run<'a, S: Source, T, C> {
     request: Request,
     head: Head<S::Position>,
     fingerprint: Fingerprint,
-    /// Versions of the commits that the last survey showed.
-    surveyed: Vec<S::Position>,
+    /// The commits that the last survey showed.
+    surveyed: Vec<Commit<S::Position>>,
     /// See [`Situation::narrowed`].
     narrowed: Option<S::Position>,
     steps: Vec<Step<S::Position>>,
@@ -243,8 +246,9 @@ where
         };
         let survey = self.job.source.survey(&watermark, &self.head).await;
         let survey = survey.map_err(|error| source_error(self.job, error))?;
-        self.surveyed = survey.commits.iter().map(|commit| commit.version).collect();
-        Ok(plan(&self.situation(standing), &watermark, &survey))
+        let plan = plan(&self.situation(standing), &watermark, &survey);
+        self.surveyed = survey.commits;
+        Ok(plan)
     }
 
     async fn rebuild(
@@ -290,8 +294,9 @@ where
         let (net, rows_read) = match collapsed {
             Collapsed::Net(net, rows_read) => (net, rows_read),
             Collapsed::TooLarge(version) => {
-                let fits = |at: &&S::Position| range.contains(**at) && **at < version;
-                self.narrowed = self.surveyed.iter().rfind(fits).copied();
+                let fits = |at: &S::Position| range.contains(*at) && *at < version;
+                let surveyed = self.surveyed.iter().map(|commit| commit.version);
+                self.narrowed = surveyed.rev().find(fits);
                 if self.narrowed.is_some() {
                     return Ok(());
                 }

@@ -1,3 +1,37 @@
-//! The lakeferry command.
+//! The `lakeferry` command: reads arguments and settings, wires the parts, prints what they say.
 
-fn main() {}
+mod arguments;
+mod commands;
+mod exit;
+mod output;
+mod system_clock;
+mod wiring;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::{arguments::Arguments, output::Output};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_env("LAKEFERRY_LOG");
+    tracing_subscriber::fmt()
+        .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new("lakeferry=warn,error")))
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+    let output = Output::new(arguments.output, arguments.command.name());
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return output.failed(&exit::Trouble::environment(error.into())),
+    };
+    let result = runtime.block_on(Box::pin(commands::execute(&arguments)));
+    // A reader that still waits for storage must not keep the process.
+    runtime.shutdown_background();
+    match result {
+        Ok(done) => output.done(&done),
+        Err(trouble) => output.failed(&trouble),
+    }
+}

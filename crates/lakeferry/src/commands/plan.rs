@@ -1,0 +1,115 @@
+//! `plan`: what a sync would do. Reads source and target, writes nothing.
+
+use lakeferry_config::Config;
+use lakeferry_engine::{Plan, Preview, Request, preview};
+use lakeferry_model::{DeltaVersion, Size, Stage};
+use serde::Serialize;
+
+use crate::{
+    commands::wording::{
+        halt_wording, reading_wording, rebuild_wording, size_wording, table_wording,
+    },
+    exit::Trouble,
+    output::Done,
+    wiring::{self, WiredJob},
+};
+
+/// What a sync of one job would do.
+#[derive(Debug, Serialize)]
+struct Planned {
+    job: String,
+    source: String,
+    target: String,
+    head: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    watermark: Option<u64>,
+    table: &'static str,
+    would: String,
+    /// What the first step reads.
+    files: u64,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<u64>,
+    ddl: Vec<String>,
+}
+
+/// Looks at the named jobs, or all.
+pub(crate) async fn plan(config: &Config, names: &[String]) -> Result<Done, Trouble> {
+    let mut planned = Vec::new();
+    let mut troubles = Vec::new();
+    for job in wiring::chosen(config, names)? {
+        match look(config, job).await {
+            Ok(plan) => planned.push(plan),
+            Err(trouble) => troubles.push(trouble),
+        }
+    }
+    let text = planned.iter().map(told).collect();
+    Ok(Done { troubles, ..Done::new(text, &planned) })
+}
+
+async fn look(config: &Config, job: &lakeferry_config::Job) -> Result<Planned, Trouble> {
+    let wired = wiring::job(config, job).await?;
+    let preview = Box::pin(preview(&wired, Request::Sync)).await?;
+    let (would, size) = would(&preview);
+    Ok(Planned {
+        job: job.name.to_string(),
+        source: job.source.to_string(),
+        target: job.target.to_string(),
+        head: preview.head.version.0,
+        watermark: preview.standing.watermark().map(|watermark| watermark.version.0),
+        table: table_wording(preview.standing.table),
+        would,
+        files: size.files,
+        bytes: size.bytes,
+        rows: size.rows,
+        ddl: ddl(&wired, &preview)?,
+    })
+}
+
+/// What the first step would be, and how much it would read.
+fn would(preview: &Preview<DeltaVersion>) -> (String, Size) {
+    match &preview.plan {
+        Plan::UpToDate => ("nothing: it is up to date".to_owned(), Size::default()),
+        Plan::Halt(halt) => (format!("halt: {}", halt_wording(halt)), Size::default()),
+        Plan::Rebuild { at, stage, why } => {
+            (rebuild_wording(*stage, *why, at.version), preview.head.size)
+        }
+        Plan::Advance { range } => {
+            let through = range.through().version;
+            (format!("move the watermark to version {through}, no row changed"), Size::default())
+        }
+        Plan::Changes { range, reading } => {
+            let commits = preview.commits.iter().filter(|commit| range.contains(commit.version));
+            let size = commits.fold(Size { rows: Some(0), ..Size::default() }, |sum, commit| Size {
+                files: sum.files + commit.size.files,
+                bytes: sum.bytes + commit.size.bytes,
+                rows: sum.rows.zip(commit.size.rows).map(|(sum, rows)| sum + rows),
+            });
+            let (after, through) = (range.after().version, range.through().version);
+            let how = reading_wording(*reading);
+            (format!("apply the changes after version {after} through {through} {how}"), size)
+        }
+    }
+}
+
+fn ddl(wired: &WiredJob, preview: &Preview<DeltaVersion>) -> Result<Vec<String>, Trouble> {
+    let Plan::Rebuild { stage: Stage::Fill, .. } = preview.plan else { return Ok(Vec::new()) };
+    let statements = wired.target.ddl(&preview.head.columns);
+    statements.map_err(|error| Trouble::of(crate::exit::target_code(&error), &error))
+}
+
+fn told(plan: &Planned) -> String {
+    let size = Size { files: plan.files, bytes: plan.bytes, rows: plan.rows };
+    let has = plan.watermark.map_or_else(String::new, |at| format!(", at version {at}"));
+    let mut text = format!(
+        "{}: {} → {}\n  source: at version {}\n  target: {}{has}\n  would: {}\n",
+        plan.job, plan.source, plan.target, plan.head, plan.table, plan.would
+    );
+    if size.files > 0 {
+        text.push_str(&format!("  reads: {}\n", size_wording(&size)));
+    }
+    for statement in &plan.ddl {
+        text.push_str(&format!("  DDL: {statement}\n"));
+    }
+    text
+}

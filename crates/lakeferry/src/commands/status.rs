@@ -1,0 +1,103 @@
+//! `status`: how far each job has come. Writes nothing.
+
+use lakeferry_config::Config;
+use lakeferry_model::{Source, Target};
+use serde::Serialize;
+
+use crate::{
+    commands::wording::{counted, table_wording},
+    exit::{Trouble, target_code},
+    output::Done,
+    wiring,
+};
+
+/// How one job stands.
+#[derive(Debug, Serialize)]
+struct JobStatus {
+    job: String,
+    source: String,
+    target: String,
+    table: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    watermark: Option<u64>,
+    head: u64,
+    /// Head minus watermark; absent before the first fill.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lag_versions: Option<u64>,
+    /// Who works on it now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    holder: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_run: Option<LastRun>,
+}
+
+/// The newest run that did something.
+#[derive(Debug, Serialize)]
+struct LastRun {
+    finished_at: String,
+    kind: String,
+    inserted: u64,
+    updated: u64,
+    deleted: u64,
+}
+
+/// Shows the named jobs, or all.
+pub(crate) async fn status(config: &Config, names: &[String]) -> Result<Done, Trouble> {
+    let mut shown = Vec::new();
+    let mut troubles = Vec::new();
+    for job in wiring::chosen(config, names)? {
+        match look(config, job).await {
+            Ok(status) => shown.push(status),
+            Err(trouble) => troubles.push(trouble),
+        }
+    }
+    let text = shown.iter().map(told).collect();
+    Ok(Done { troubles, ..Done::new(text, &shown) })
+}
+
+async fn look(config: &Config, job: &lakeferry_config::Job) -> Result<JobStatus, Trouble> {
+    let wired = wiring::job(config, job).await?;
+    let trouble = |error: lakeferry_postgres::Error| Trouble::of(target_code(&error), &error);
+    let standing = wired.target.inspect().await.map_err(trouble)?;
+    let activity = wired.target.activity().await.map_err(trouble)?;
+    let head = wired.source.head().await;
+    let head = head.map_err(|error| Trouble::of(crate::exit::source_code(&error), &error))?;
+    let watermark = standing.watermark().map(|watermark| watermark.version.0);
+    Ok(JobStatus {
+        job: job.name.to_string(),
+        source: job.source.to_string(),
+        target: job.target.to_string(),
+        table: table_wording(standing.table),
+        watermark,
+        head: head.version.0,
+        lag_versions: watermark.map(|watermark| head.version.0.saturating_sub(watermark)),
+        holder: activity.holder.map(|holder| holder.to_string()),
+        last_run: activity.last_run.map(|run| LastRun {
+            finished_at: run.finished_at,
+            kind: run.kind,
+            inserted: run.rows.inserted,
+            updated: run.rows.updated,
+            deleted: run.rows.deleted,
+        }),
+    })
+}
+
+fn told(status: &JobStatus) -> String {
+    let JobStatus { job, source, target, table, head, .. } = status;
+    let place = match (status.watermark, status.lag_versions) {
+        (Some(at), Some(0)) => format!("version {at}, up to date"),
+        (Some(at), Some(lag)) => format!("version {at}, {} behind", counted(lag, "version")),
+        _ => format!("not filled yet; the source is at version {head}"),
+    };
+    let mut text = format!("{job}: {place}\n  {source} → {target} ({table})\n");
+    if let Some(run) = &status.last_run {
+        let LastRun { finished_at, kind, inserted, updated, deleted } = run;
+        text.push_str(&format!(
+            "  last: {kind} at {finished_at}: {inserted} inserted, {updated} updated, {deleted} deleted\n"
+        ));
+    }
+    if let Some(holder) = &status.holder {
+        text.push_str(&format!("  now: {holder} is working on it\n"));
+    }
+    text
+}

@@ -1,0 +1,118 @@
+//! `sync`: bring targets to the newest version of their sources.
+
+use lakeferry_config::Config;
+use lakeferry_engine::{Report, Request, drive};
+use lakeferry_model::{DeltaVersion, RowCounts};
+use serde::Serialize;
+
+use crate::{
+    commands::wording::{counted, step_wording},
+    exit::Trouble,
+    output::Done,
+    wiring,
+};
+
+/// Syncs the named jobs, or all.
+pub(crate) async fn sync(config: &Config, names: &[String]) -> Result<Done, Trouble> {
+    let jobs = wiring::chosen(config, names)?;
+    bring(config, &jobs, Request::Sync).await
+}
+
+/// What became of one job.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    job: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    through: Option<u64>,
+    steps: Vec<StepDone>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct StepDone {
+    kind: String,
+    through: u64,
+    rows_read: u64,
+    inserted: u64,
+    updated: u64,
+    deleted: u64,
+}
+
+/// Brings jobs forward, one after the other; one job's trouble does not stop the next.
+pub(crate) async fn bring(
+    config: &Config,
+    jobs: &[&lakeferry_config::Job],
+    request: Request,
+) -> Result<Done, Trouble> {
+    let mut text = String::new();
+    let mut outcomes = Vec::new();
+    let mut troubles = Vec::new();
+    for job in jobs {
+        match bring_one(config, job, request).await {
+            Ok(report) => {
+                text.push_str(&told(job, &report));
+                outcomes.push(outcome(job, &report));
+            }
+            Err(trouble) => {
+                let job = job.name.to_string();
+                let (from, through, steps) = (None, None, Vec::new());
+                let error = Some(trouble.reason.clone());
+                outcomes.push(Outcome { job, from, through, steps, error });
+                troubles.push(trouble);
+            }
+        }
+    }
+    let done = Done::new(text, &outcomes);
+    Ok(Done { troubles, ..done })
+}
+
+async fn bring_one(
+    config: &Config,
+    job: &lakeferry_config::Job,
+    request: Request,
+) -> Result<Report<DeltaVersion>, Trouble> {
+    let wired = wiring::job(config, job).await?;
+    Ok(Box::pin(drive(&wired, request)).await?)
+}
+
+fn told(job: &lakeferry_config::Job, report: &Report<DeltaVersion>) -> String {
+    let name = &job.name;
+    if report.steps.is_empty() {
+        return format!("{name}: up to date at version {}\n", report.through);
+    }
+    let mut total = RowCounts::default();
+    let mut lines = String::new();
+    for step in &report.steps {
+        total += step.rows;
+        let read = counted(step.rows_read, "row");
+        lines.push_str(&format!("  {}: {read} read\n", step_wording(step.kind, step.through)));
+    }
+    let from = report.from.map_or_else(|| "new".to_owned(), |from| format!("version {from}"));
+    let RowCounts { inserted, updated, deleted } = total;
+    format!(
+        "{name}: {from} → version {}: {inserted} inserted, {updated} updated, {deleted} deleted\n\
+         {lines}",
+        report.through
+    )
+}
+
+fn outcome(job: &lakeferry_config::Job, report: &Report<DeltaVersion>) -> Outcome {
+    let steps = report.steps.iter().map(|step| StepDone {
+        kind: step_wording(step.kind, step.through),
+        through: step.through.0,
+        rows_read: step.rows_read,
+        inserted: step.rows.inserted,
+        updated: step.rows.updated,
+        deleted: step.rows.deleted,
+    });
+    Outcome {
+        job: job.name.to_string(),
+        from: report.from.map(|from| from.0),
+        through: Some(report.through.0),
+        steps: steps.collect(),
+        error: None,
+    }
+}

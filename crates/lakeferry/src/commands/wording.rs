@@ -1,0 +1,75 @@
+//! How plans, steps and amounts read.
+
+use lakeferry_engine::{Halt, StepKind, Why};
+use lakeferry_model::{DeltaVersion, Reading, Size, Stage, TableStanding};
+
+/// `1 row`, `2 rows`.
+pub(crate) fn counted(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// How much there is to read.
+pub(crate) fn size_wording(size: &Size) -> String {
+    let rows = size.rows.map(|rows| format!(", {}", counted(rows, "row"))).unwrap_or_default();
+    format!("{}, {}{rows}", counted(size.files, "file"), counted(size.bytes, "byte"))
+}
+
+/// What a step does, or did.
+pub(crate) fn step_wording(kind: StepKind, through: DeltaVersion) -> String {
+    match kind {
+        StepKind::Rebuild(stage, why) => rebuild_wording(stage, why, through),
+        StepKind::Advance => format!("move the watermark to version {through}, no row changed"),
+        StepKind::Changes(reading) => {
+            format!("apply the changes through version {through} {}", reading_wording(reading))
+        }
+    }
+}
+
+/// How changes are read.
+pub(crate) fn reading_wording(reading: Reading) -> &'static str {
+    match reading {
+        Reading::Feed => "from the change data feed",
+        Reading::Added => "from the files that were added",
+    }
+}
+
+/// What a rebuild does, and why.
+pub(crate) fn rebuild_wording(stage: Stage, why: Why, at: DeltaVersion) -> String {
+    let what = match stage {
+        Stage::Fill => "fill the table",
+        Stage::Refresh | Stage::Changes => "rebuild by difference",
+    };
+    let why = match why {
+        Why::FirstFill => "it was never filled",
+        Why::Asked => "as asked",
+        Why::Mode => "mode snapshot",
+        Why::FingerprintChanged => "filter, columns or types changed",
+        Why::SourceReplaced => "the source was replaced",
+        Why::PastHorizon => "the changes can no longer be read",
+        Why::LargeChanges => "the changes are a large part of the table",
+        Why::Rewritten => "files were rewritten without a change data feed",
+    };
+    format!("{what} from version {at} ({why})")
+}
+
+/// Why a sync would halt.
+pub(crate) fn halt_wording(halt: &Halt) -> String {
+    match halt {
+        Halt::ForeignTable => "the table has rows that no job filled".to_owned(),
+        Halt::TableGone => "the table is gone".to_owned(),
+        Halt::TableReplaced => "another table has its name".to_owned(),
+        Halt::KeyChanged { was } => format!("the key changed; it was ({})", was.join(", ")),
+        Halt::SourceReplaced { what } => format!("the source was replaced: {what}"),
+    }
+}
+
+/// How a target table stands.
+pub(crate) fn table_wording(table: TableStanding) -> &'static str {
+    match table {
+        TableStanding::Absent => "no table",
+        TableStanding::Empty => "an empty table",
+        TableStanding::Foreign => "a table that no job filled",
+        TableStanding::Filled => "filled by this job",
+        TableStanding::Replaced => "another table than the one that this job filled",
+    }
+}

@@ -1,0 +1,128 @@
+//! What ended a command, and the exit code that says so.
+
+use std::error::Error as StdError;
+
+use lakeferry_config::Problem;
+use lakeferry_engine::RunError;
+use lakeferry_model::Failure;
+use serde::Serialize;
+
+/// Exit codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Code {
+    Done = 0,
+    /// A run failed.
+    Failed = 1,
+    /// The configuration is wrong.
+    Configuration = 2,
+    /// The environment is: something cannot be reached or read.
+    Environment = 3,
+}
+
+/// Why a command, or one job of it, did not do what it should.
+#[derive(Debug, Serialize)]
+pub(crate) struct Trouble {
+    #[serde(skip)]
+    pub(crate) code: Code,
+    /// What happened, naming the object.
+    pub(crate) reason: String,
+    /// What lies beneath it, outermost first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) causes: Vec<String>,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hint: Option<String>,
+    /// Each problem of a configuration file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) problems: Vec<Problem>,
+    /// The report that lists the problems.
+    #[serde(skip)]
+    pub(crate) report: Option<String>,
+}
+
+impl Trouble {
+    pub(crate) fn new(code: Code, reason: impl Into<String>) -> Self {
+        let (causes, problems) = (Vec::new(), Vec::new());
+        Self { code, reason: reason.into(), causes, hint: None, problems, report: None }
+    }
+
+    pub(crate) fn environment(error: anyhow::Error) -> Self {
+        Self::new(Code::Environment, format!("{error:#}"))
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// A failure of a port or of a run, for the job it is about.
+    pub(crate) fn of(code: Code, failure: &impl Failure) -> Self {
+        let mut trouble = Self::new(code, failure.to_string());
+        trouble.hint = failure.hint();
+        trouble.causes = causes(failure);
+        trouble
+    }
+}
+
+impl From<lakeferry_config::Error> for Trouble {
+    fn from(error: lakeferry_config::Error) -> Self {
+        match error {
+            lakeferry_config::Error::Wrong(problems) => {
+                let reason = format!("{} is wrong", problems.origin().display());
+                let mut trouble = Self::new(Code::Configuration, reason);
+                trouble.report = Some(problems.to_string());
+                trouble.problems = problems.iter().cloned().collect();
+                trouble
+            }
+            other => Self::of(Code::Environment, &other),
+        }
+    }
+}
+
+impl From<RunError> for Trouble {
+    fn from(error: RunError) -> Self {
+        let beneath = StdError::source(&error);
+        let code = beneath.map_or(Code::Failed, |cause| {
+            if let Some(source) = cause.downcast_ref::<lakeferry_delta::Error>() {
+                source_code(source)
+            } else if let Some(target) = cause.downcast_ref::<lakeferry_postgres::Error>() {
+                target_code(target)
+            } else {
+                Code::Failed
+            }
+        });
+        Self::of(code, &error)
+    }
+}
+
+/// What a failure of a source means for the exit code.
+pub(crate) fn source_code(error: &lakeferry_delta::Error) -> Code {
+    match error {
+        lakeferry_delta::Error::Unfit { .. } => Code::Configuration,
+        lakeferry_delta::Error::Unreachable { .. } | lakeferry_delta::Error::Unreadable { .. } => {
+            Code::Environment
+        }
+        _ => Code::Failed,
+    }
+}
+
+/// What a failure of a target means for the exit code.
+pub(crate) fn target_code(error: &lakeferry_postgres::Error) -> Code {
+    if error.is_connecting() { Code::Environment } else { Code::Failed }
+}
+
+/// The causes beneath an error, none twice in a row.
+fn causes(error: &dyn StdError) -> Vec<String> {
+    let mut causes = Vec::new();
+    let mut said = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if text != said {
+            causes.push(text.clone());
+        }
+        said = text;
+        next = cause.source();
+    }
+    causes
+}
