@@ -73,11 +73,6 @@ impl ConnectSettings {
         self
     }
 
-    /// The name of the connected database.
-    pub(crate) fn database(&self) -> &str {
-        &self.place.database
-    }
-
     /// Opens a connection that `pg_stat_activity` shows as `lakeferry/<purpose>`.
     ///
     /// # Errors

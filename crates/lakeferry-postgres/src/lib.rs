@@ -1,4 +1,8 @@
 //! Writes Postgres tables: COPY, staging, apply, state.
+//!
+//! [`PostgresTarget`] is the port that the engine drives; [`ddl_for`] and [`read_status`] are for
+//! commands that only look. The way of a row is `type_map → encode → target`. SQL is built in
+//! `sql` alone, and what the server refuses becomes an [`Error`] in `sqlstate` alone.
 
 mod connect;
 pub mod encode;
@@ -6,8 +10,12 @@ mod error;
 mod link;
 mod sql;
 mod sqlstate;
+mod target;
 mod type_map;
 
 pub use connect::ConnectSettings;
 pub use error::{Error, Report};
 pub use sql::Table;
+pub use target::{
+    JobStatus, LastRun, PostgresSession, PostgresTarget, TargetSettings, ddl_for, read_status,
+};

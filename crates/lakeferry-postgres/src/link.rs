@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 use tokio_postgres::{
-    Client, Connection, CopyInSink, NoTls, Row, SimpleQueryMessage, Socket,
+    Client, Connection, CopyInSink, Row, SimpleQueryMessage, Socket,
     tls::NoTlsStream,
     types::{ToSql, Type},
 };
@@ -120,8 +120,17 @@ impl Link {
         params: &[Param<'_>],
         doing: &Doing,
     ) -> Result<Vec<Row>, Error> {
-        let result = self.client.query_typed(sql.as_str(), params).await;
+        let result = self.try_query(sql, params).await;
         result.map_err(|error| doing.failed(error, &self.place))
+    }
+
+    /// As [`Link::query`], with the error as it came, for callers that branch on it.
+    pub(crate) async fn try_query(
+        &self,
+        sql: &Sql,
+        params: &[Param<'_>],
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        self.client.query_typed(sql.as_str(), params).await
     }
 
     pub(crate) async fn query_one(

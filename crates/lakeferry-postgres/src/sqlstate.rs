@@ -84,6 +84,7 @@ impl Doing {
             "53100" => "free disk space on the server",
             "25006" | "57P03" => "the server is a standby or starting; name the primary in the url",
             "3D000" => "create the database, or correct its name in the url",
+            "3F000" => "create the schema, or correct its name",
             "28P01" | "28000" => "correct user and password, or the server's pg_hba.conf",
             "23502" => "give the target's own column a default, or drop its NOT NULL",
             "23503" => "sync the referenced table first, or declare the foreign key DEFERRABLE",

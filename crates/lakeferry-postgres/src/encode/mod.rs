@@ -17,6 +17,7 @@ use arrow_schema::Schema;
 use bytes::BytesMut;
 
 use self::column::{Column, put};
+pub(crate) use self::epoch::{checked_timestamp, micros_since_1970};
 use crate::{error::Error, type_map::PgType};
 
 /// What stands before the first row: signature, flags, length of the header's extension.

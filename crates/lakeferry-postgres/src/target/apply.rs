@@ -1,0 +1,173 @@
+//! The one transaction: fence, rows, progress, and nothing of them without the others.
+
+use lakeferry_model::{Fingerprint, Position, Progress, RowCounts, Watermark};
+use tokio_postgres::types::Type;
+
+use crate::{
+    error::Error,
+    link::Link,
+    sql::Sql,
+    sqlstate::{Doing, is_certain},
+    target::{
+        fence::{self, Fence, Hold},
+        settings::TargetSettings,
+        staging::Staged,
+        state::{Moment, StateSchema, bigint},
+    },
+};
+
+/// How an apply ended, unless with an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(super) enum Ended {
+    /// With the OID of the target from now on.
+    Applied {
+        rows: RowCounts,
+        oid: Option<u32>,
+    },
+    Fenced,
+    /// The answer to COMMIT never came.
+    Unknown,
+}
+
+/// What an apply starts from and where it leads.
+#[derive(Debug)]
+pub(super) struct Apply<'a, P> {
+    pub(super) link: &'a Link,
+    pub(super) settings: &'a TargetSettings,
+    pub(super) state: &'a StateSchema,
+    pub(super) hold: Hold,
+    pub(super) before: Option<&'a Progress<P>>,
+    pub(super) after: (&'a Watermark<P>, &'a Fingerprint),
+    /// Of what has the target's name, as the claim found it or the last apply left it.
+    pub(super) oid: Option<u32>,
+    /// Whether that is the table that the job filled.
+    pub(super) is_filled: bool,
+}
+
+impl<P: Position> Apply<'_, P> {
+    /// Moves the progress alone.
+    pub(super) async fn progress_only(&self) -> Result<Ended, Error> {
+        self.begin().await?;
+        let mut fence = self.fence().await?;
+        if fence == Fence::Open {
+            fence = fence::same_table(self.link, &self.settings.table, self.oid).await?;
+        }
+        match fence {
+            Fence::Open => self.commit(RowCounts::default(), self.oid).await,
+            Fence::Shut => self.shut().await,
+        }
+    }
+
+    pub(super) fn doing(&self) -> Doing {
+        Doing::rows(format!("apply rows to {}", self.settings.table)).needs(format!(
+            "SELECT, INSERT, UPDATE, DELETE ON {}",
+            self.settings.table.sql().as_str()
+        ))
+    }
+
+    pub(super) async fn batch(&self, sql: impl Into<Sql>) -> Result<(), Error> {
+        self.link.batch(&sql.into(), &self.doing()).await
+    }
+
+    /// Runs one statement and says how many rows it touched.
+    pub(super) async fn execute(&self, sql: &Sql) -> Result<u64, Error> {
+        self.link.execute(sql, &[], &self.doing()).await
+    }
+
+    pub(super) async fn count(&self, sql: &Sql) -> Result<u64, Error> {
+        let row = self.link.query_one(sql, &[], &self.doing()).await?;
+        Ok(u64::try_from(row.get::<_, i64>(0)).unwrap_or(0))
+    }
+
+    pub(super) async fn begin(&self) -> Result<(), Error> {
+        self.batch("BEGIN").await
+    }
+
+    pub(super) async fn fence(&self) -> Result<Fence, Error> {
+        fence::move_progress(self.link, self.state, self.hold, self.before, self.after).await
+    }
+
+    /// The fence, for an apply to a table that exists: from here on it cannot be altered.
+    pub(super) async fn fence_and_lock(&self) -> Result<Fence, Error> {
+        let Some(oid) = self.oid else {
+            return Ok(Fence::Shut);
+        };
+        match self.fence().await? {
+            Fence::Shut => Ok(Fence::Shut),
+            Fence::Open => {
+                let fence = fence::lock_target(self.link, &self.settings.table, oid).await?;
+                if fence == Fence::Open {
+                    self.batch("SET CONSTRAINTS ALL DEFERRED").await?;
+                }
+                Ok(fence)
+            }
+        }
+    }
+
+    pub(super) async fn shut(&self) -> Result<Ended, Error> {
+        self.batch("ROLLBACK").await?;
+        Ok(Ended::Fenced)
+    }
+
+    /// Notes which table the job fills.
+    pub(super) async fn record_table(&self) -> Result<u32, Error> {
+        let sql = "UPDATE {} SET target_oid = pg_catalog.to_regclass($1)::oid WHERE job_id = $2 \
+            RETURNING target_oid";
+        let sql = Sql::of(sql, &[&self.state.table("jobs")]);
+        let name = self.settings.table.sql();
+        let params: [_; 2] = [
+            (&name.as_str() as _, Type::TEXT),
+            (&self.hold.job_id as _, Type::UUID),
+        ];
+        let row = self.link.query_one(&sql, &params, &self.doing()).await?;
+        let oid: Option<u32> = row.get(0);
+        oid.ok_or_else(|| Error::bug(format!("{} is gone while locked", self.settings.table)))
+    }
+
+    pub(super) async fn record_run(
+        &self,
+        kind: &'static str,
+        staged: &Staged,
+        rows: RowCounts,
+    ) -> Result<(), Error> {
+        let sql = "INSERT INTO {} (job_id, epoch, kind, from_version, through_version, \
+            inserted, updated, deleted, started_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+        let sql = Sql::of(sql, &[&self.state.table("runs")]);
+        let before = self
+            .before
+            .map(|progress| bigint(progress.watermark.version))
+            .transpose()?;
+        let through = bigint(self.after.0.version)?;
+        let [inserted, updated, deleted] = [rows.inserted, rows.updated, rows.deleted]
+            .map(|count| i64::try_from(count).unwrap_or(i64::MAX));
+        let started: Moment = staged.started;
+        let params: [_; 9] = [
+            (&self.hold.job_id as _, Type::UUID),
+            (&self.hold.epoch as _, Type::INT8),
+            (&kind as _, Type::TEXT),
+            (&before as _, Type::INT8),
+            (&through as _, Type::INT8),
+            (&inserted as _, Type::INT8),
+            (&updated as _, Type::INT8),
+            (&deleted as _, Type::INT8),
+            (&started as _, Type::TIMESTAMPTZ),
+        ];
+        self.link.execute(&sql, &params, &self.doing()).await?;
+        Ok(())
+    }
+
+    pub(super) async fn commit(&self, rows: RowCounts, oid: Option<u32>) -> Result<Ended, Error> {
+        match self.link.try_batch(&"COMMIT".into()).await {
+            Ok(()) => Ok(Ended::Applied { rows, oid }),
+            Err(error) if is_certain(&error) => Err(self.doing().failed(error, self.link.place())),
+            Err(error) => {
+                tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "no answer to commit"
+                );
+                Ok(Ended::Unknown)
+            }
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The net changes of a commit range, by what the collapse knows of each key: deletes and updates
+//! must find their key, inserts must not. Where the target disagrees, nothing changes.
+
+use lakeferry_model::{Effect, Position, RowCounts};
+use tokio_postgres::error::SqlState;
+
+use crate::{
+    error::Error,
+    sql::Sql,
+    sqlstate,
+    target::{
+        apply::{Apply, Ended},
+        columns::Columns,
+        fence::Fence,
+        staging::{EFFECT, Staged, mark},
+    },
+};
+
+/// From so many rows on, the planner is told what is staged; below it, it takes the index of the
+/// target in any case.
+const ANALYZE_ROWS: u64 = 1_000;
+
+/// The session is already in the transaction that staged.
+pub(super) async fn apply<P: Position>(
+    apply: &Apply<'_, P>,
+    staged: &Staged,
+) -> Result<Ended, Error> {
+    let place = staged.place.sql();
+    if staged.counts.total() >= ANALYZE_ROWS {
+        apply.batch(Sql::of("ANALYZE {}", &[&place])).await?;
+    }
+    if apply.fence_and_lock().await? == Fence::Shut {
+        return apply.shut().await;
+    }
+    let statements = Statements::new(&apply.settings.table.sql(), &place, &staged.columns);
+    let mut rows = RowCounts::default();
+    let counts = staged.counts;
+    if counts.deletes > 0 {
+        rows.deleted = apply.execute(&statements.delete).await?;
+        agree(
+            apply,
+            "delete",
+            counts.deletes,
+            counts.deletes.abs_diff(rows.deleted),
+        )?;
+    }
+    if counts.updates > 0 {
+        rows.updated = apply.execute(&statements.update).await?;
+        // Equal rows are not written; only then it takes a look which keys were missing.
+        if rows.updated != counts.updates {
+            let missing = apply.count(&statements.missing).await?;
+            agree(apply, "update", counts.updates, missing)?;
+        }
+    }
+    if counts.inserts > 0 {
+        rows.inserted = insert(apply, &statements, counts.inserts).await?;
+    }
+    apply.record_run("changes", staged, rows).await?;
+    apply.commit(rows, apply.oid).await
+}
+
+async fn insert<P: Position>(
+    apply: &Apply<'_, P>,
+    statements: &Statements,
+    expected: u64,
+) -> Result<u64, Error> {
+    apply.batch("SAVEPOINT before_inserts").await?;
+    match apply.link.try_execute(&statements.insert, &[]).await {
+        Ok(inserted) => {
+            agree(apply, "insert", expected, expected.abs_diff(inserted))?;
+            Ok(inserted)
+        }
+        Err(error) if sqlstate::is(&error, &SqlState::UNIQUE_VIOLATION) => {
+            apply.batch("ROLLBACK TO SAVEPOINT before_inserts").await?;
+            let present = apply.count(&statements.present).await?;
+            agree(apply, "insert", expected, present)?;
+            // It was another unique constraint than the key's.
+            Err(apply.doing().failed(error, apply.link.place()))
+        }
+        Err(error) => Err(apply.doing().failed(error, apply.link.place())),
+    }
+}
+
+/// # Errors
+/// [`Error::NeedsOperator`] with the counts, unless none disagree.
+fn agree<P: Position>(
+    apply: &Apply<'_, P>,
+    what: &str,
+    staged: u64,
+    disagree: u64,
+) -> Result<(), Error> {
+    if disagree == 0 {
+        return Ok(());
+    }
+    let table = &apply.settings.table;
+    let found = if what == "insert" {
+        "are already in"
+    } else {
+        "are not in"
+    };
+    Err(Error::needs_operator(format!(
+        "of {staged} keys to {what}, {disagree} {found} {table}: \
+         it was changed by somebody else, or the source has duplicate keys"
+    ))
+    .advise("run backfill to rebuild by difference"))
+}
+
+/// The statements of an increment. `t` is the target, `s` the staged rows of one effect.
+#[derive(Debug)]
+struct Statements {
+    delete: Sql,
+    update: Sql,
+    /// How many keys to update are not in the target.
+    missing: Sql,
+    insert: Sql,
+    /// How many keys to insert are in the target.
+    present: Sql,
+}
+
+impl Statements {
+    fn new(target: &Sql, staging: &Sql, columns: &Columns) -> Self {
+        let same_key = columns.same_key("t", "s");
+        let [deletes, updates, inserts] =
+            [Effect::Delete, Effect::Update, Effect::Insert].map(of_effect);
+        Self {
+            delete: Sql::of(
+                "DELETE FROM {} AS t USING {} AS s WHERE {} AND {}",
+                &[target, staging, &deletes, &same_key],
+            ),
+            update: Sql::of(
+                "UPDATE {} AS t SET {} FROM {} AS s WHERE {} AND {} AND {}",
+                &[
+                    target,
+                    &columns.assignments("s"),
+                    staging,
+                    &updates,
+                    &same_key,
+                    &columns.differ("t", "s"),
+                ],
+            ),
+            missing: Sql::of(
+                "SELECT count(*) FROM {} AS s \
+                    WHERE {} AND NOT EXISTS (SELECT FROM {} AS t WHERE {})",
+                &[staging, &updates, target, &same_key],
+            ),
+            insert: Sql::of(
+                "INSERT INTO {} ({}) SELECT {} FROM {} AS s WHERE {}",
+                &[
+                    target,
+                    &columns.names(),
+                    &columns.names_of("s"),
+                    staging,
+                    &inserts,
+                ],
+            ),
+            present: Sql::of(
+                "SELECT count(*) FROM {} AS s \
+                    WHERE {} AND EXISTS (SELECT FROM {} AS t WHERE {})",
+                &[staging, &inserts, target, &same_key],
+            ),
+        }
+    }
+}
+
+fn of_effect(effect: Effect) -> Sql {
+    let mark = char::from(mark(effect)).to_string();
+    Sql::of("s.{} = {}", &[&Sql::name(EFFECT), &Sql::text(&mark)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::tests::{evil_columns, evil_table};
+
+    #[test]
+    fn statements() {
+        let all = Statements::new(&evil_table().sql(), &Sql::name("staged"), &evil_columns());
+        let all = [all.delete, all.update, all.missing, all.insert, all.present];
+        insta::assert_snapshot!(all.map(|sql| sql.as_str().to_owned()).join("\n"));
+    }
+}

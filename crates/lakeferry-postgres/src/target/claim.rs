@@ -1,0 +1,226 @@
+//! Taking a job's lease. A claim is granted once no live backend holds it, and after the end of
+//! every transaction of an earlier session: what it then reads is settled, also where the answer
+//! to a COMMIT was lost.
+
+use lakeferry_model::{Claim, Holder, JobKey, Position, Standing};
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use crate::{
+    error::Error,
+    link::{Link, Param},
+    sql::{Sql, Table},
+    sqlstate::Doing,
+    target::{
+        migrations,
+        settings::TargetSettings,
+        standing::{Found, name_params, refuse_other_table},
+        state::StateSchema,
+    },
+};
+
+/// How often a holder is looked at before it counts as alive: a session that was dropped takes
+/// its backend a moment to end.
+const LOOKS: u32 = 10;
+
+/// Between two looks. The server waits, so that no clock is needed here.
+const PAUSE: &str = "SELECT pg_catalog.pg_sleep(0.02)";
+
+/// The job, its table, its lease and whether the holder is alive: its backend is connected to
+/// this database, and started when the lease says. The start of another role's backend may be
+/// hidden; then the number has to do.
+const LEASE: &str = "\
+SELECT j.job_id, j.target_schema, j.target_table, l.holder, EXISTS ( \
+    SELECT FROM pg_catalog.pg_stat_activity AS a \
+    WHERE a.pid = l.backend_pid AND a.pid <> pg_catalog.pg_backend_pid() \
+        AND a.datname = pg_catalog.current_database() \
+        AND (a.backend_start = l.backend_start OR a.backend_start IS NULL)) \
+FROM {} AS j LEFT JOIN {} AS l ON l.job_id = j.job_id \
+WHERE j.deployment = $1 AND j.name = $2";
+
+const TAKE_LEASE: &str = "\
+WITH next AS (UPDATE {} SET epoch = epoch + 1 WHERE job_id = $1 RETURNING epoch) \
+INSERT INTO {} AS l (job_id, holder, epoch, backend_pid, backend_start) \
+SELECT $1, $2, next.epoch, a.pid, a.backend_start \
+FROM next, pg_catalog.pg_stat_activity AS a WHERE a.pid = pg_catalog.pg_backend_pid() \
+ON CONFLICT (job_id) DO UPDATE SET (holder, epoch, backend_pid, backend_start, claimed_at) \
+    = ROW(excluded.holder, excluded.epoch, excluded.backend_pid, excluded.backend_start, \
+        pg_catalog.clock_timestamp())";
+
+/// What a claim won.
+#[derive(Debug)]
+pub(super) struct Claimed<P> {
+    pub(super) job_id: Uuid,
+    pub(super) standing: Standing<P>,
+    /// The OID of what has the target's name.
+    pub(super) oid: Option<u32>,
+}
+
+/// What the lease's row says.
+struct Lease {
+    job_id: Uuid,
+    /// Present if it is alive.
+    holder: Option<Holder>,
+}
+
+pub(super) async fn claim<P: Position>(
+    link: &Link,
+    settings: &TargetSettings,
+    state: &StateSchema,
+    holder: &Holder,
+) -> Result<Claim<Claimed<P>>, Error> {
+    if link.recovering() {
+        return Err(Error::transient(format!("{} is a standby", link.place()))
+            .advise("name the primary in the url, or wait for the end of the failover"));
+    }
+    migrations::bring_up(link, state).await?;
+    let claims = Claims {
+        link,
+        settings,
+        state,
+        doing: Doing::new(format!("claim job {}", settings.job))
+            .needs(format!("ALL ON ALL TABLES IN SCHEMA {:?}", state.name())),
+    };
+    let lease = match claims.lease().await? {
+        Some(lease) => lease,
+        None => claims.register().await?,
+    };
+    if let Some(alive) = claims.outlasts(lease.holder).await? {
+        return Ok(Claim::Held(alive));
+    }
+    claims.take(lease.job_id, holder).await
+}
+
+struct Claims<'a> {
+    link: &'a Link,
+    settings: &'a TargetSettings,
+    state: &'a StateSchema,
+    doing: Doing,
+}
+
+impl Claims<'_> {
+    fn job_params(&self) -> [Param<'_>; 2] {
+        let JobKey { deployment, name } = &self.settings.job;
+        [(deployment, Type::TEXT), (name, Type::TEXT)]
+    }
+
+    async fn batch(&self, sql: &'static str) -> Result<(), Error> {
+        self.link.batch(&sql.into(), &self.doing).await
+    }
+
+    async fn lease(&self) -> Result<Option<Lease>, Error> {
+        let sql = Sql::of(
+            LEASE,
+            &[&self.state.table("jobs"), &self.state.table("leases")],
+        );
+        let rows = self
+            .link
+            .query(&sql, &self.job_params(), &self.doing)
+            .await?;
+        let Some(row) = rows.first() else {
+            return Ok(None);
+        };
+        refuse_other_table(self.settings, row.get(1), row.get(2))?;
+        let holder: Option<String> = row.get(3);
+        let is_alive: bool = row.get(4);
+        Ok(Some(Lease {
+            job_id: row.get(0),
+            holder: holder.filter(|_| is_alive).map(Holder),
+        }))
+    }
+
+    /// Writes the job's rows. Of two that come at once, one writes them and the other waits.
+    async fn register(&self) -> Result<Lease, Error> {
+        let sql = Sql::of(
+            "WITH job AS (INSERT INTO {} (deployment, name, target_schema, target_table) \
+                VALUES ($3, $4, $1, $2) ON CONFLICT DO NOTHING RETURNING job_id) \
+            INSERT INTO {} (job_id) SELECT job_id FROM job",
+            &[&self.state.table("jobs"), &self.state.table("progress")],
+        );
+        let [deployment, name] = self.job_params();
+        let [schema, table] = name_params(&self.settings.table);
+        let params = [schema, table, deployment, name];
+        self.link.execute(&sql, &params, &self.doing).await?;
+        match self.lease().await? {
+            Some(lease) => Ok(lease),
+            None => Err(self.table_taken().await?),
+        }
+    }
+
+    async fn table_taken(&self) -> Result<Error, Error> {
+        let sql = "SELECT deployment, name FROM {} WHERE target_schema = $1 AND target_table = $2";
+        let sql = Sql::of(sql, &[&self.state.table("jobs")]);
+        let table: &Table = &self.settings.table;
+        let row = self
+            .link
+            .query_one(&sql, &name_params(table), &self.doing)
+            .await?;
+        let other = JobKey {
+            deployment: row.get(0),
+            name: row.get(1),
+        };
+        let job = &self.settings.job;
+        Ok(Error::needs_operator(format!(
+            "job {job} cannot write {table}: it belongs to job {other}"
+        ))
+        .advise("give each job a table of its own"))
+    }
+
+    /// The holder, if it is still alive after a moment.
+    async fn outlasts(&self, mut holder: Option<Holder>) -> Result<Option<Holder>, Error> {
+        for _ in 0..LOOKS {
+            if holder.is_none() {
+                return Ok(None);
+            }
+            self.batch(PAUSE).await?;
+            holder = self.lease().await?.and_then(|lease| lease.holder);
+        }
+        Ok(holder)
+    }
+
+    async fn take<P: Position>(
+        &self,
+        job_id: Uuid,
+        holder: &Holder,
+    ) -> Result<Claim<Claimed<P>>, Error> {
+        self.batch("BEGIN").await?;
+        // Waits for the apply of an earlier session, and for a claim that came first.
+        let lock = "SELECT FROM {} WHERE job_id = $1 FOR UPDATE";
+        let lock = Sql::of(lock, &[&self.state.table("progress")]);
+        let job: Param<'_> = (&job_id, Type::UUID);
+        self.link
+            .execute(&lock, std::slice::from_ref(&job), &self.doing)
+            .await?;
+        // Within a transaction, the first look at pg_stat_activity would be the last.
+        self.batch("SELECT pg_catalog.pg_stat_clear_snapshot()")
+            .await?;
+        if let Some(alive) = self.lease().await?.and_then(|lease| lease.holder) {
+            self.batch("ROLLBACK").await?;
+            return Ok(Claim::Held(alive));
+        }
+        let take = Sql::of(
+            TAKE_LEASE,
+            &[&self.state.table("progress"), &self.state.table("leases")],
+        );
+        let holder: Param<'_> = (&holder.0, Type::TEXT);
+        let taken = self
+            .link
+            .execute(&take, &[job, holder], &self.doing)
+            .await?;
+        if taken != 1 {
+            let job = &self.settings.job;
+            return Err(Error::transient(format!(
+                "job {job} was removed while it was claimed"
+            )));
+        }
+        let found = Found::with_state(self.link, self.settings, self.state).await?;
+        self.batch("COMMIT").await?;
+        let oid = found.oid();
+        let standing = found.standing(self.link, &self.settings.table).await?;
+        Ok(Claim::Granted(Claimed {
+            job_id,
+            standing,
+            oid,
+        }))
+    }
+}

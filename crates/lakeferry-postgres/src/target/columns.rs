@@ -1,0 +1,177 @@
+//! The synced columns of a target and the SQL that names them. Only they ever stand in a column
+//! list; columns that users added are left alone.
+
+use std::collections::HashSet;
+
+use arrow_array::{Array, RecordBatch};
+use arrow_schema::Schema;
+
+use crate::{
+    error::Error,
+    sql::{Sql, Table},
+    target::settings::check_name,
+    type_map::PgType,
+};
+
+#[derive(Clone, Debug)]
+pub(super) struct Column {
+    pub(super) name: String,
+    pub(super) postgres: PgType,
+    /// As the target's column has it, where it is not the one of the type.
+    pub(super) collation: Option<Table>,
+    is_key: bool,
+}
+
+/// The columns of a stage, in the order in which rows come.
+#[derive(Clone, Debug)]
+pub(super) struct Columns {
+    all: Vec<Column>,
+    /// Places of the key columns in `all`, in the order of the key.
+    key: Vec<usize>,
+}
+
+impl Columns {
+    /// # Errors
+    /// [`Error::NeedsOperator`] if a name or type cannot be had in Postgres, names come twice, or
+    /// a key column is missing.
+    pub(super) fn new(schema: &Schema, key: &[String]) -> Result<Self, Error> {
+        let mut seen = HashSet::new();
+        let mut all = Vec::with_capacity(schema.fields().len());
+        for field in schema.fields() {
+            check_name("column", field.name())?;
+            if !seen.insert(field.name()) {
+                return Err(twice(field.name()));
+            }
+            all.push(Column {
+                name: field.name().clone(),
+                postgres: PgType::of(field)?,
+                collation: None,
+                is_key: key.contains(field.name()),
+            });
+        }
+        let place = |name: &String| all.iter().position(|column| column.name == *name);
+        let key = key
+            .iter()
+            .map(|name| place(name).ok_or_else(|| not_there(name)))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { all, key })
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Column> {
+        self.all.iter()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Column> {
+        self.all.iter_mut()
+    }
+
+    pub(super) fn key(&self) -> impl Iterator<Item = &Column> {
+        self.key.iter().map(|place| &self.all[*place])
+    }
+
+    /// The key in words: `(a, b)`.
+    pub(super) fn key_in_words(&self) -> String {
+        let names: Vec<&str> = self.key().map(|column| column.name.as_str()).collect();
+        format!("({})", names.join(", "))
+    }
+
+    /// `"a", "b"`
+    pub(super) fn names(&self) -> Sql {
+        Sql::list(", ", self.iter().map(|column| Sql::name(&column.name)))
+    }
+
+    /// `s."a", s."b"`
+    pub(super) fn names_of(&self, alias: &'static str) -> Sql {
+        Sql::list(", ", self.iter().map(|column| column.of(alias)))
+    }
+
+    /// The key columns as in [`Columns::names`].
+    pub(super) fn key_names(&self) -> Sql {
+        Sql::list(", ", self.key().map(|column| Sql::name(&column.name)))
+    }
+
+    /// `t."a" = s."a" AND t."b" = s."b"`, of the key columns.
+    pub(super) fn same_key(&self, left: &'static str, right: &'static str) -> Sql {
+        let same = self
+            .key()
+            .map(|column| Sql::of("{} = {}", &[&column.of(left), &column.of(right)]));
+        Sql::list(" AND ", same)
+    }
+
+    /// Whether rows differ in any bit of a synced column: true for what `=` overlooks (−0.0, the
+    /// scale of a numeric) and defined for types without `=`.
+    pub(super) fn differ(&self, left: &'static str, right: &'static str) -> Sql {
+        Sql::of(
+            "pg_catalog.record_image_ne(ROW({}), ROW({}))",
+            &[&self.names_of(left), &self.names_of(right)],
+        )
+    }
+
+    /// `"a" = s."a", "b" = s."b"`
+    pub(super) fn assignments(&self, from: &'static str) -> Sql {
+        let each = self
+            .iter()
+            .map(|column| Sql::of("{} = {}", &[&Sql::name(&column.name), &column.of(from)]));
+        Sql::list(", ", each)
+    }
+
+    /// `"a" bigint NOT NULL, "b" text`
+    pub(super) fn definitions(&self) -> Sql {
+        Sql::list(", ", self.iter().map(Column::definition))
+    }
+
+    /// # Errors
+    /// [`Error::NeedsOperator`] naming a key column that is NULL in `rows`, and in how many.
+    pub(super) fn refuse_null_keys(&self, rows: &RecordBatch, table: &Table) -> Result<(), Error> {
+        for place in &self.key {
+            let nulls = rows
+                .columns()
+                .get(*place)
+                .map_or(0, |array| array.null_count());
+            if nulls > 0 {
+                let name = &self.all[*place].name;
+                let count = rows.num_rows();
+                return Err(Error::needs_operator(format!(
+                    "key column {name:?} of {table} is null in {nulls} of {count} rows"
+                ))
+                .advise("choose a key that is never null, or keep such rows out by the filter"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Column {
+    fn of(&self, alias: &'static str) -> Sql {
+        Sql::of("{}.{}", &[&alias.into(), &Sql::name(&self.name)])
+    }
+
+    pub(super) fn definition(&self) -> Sql {
+        let collation = match &self.collation {
+            Some(collation) => Sql::of(" COLLATE {}", &[&collation.sql()]),
+            None => Sql::default(),
+        };
+        let not_null = if self.is_key { " NOT NULL" } else { "" };
+        Sql::of(
+            "{} {}{}{}",
+            &[
+                &Sql::name(&self.name),
+                &self.postgres.sql(),
+                &collation,
+                &not_null.into(),
+            ],
+        )
+    }
+}
+
+fn twice(name: &str) -> Error {
+    Error::needs_operator(format!("the source has two columns named {name:?}"))
+        .advise("rename one of them in the job's columns")
+}
+
+fn not_there(name: &str) -> Error {
+    Error::needs_operator(format!(
+        "key column {name:?} is not among the job's columns"
+    ))
+    .advise("add it to the columns, or correct the key")
+}

@@ -1,0 +1,118 @@
+//! Rows on their way into a staging table: encoded into chunks, handed on as the server takes
+//! them. Memory is a few chunks, whatever the number of rows.
+
+use std::pin::Pin;
+
+use arrow_array::RecordBatch;
+use arrow_schema::Schema;
+use bytes::{Bytes, BytesMut};
+use futures_util::SinkExt;
+use tokio_postgres::CopyInSink;
+
+use crate::{
+    encode::{Encoder, HEADER, TRAILER},
+    error::Error,
+    link::Link,
+    sql::Sql,
+    sqlstate::Doing,
+};
+
+/// What is handed on at once. From 64 KB on, more makes no difference.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// Room for the row that makes a chunk full.
+const SLACK_BYTES: usize = 16 * 1024;
+
+/// After so many bytes, one COPY ends and the next begins. The server says only at the end of one
+/// that it failed, and takes all of it until then.
+const COPY_BYTES: usize = 256 * 1024 * 1024;
+
+pub(super) struct Copy {
+    sql: Sql,
+    doing: Doing,
+    encoder: Encoder,
+    sink: Pin<Box<CopyInSink<Bytes>>>,
+    chunk: BytesMut,
+    /// Handed on since this COPY began.
+    sent: usize,
+    /// Stored by the COPYs before this one.
+    stored: u64,
+}
+
+impl Copy {
+    /// Opens a COPY of rows of `schema` into `columns` of `into`.
+    pub(super) async fn open(
+        link: &Link,
+        into: &Sql,
+        columns: &Sql,
+        schema: &Schema,
+        doing: Doing,
+    ) -> Result<Self, Error> {
+        let encoder = Encoder::new(schema)?;
+        let sql = Sql::of("COPY {} ({}) FROM STDIN (FORMAT binary)", &[into, columns]);
+        let sink = Box::pin(link.copy_in(&sql, &doing).await?);
+        let mut copy = Self {
+            sql,
+            doing,
+            encoder,
+            sink,
+            chunk: BytesMut::new(),
+            sent: 0,
+            stored: 0,
+        };
+        copy.begin();
+        Ok(copy)
+    }
+
+    fn begin(&mut self) {
+        self.chunk.reserve(CHUNK_BYTES + SLACK_BYTES);
+        self.chunk.extend_from_slice(&HEADER);
+        self.sent = 0;
+    }
+
+    /// Adds the rows of a batch, each with the mark where there is one.
+    pub(super) async fn put(
+        &mut self,
+        link: &Link,
+        batch: &RecordBatch,
+        mark: Option<u8>,
+    ) -> Result<(), Error> {
+        let mut rows = self.encoder.rows(batch, mark)?;
+        while rows.write(&mut self.chunk, CHUNK_BYTES) {
+            self.send(link).await?;
+        }
+        if self.sent >= COPY_BYTES {
+            self.end(link).await?;
+            self.sink = Box::pin(link.copy_in(&self.sql, &self.doing).await?);
+            self.begin();
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, link: &Link) -> Result<(), Error> {
+        self.sent += self.chunk.len();
+        let chunk = self.chunk.split().freeze();
+        self.chunk.reserve(CHUNK_BYTES + SLACK_BYTES);
+        let sent = self.sink.feed(chunk).await;
+        // The sink knows only that it is closed; its end knows why.
+        let error = match sent {
+            Ok(()) => return Ok(()),
+            Err(closed) => self.sink.as_mut().finish().await.err().unwrap_or(closed),
+        };
+        Err(self.doing.failed(error, link.place()))
+    }
+
+    async fn end(&mut self, link: &Link) -> Result<(), Error> {
+        self.chunk.extend_from_slice(&TRAILER);
+        self.send(link).await?;
+        let stored = self.sink.as_mut().finish().await;
+        self.stored += stored.map_err(|error| self.doing.failed(error, link.place()))?;
+        Ok(())
+    }
+
+    /// Waits until the server has stored all rows, and says how many.
+    pub(super) async fn finish(mut self, link: &Link) -> Result<u64, Error> {
+        self.end(link).await?;
+        Ok(self.stored)
+    }
+}

@@ -1,0 +1,41 @@
+//! The DDL that a first fill amounts to, to show before it runs.
+
+use arrow_schema::Schema;
+
+use crate::{
+    error::Error,
+    sql::Sql,
+    target::{columns::Columns, settings::TargetSettings},
+};
+
+/// The statements that would make the target as its first fill leaves it, without its rows.
+///
+/// # Errors
+/// [`Error::NeedsOperator`] naming the column that has no name or type in Postgres.
+pub fn ddl_for(settings: &TargetSettings, schema: &Schema) -> Result<String, Error> {
+    settings.check()?;
+    let columns = Columns::new(schema, &settings.key)?;
+    let table = settings.table.sql();
+    let lines = columns
+        .iter()
+        .map(|column| Sql::of("    {}", &[&column.definition()]));
+    let key = Sql::of("    PRIMARY KEY ({})", &[&columns.key_names()]);
+    let lines = Sql::list(",\n", lines.chain([key]));
+    let mut ddl = Sql::of("CREATE TABLE {} (\n{}\n);\n", &[&table, &lines]);
+    if let Some(comment) = &settings.comment {
+        let comment = Sql::text(comment);
+        ddl = Sql::of("{}COMMENT ON TABLE {} IS {};\n", &[&ddl, &table, &comment]);
+    }
+    Ok(ddl.as_str().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::tests::{evil_schema, evil_settings};
+
+    #[test]
+    fn ddl() {
+        insta::assert_snapshot!(ddl_for(&evil_settings(), &evil_schema()).unwrap());
+    }
+}

@@ -1,0 +1,122 @@
+//! Postgres as a target: a table that is always a version of its source, and the state beside it.
+//!
+//! ```text
+//! inspect                                   a look: no claim, no transaction id, no wait
+//! claim      ─→ migrations, claim           the lease, and the settled state
+//! stage, put ─→ shape, staging, copy        rows wait beside the target
+//! apply      ─→ fence, then                 one transaction
+//!               fill | refresh | changes      rows
+//!               state                         progress, run
+//! ```
+
+mod apply;
+mod changes;
+mod claim;
+mod columns;
+mod copy;
+mod ddl;
+mod duplicates;
+mod fence;
+mod fill;
+mod inspect;
+mod migrations;
+mod refresh;
+mod session;
+mod settings;
+mod shape;
+mod staging;
+mod standing;
+mod state;
+mod status;
+
+#[cfg(test)]
+mod tests;
+
+use std::{marker::PhantomData, sync::Arc};
+
+use lakeferry_model::{Claim, Holder, Position, Standing, Target};
+
+use self::state::StateSchema;
+pub use self::{
+    ddl::ddl_for,
+    session::PostgresSession,
+    settings::TargetSettings,
+    status::{JobStatus, LastRun, read_status},
+};
+use crate::{error::Error, link::Link};
+
+/// Names how rows are stored; a job refreshes when it changes. See [`crate::encode`].
+const ENCODING: &str = "postgres-1";
+
+/// The settings of a target, checked.
+#[derive(Debug)]
+struct Job {
+    settings: TargetSettings,
+    state: StateSchema,
+}
+
+/// The [`Target`] of Postgres. Every call opens a connection of its own; none is held in between
+/// but by a session.
+#[derive(Debug)]
+pub struct PostgresTarget<P> {
+    job: Arc<Job>,
+    position: PhantomData<fn() -> P>,
+}
+
+impl<P> Clone for PostgresTarget<P> {
+    fn clone(&self) -> Self {
+        Self {
+            job: Arc::clone(&self.job),
+            position: PhantomData,
+        }
+    }
+}
+
+impl<P: Position> PostgresTarget<P> {
+    /// # Errors
+    /// [`Error::NeedsOperator`] naming a setting that Postgres cannot take.
+    pub fn new(settings: TargetSettings) -> Result<Self, Error> {
+        let state = settings.check()?;
+        Ok(Self {
+            job: Arc::new(Job { settings, state }),
+            position: PhantomData,
+        })
+    }
+
+    async fn connect(&self) -> Result<Link, Error> {
+        let settings = &self.job.settings;
+        settings.connect.connect(&settings.job.name).await
+    }
+}
+
+impl<P: Position> Target for PostgresTarget<P> {
+    type Position = P;
+    type Error = Error;
+    type Session = PostgresSession<P>;
+
+    fn encoding(&self) -> &'static str {
+        ENCODING
+    }
+
+    async fn inspect(&self) -> Result<Standing<P>, Error> {
+        let link = self.connect().await?;
+        let standing = inspect::inspect(&link, &self.job.settings, &self.job.state).await?;
+        link.close().await;
+        Ok(standing)
+    }
+
+    async fn claim(&self, holder: &Holder) -> Result<Claim<PostgresSession<P>>, Error> {
+        let link = self.connect().await?;
+        let job = &self.job;
+        match claim::claim(&link, &job.settings, &job.state, holder).await? {
+            Claim::Held(holder) => {
+                link.close().await;
+                Ok(Claim::Held(holder))
+            }
+            Claim::Granted(claimed) => {
+                let session = PostgresSession::new(link, Arc::clone(job), claimed);
+                Ok(Claim::Granted(session))
+            }
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! A rebuild by difference: what is not staged goes, what differs or is new comes, and what is
+//! equal is not written. Readers never wait, and indexes, views, grants and columns of users stay.
+//!
+//! Update and insert are two statements rather than `INSERT … ON CONFLICT`: that would check
+//! columns of users that are NOT NULL for rows which are only updated, and lock rows that are
+//! equal.
+
+use lakeferry_model::{Position, RowCounts};
+use tokio_postgres::error::SqlState;
+
+use crate::{
+    error::Error,
+    sql::Sql,
+    sqlstate,
+    target::{
+        apply::{Apply, Ended},
+        columns::Columns,
+        duplicates,
+        fence::Fence,
+        staging::{Staged, StagedIn, drop_sql},
+    },
+};
+
+pub(super) async fn apply<P: Position>(
+    apply: &Apply<'_, P>,
+    staged: &Staged,
+) -> Result<Ended, Error> {
+    let StagedIn::Reserved(staging) = &staged.place else {
+        return Err(Error::bug("a refresh was staged in a temporary table"));
+    };
+    let place = staging.sql();
+    index(apply, &staged.columns, &place).await?;
+    apply.batch(Sql::of("ANALYZE {}", &[&place])).await?;
+    apply.begin().await?;
+    if apply.fence_and_lock().await? == Fence::Shut {
+        return apply.shut().await;
+    }
+    let rows = merge(apply, &staged.columns, &place).await?;
+    let oid = apply.record_table().await?;
+    apply.record_run("refresh", staged, rows).await?;
+    let ended = apply.commit(rows, Some(oid)).await?;
+    if matches!(ended, Ended::Applied { .. })
+        && let Err(error) = apply.link.try_batch(&drop_sql(staging)).await
+    {
+        // The next run drops it.
+        tracing::debug!(
+            error = &error as &dyn std::error::Error,
+            "staging was left behind"
+        );
+        let _ = apply.link.try_batch(&"ROLLBACK".into()).await;
+    }
+    Ok(ended)
+}
+
+/// Also the check that no key comes twice.
+async fn index<P: Position>(
+    apply: &Apply<'_, P>,
+    columns: &Columns,
+    place: &Sql,
+) -> Result<(), Error> {
+    let sql = Sql::of(
+        "CREATE UNIQUE INDEX ON {} ({})",
+        &[place, &columns.key_names()],
+    );
+    match apply.link.try_batch(&sql).await {
+        Ok(()) => Ok(()),
+        Err(error) if sqlstate::is(&error, &SqlState::UNIQUE_VIOLATION) => {
+            Err(duplicates::error(apply, columns, place).await?)
+        }
+        Err(error) => Err(apply.doing().failed(error, apply.link.place())),
+    }
+}
+
+async fn merge<P: Position>(
+    apply: &Apply<'_, P>,
+    columns: &Columns,
+    place: &Sql,
+) -> Result<RowCounts, Error> {
+    let merge = Merge::new(&apply.settings.table.sql(), place, columns);
+    let mut rows = RowCounts::default();
+    if apply.is_filled {
+        rows.deleted = apply.execute(&merge.delete).await?;
+        rows.updated = apply.execute(&merge.update).await?;
+    } else {
+        // The table was empty when the job claimed it, and nothing of anybody else is touched.
+        refuse_rows_of_others(apply).await?;
+    }
+    rows.inserted = apply.execute(&merge.insert).await?;
+    Ok(rows)
+}
+
+async fn refuse_rows_of_others<P: Position>(apply: &Apply<'_, P>) -> Result<(), Error> {
+    let table = &apply.settings.table;
+    let sql = "SELECT count(*) FROM (SELECT FROM {} LIMIT 1) AS first";
+    if apply.count(&Sql::of(sql, &[&table.sql()])).await? == 0 {
+        return Ok(());
+    }
+    Err(
+        Error::needs_operator(format!("{table} has rows that its job did not write"))
+            .advise("empty or drop the table, or give the job another one"),
+    )
+}
+
+/// The statements of a refresh, in their order.
+#[derive(Debug)]
+struct Merge {
+    delete: Sql,
+    update: Sql,
+    insert: Sql,
+}
+
+impl Merge {
+    fn new(target: &Sql, staging: &Sql, columns: &Columns) -> Self {
+        let same_key = columns.same_key("t", "s");
+        Self {
+            delete: Sql::of(
+                "DELETE FROM {} AS t WHERE NOT EXISTS (SELECT FROM {} AS s WHERE {})",
+                &[target, staging, &same_key],
+            ),
+            update: Sql::of(
+                "UPDATE {} AS t SET {} FROM {} AS s WHERE {} AND {}",
+                &[
+                    target,
+                    &columns.assignments("s"),
+                    staging,
+                    &same_key,
+                    &columns.differ("t", "s"),
+                ],
+            ),
+            insert: Sql::of(
+                "INSERT INTO {} ({}) SELECT {} FROM {} AS s \
+                    WHERE NOT EXISTS (SELECT FROM {} AS t WHERE {})",
+                &[
+                    target,
+                    &columns.names(),
+                    &columns.names_of("s"),
+                    staging,
+                    target,
+                    &same_key,
+                ],
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::tests::{evil_columns, evil_table};
+
+    #[test]
+    fn statements() {
+        let merge = Merge::new(&evil_table().sql(), &Sql::name("staged"), &evil_columns());
+        insta::assert_snapshot!(
+            [merge.delete, merge.update, merge.insert]
+                .map(|sql| sql.as_str().to_owned())
+                .join("\n")
+        );
+    }
+}

@@ -1,0 +1,222 @@
+//! A lease held: one connection, the state as it was read under the claim, and at most one open
+//! staging. Dropping it closes the connection, and with it ends the lease.
+
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use lakeferry_model::{
+    Applied, CommitOutcome, Effect, Fingerprint, Position, Progress, Session, Stage, Standing,
+    TableStanding, Watermark,
+};
+use tokio_postgres::types::Type;
+
+use crate::{
+    error::Error,
+    link::Link,
+    sql::Sql,
+    sqlstate::Doing,
+    target::{
+        Job,
+        apply::{Apply, Ended},
+        changes,
+        claim::Claimed,
+        fence::Hold,
+        fill, refresh,
+        staging::{Stager, Staging},
+    },
+};
+
+/// The [`Session`] of Postgres.
+pub struct PostgresSession<P> {
+    link: Link,
+    job: Arc<Job>,
+    hold: Hold,
+    standing: Standing<P>,
+    /// Of what has the target's name.
+    oid: Option<u32>,
+    staging: Option<Staging>,
+    /// A step failed, or was given up half-way: what stands on the wire is not known.
+    is_broken: bool,
+}
+
+impl<P> std::fmt::Debug for PostgresSession<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("PostgresSession");
+        shown
+            .field("job", &self.job.settings.job)
+            .field("hold", &self.hold);
+        shown.finish_non_exhaustive()
+    }
+}
+
+impl<P: Position> PostgresSession<P> {
+    pub(super) fn new(link: Link, job: Arc<Job>, claimed: Claimed<P>) -> Self {
+        let epoch = claimed.standing.epoch.0;
+        Self {
+            link,
+            job,
+            hold: Hold {
+                job_id: claimed.job_id,
+                // It was read from a bigint.
+                epoch: i64::try_from(epoch).unwrap_or(i64::MAX),
+            },
+            standing: claimed.standing,
+            oid: claimed.oid,
+            staging: None,
+            is_broken: false,
+        }
+    }
+
+    /// Begins a step; [`Self::ended`] follows if it went well.
+    fn begun(&mut self) -> Result<(), Error> {
+        if std::mem::replace(&mut self.is_broken, true) {
+            let job = &self.job.settings.job;
+            return Err(Error::bug(format!(
+                "the session of job {job} was used after an error"
+            )));
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self) {
+        self.is_broken = false;
+    }
+
+    async fn discard_staging(&mut self) -> Result<(), Error> {
+        match self.staging.take() {
+            Some(staging) => staging.discard(&self.link).await,
+            None => Ok(()),
+        }
+    }
+
+    /// # Errors
+    /// [`Error::NeedsOperator`] if there is a table that is not to be touched, [`Error::Bug`] if
+    /// the stage does not fit in another way.
+    fn check_stage(&self, stage: Stage) -> Result<(), Error> {
+        let (table, job) = (&self.job.settings.table, &self.job.settings.job);
+        let standing = self.standing.table;
+        let refused = match (stage, standing) {
+            (Stage::Fill, TableStanding::Absent)
+            | (Stage::Refresh, TableStanding::Empty)
+            | (Stage::Refresh | Stage::Changes, TableStanding::Filled) => return Ok(()),
+            (_, TableStanding::Foreign) => "has rows that the job did not write",
+            (_, TableStanding::Replaced) => "is another table than the one that the job filled",
+            _ => {
+                let what = format!("{stage:?} was staged for job {job} while {table} is");
+                return Err(Error::bug(format!("{what} {standing:?}")));
+            }
+        };
+        Err(
+            Error::needs_operator(format!("job {job} does not touch {table}: it {refused}"))
+                .advise("drop or rename the table, or give the job another one"),
+        )
+    }
+
+    async fn ended_apply(
+        &self,
+        staging: Option<Staging>,
+        after: (&Watermark<P>, &Fingerprint),
+    ) -> Result<Ended, Error> {
+        let apply = Apply {
+            link: &self.link,
+            settings: &self.job.settings,
+            state: &self.job.state,
+            hold: self.hold,
+            before: self.standing.progress.as_ref(),
+            after,
+            oid: self.oid,
+            is_filled: self.standing.table == TableStanding::Filled,
+        };
+        let Some(staging) = staging else {
+            return apply.progress_only().await;
+        };
+        let stage = staging.stage;
+        let staged = staging.finish(&self.link).await?;
+        match stage {
+            Stage::Fill => fill::apply(&apply, &staged).await,
+            Stage::Refresh => refresh::apply(&apply, &staged).await,
+            Stage::Changes => changes::apply(&apply, &staged).await,
+        }
+    }
+}
+
+impl<P: Position> Session for PostgresSession<P> {
+    type Position = P;
+    type Error = Error;
+
+    fn standing(&self) -> &Standing<P> {
+        &self.standing
+    }
+
+    async fn stage(&mut self, stage: Stage, columns: &SchemaRef) -> Result<(), Error> {
+        self.begun()?;
+        self.discard_staging().await?;
+        self.check_stage(stage)?;
+        let stager = Stager {
+            link: &self.link,
+            table: &self.job.settings.table,
+            key: &self.job.settings.key,
+            hold: self.hold,
+            oid: self.oid,
+        };
+        self.staging = Some(stager.open(stage, columns).await?);
+        self.ended();
+        Ok(())
+    }
+
+    async fn put(&mut self, effect: Effect, rows: &RecordBatch) -> Result<(), Error> {
+        self.begun()?;
+        let table = &self.job.settings.table;
+        let Some(staging) = &mut self.staging else {
+            return Err(Error::bug(format!(
+                "rows for {table} were put before a stage"
+            )));
+        };
+        staging.put(&self.link, table, effect, rows).await?;
+        self.ended();
+        Ok(())
+    }
+
+    async fn apply(
+        &mut self,
+        watermark: &Watermark<P>,
+        fingerprint: &Fingerprint,
+    ) -> Result<CommitOutcome, Error> {
+        self.begun()?;
+        let staging = self.staging.take();
+        let is_staged = staging.is_some();
+        let outcome = match self.ended_apply(staging, (watermark, fingerprint)).await? {
+            Ended::Unknown => return Ok(CommitOutcome::Unknown),
+            Ended::Fenced => CommitOutcome::Fenced,
+            Ended::Applied { rows, oid } => {
+                self.standing.progress = Some(Progress {
+                    watermark: watermark.clone(),
+                    fingerprint: fingerprint.clone(),
+                });
+                self.oid = oid;
+                if is_staged {
+                    self.standing.table = TableStanding::Filled;
+                }
+                CommitOutcome::Applied(Applied { rows })
+            }
+        };
+        self.ended();
+        Ok(outcome)
+    }
+
+    async fn release(mut self) -> Result<(), Error> {
+        self.begun()?;
+        self.discard_staging().await?;
+        let doing = Doing::new(format!("release job {}", self.job.settings.job));
+        let sql = "DELETE FROM {} WHERE job_id = $1 AND epoch = $2";
+        let sql = Sql::of(sql, &[&self.job.state.table("leases")]);
+        let params: [_; 2] = [
+            (&self.hold.job_id as _, Type::UUID),
+            (&self.hold.epoch as _, Type::INT8),
+        ];
+        self.link.execute(&sql, &params, &doing).await?;
+        self.link.close().await;
+        Ok(())
+    }
+}

@@ -1,0 +1,62 @@
+//! What a target is given: how to reach the server, which job it serves, which table it writes.
+
+use lakeferry_model::JobKey;
+
+use crate::{connect::ConnectSettings, error::Error, sql::Table, target::state::StateSchema};
+
+/// The longest identifier of Postgres, in bytes (`NAMEDATALEN` less one).
+pub(crate) const MAX_NAME_BYTES: usize = 63;
+
+/// Names that begin so are ours: staging tables, and columns of them.
+pub(crate) const RESERVED: &str = "_lakeferry_";
+
+/// The settings of one target.
+#[derive(Clone, Debug)]
+pub struct TargetSettings {
+    pub connect: ConnectSettings,
+    /// The schema of the state, `lakeferry` by default.
+    pub state_schema: String,
+    pub job: JobKey,
+    pub table: Table,
+    /// The key columns, in order; at least one.
+    pub key: Vec<String>,
+    /// The comment that a table gets with its first fill.
+    pub comment: Option<String>,
+}
+
+impl TargetSettings {
+    /// # Errors
+    /// [`Error::NeedsOperator`] naming what cannot be a name in Postgres, or if there is no key.
+    pub(super) fn check(&self) -> Result<StateSchema, Error> {
+        check_name("schema", &self.state_schema)?;
+        check_name("schema", &self.table.schema)?;
+        check_name("table", &self.table.name)?;
+        if self.key.is_empty() {
+            return Err(
+                Error::needs_operator(format!("job {} has no key", self.job))
+                    .advise("name the columns that identify a row as its key"),
+            );
+        }
+        Ok(StateSchema::new(&self.state_schema))
+    }
+}
+
+/// # Errors
+/// [`Error::NeedsOperator`] if Postgres would refuse the name or cut it off, or it is ours.
+pub(crate) fn check_name(what: &str, name: &str) -> Result<(), Error> {
+    let why = if name.is_empty() {
+        "is empty"
+    } else if name.contains('\0') {
+        "holds the character NUL"
+    } else if name.len() > MAX_NAME_BYTES {
+        "has more than 63 bytes"
+    } else if name.starts_with(RESERVED) {
+        "begins with _lakeferry_, which is reserved"
+    } else {
+        return Ok(());
+    };
+    Err(
+        Error::needs_operator(format!("the {what} name {name:?} {why}"))
+            .advise("give it another name in the target"),
+    )
+}

@@ -1,0 +1,310 @@
+//! Where rows wait inside the target. A fill and a refresh wait in a table of their own in the
+//! target's schema, whose name holds the epoch: so no session ever touches the staging of
+//! another one, however late it comes. Changes wait in a temporary table of the one transaction
+//! that applies them.
+//!
+//! The staging of a refresh is UNLOGGED rather than temporary: more than one connection can load
+//! it, parallel workers can read it, and no write-ahead log is spent on it.
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use lakeferry_model::{Effect, Stage};
+use sha2::{Digest as _, Sha256};
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use crate::{
+    error::Error,
+    link::Link,
+    sql::{Sql, Table},
+    sqlstate::Doing,
+    target::{
+        columns::Columns,
+        copy::Copy,
+        fence::Hold,
+        settings::{MAX_NAME_BYTES, RESERVED},
+        shape,
+        state::Moment,
+    },
+};
+
+/// The column of staged changes that says what a row does.
+pub(super) const EFFECT: &str = "_lakeferry_effect";
+
+/// The tables of ours that carry a mark in their comment.
+const LEFTOVERS: &str = "\
+SELECT n.nspname, c.relname FROM pg_catalog.pg_description AS d \
+JOIN pg_catalog.pg_class AS c ON c.oid = d.objoid \
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+WHERE d.classoid = 'pg_catalog.pg_class'::regclass AND d.objsubid = 0 AND d.description = $1 \
+    AND c.relkind = 'r' AND pg_catalog.starts_with(c.relname, $2)";
+
+/// An open staging.
+pub(super) struct Staging {
+    pub(super) stage: Stage,
+    pub(super) columns: Columns,
+    pub(super) place: StagedIn,
+    /// When it was opened, by the server's clock.
+    pub(super) started: Moment,
+    copy: Copy,
+    counts: EffectCounts,
+}
+
+/// The table that holds staged rows.
+#[derive(Clone, Debug)]
+pub(super) enum StagedIn {
+    Reserved(Table),
+    Temporary,
+}
+
+impl StagedIn {
+    pub(super) fn sql(&self) -> Sql {
+        match self {
+            Self::Reserved(table) => table.sql(),
+            Self::Temporary => Sql::of("pg_temp.{}", &[&Sql::name("_lakeferry_changes")]),
+        }
+    }
+}
+
+/// What was staged, all of it stored.
+pub(super) struct Staged {
+    pub(super) columns: Columns,
+    pub(super) place: StagedIn,
+    pub(super) started: Moment,
+    pub(super) counts: EffectCounts,
+}
+
+/// Rows by effect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct EffectCounts {
+    pub(super) deletes: u64,
+    pub(super) updates: u64,
+    pub(super) inserts: u64,
+}
+
+impl EffectCounts {
+    fn add(&mut self, effect: Effect, rows: usize) {
+        *match effect {
+            Effect::Delete => &mut self.deletes,
+            Effect::Update => &mut self.updates,
+            Effect::Insert => &mut self.inserts,
+        } += rows as u64;
+    }
+
+    pub(super) fn total(self) -> u64 {
+        self.deletes + self.updates + self.inserts
+    }
+}
+
+/// How an effect stands in the column [`EFFECT`].
+pub(super) fn mark(effect: Effect) -> u8 {
+    match effect {
+        Effect::Delete => b'd',
+        Effect::Update => b'u',
+        Effect::Insert => b'i',
+    }
+}
+
+/// Makes the staging tables of one session.
+pub(super) struct Stager<'a> {
+    pub(super) link: &'a Link,
+    pub(super) table: &'a Table,
+    pub(super) key: &'a [String],
+    pub(super) hold: Hold,
+    /// Of the target.
+    pub(super) oid: Option<u32>,
+}
+
+impl Stager<'_> {
+    /// Opens an empty staging; what earlier sessions of the job left is dropped.
+    pub(super) async fn open(&self, stage: Stage, schema: &SchemaRef) -> Result<Staging, Error> {
+        let mut columns = Columns::new(schema, self.key)?;
+        if let Some(oid) = self.oid {
+            shape::check(self.link, self.table, oid, &mut columns).await?;
+        }
+        let (place, names) = match stage {
+            Stage::Fill => (self.reserve(FILL, "fill", &columns).await?, columns.names()),
+            Stage::Refresh => (
+                self.reserve(REFRESH, "refresh", &columns).await?,
+                columns.names(),
+            ),
+            Stage::Changes => {
+                let effect = Sql::name(EFFECT);
+                let names = Sql::of("{}, {}", &[&effect, &columns.names()]);
+                (self.temporary(&columns).await?, names)
+            }
+        };
+        let doing = Doing::rows(format!("copy rows for {}", self.table));
+        let started = "SELECT pg_catalog.clock_timestamp()";
+        let started = self
+            .link
+            .query_one(&started.into(), &[], &doing)
+            .await?
+            .get(0);
+        let copy = Copy::open(self.link, &place.sql(), &names, schema, doing).await?;
+        Ok(Staging {
+            stage,
+            columns,
+            place,
+            started,
+            copy,
+            counts: EffectCounts::default(),
+        })
+    }
+
+    async fn reserve(
+        &self,
+        template: &'static str,
+        kind: &'static str,
+        columns: &Columns,
+    ) -> Result<StagedIn, Error> {
+        self.drop_leftovers().await?;
+        let table = self
+            .table
+            .sibling(reserved_name(kind, self.hold.epoch, &self.table.name));
+        let schema = Sql::name(&self.table.schema);
+        let doing = Doing::new(format!("create a table in schema {}", self.table.schema))
+            .needs(format!("CREATE, USAGE ON SCHEMA {}", schema.as_str()));
+        let comment = Sql::text(&comment(self.hold.job_id));
+        let (name, definitions) = (table.sql(), columns.definitions());
+        let create = Sql::of(template, &[&name, &definitions, &name, &comment]);
+        self.link.batch(&create, &doing).await?;
+        Ok(StagedIn::Reserved(table))
+    }
+
+    /// Begins the transaction that will apply the changes.
+    async fn temporary(&self, columns: &Columns) -> Result<StagedIn, Error> {
+        let database = Sql::name(&self.link.place().database);
+        let doing = Doing::new("create a temporary table")
+            .needs(format!("TEMPORARY ON DATABASE {}", database.as_str()));
+        let place = StagedIn::Temporary;
+        let parts = [&place.sql(), &Sql::name(EFFECT), &columns.definitions()];
+        self.link.batch(&Sql::of(CHANGES, &parts), &doing).await?;
+        Ok(place)
+    }
+
+    async fn drop_leftovers(&self) -> Result<(), Error> {
+        let doing = Doing::new(format!(
+            "drop what was left of an earlier run on {}",
+            self.table
+        ));
+        let comment = comment(self.hold.job_id);
+        let params: [_; 2] = [(&comment as _, Type::TEXT), (&RESERVED as _, Type::TEXT)];
+        let rows = self.link.query(&LEFTOVERS.into(), &params, &doing).await?;
+        for row in rows {
+            let table = Table {
+                schema: row.get(0),
+                name: row.get(1),
+            };
+            self.link.batch(&drop_sql(&table), &doing).await?;
+        }
+        Ok(())
+    }
+}
+
+const FILL: &str = "CREATE TABLE {} ({}); COMMENT ON TABLE {} IS {}";
+
+const REFRESH: &str = "\
+CREATE UNLOGGED TABLE {} ({}) WITH (autovacuum_enabled = off); COMMENT ON TABLE {} IS {}";
+
+const CHANGES: &str = "\
+BEGIN; CREATE TEMPORARY TABLE {} ({} \"char\" NOT NULL, {}) ON COMMIT DROP";
+
+/// Drops a staging table, and gives up soon where somebody looks into it.
+pub(super) fn drop_sql(table: &Table) -> Sql {
+    let sql = "BEGIN; SET LOCAL lock_timeout = '2s'; DROP TABLE IF EXISTS {}; COMMIT";
+    Sql::of(sql, &[&table.sql()])
+}
+
+/// By this comment a staging table is known as ours, and whose.
+fn comment(job_id: Uuid) -> String {
+    format!("lakeferry: staging of job {job_id}; dropped by its next run")
+}
+
+/// `_lakeferry_fill_7_orders`: 7 is the epoch. What is too long for a name is cut off and told
+/// apart by a digest.
+fn reserved_name(kind: &str, epoch: i64, table: &str) -> String {
+    let name = format!("{RESERVED}{kind}_{epoch}_{table}");
+    if name.len() <= MAX_NAME_BYTES {
+        return name;
+    }
+    let digest = Sha256::digest(table.as_bytes());
+    let digest: String = digest
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let cut = name.floor_char_boundary(MAX_NAME_BYTES - 1 - digest.len());
+    format!("{}_{digest}", &name[..cut])
+}
+
+impl Staging {
+    pub(super) async fn put(
+        &mut self,
+        link: &Link,
+        table: &Table,
+        effect: Effect,
+        rows: &RecordBatch,
+    ) -> Result<(), Error> {
+        if self.stage != Stage::Changes && effect != Effect::Insert {
+            let stage = self.stage;
+            return Err(Error::bug(format!(
+                "{effect:?} was put into {stage:?} for {table}"
+            )));
+        }
+        self.columns.refuse_null_keys(rows, table)?;
+        let mark = (self.stage == Stage::Changes).then(|| mark(effect));
+        self.copy.put(link, rows, mark).await?;
+        self.counts.add(effect, rows.num_rows());
+        Ok(())
+    }
+
+    /// Waits until all rows are stored.
+    pub(super) async fn finish(self, link: &Link) -> Result<Staged, Error> {
+        let stored = self.copy.finish(link).await?;
+        let put = self.counts.total();
+        if stored != put {
+            return Err(Error::bug(format!(
+                "{put} rows were put and {stored} stored"
+            )));
+        }
+        Ok(Staged {
+            columns: self.columns,
+            place: self.place,
+            started: self.started,
+            counts: self.counts,
+        })
+    }
+
+    /// Takes all of it back; the session can stage anew.
+    pub(super) async fn discard(self, link: &Link) -> Result<(), Error> {
+        let Self { copy, place, .. } = self;
+        // A COPY that is not finished fails.
+        drop(copy);
+        let doing = Doing::new("take back what was staged");
+        match &place {
+            StagedIn::Reserved(table) => link.batch(&drop_sql(table), &doing).await,
+            StagedIn::Temporary => link.batch(&"ROLLBACK".into(), &doing).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reserved_names_fit_and_differ() {
+        assert_eq!(
+            reserved_name("fill", 7, "orders"),
+            "_lakeferry_fill_7_orders"
+        );
+        let long = "ä".repeat(31);
+        let other = format!("{}b", "ä".repeat(30));
+        let names = [&long, &other].map(|table| reserved_name("refresh", i64::MAX, table));
+        assert_ne!(names[0], names[1]);
+        for name in names {
+            assert!(name.len() <= MAX_NAME_BYTES, "{name}");
+        }
+    }
+}

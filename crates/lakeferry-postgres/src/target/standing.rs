@@ -1,0 +1,194 @@
+//! What a target has, in one look at one moment.
+
+use lakeferry_model::{Epoch, JobKey, Position, Progress, Standing, TableStanding};
+use tokio_postgres::{Row, types::Type};
+use uuid::Uuid;
+
+use crate::{
+    error::Error,
+    link::{Link, Param},
+    sql::{Sql, Table},
+    sqlstate::Doing,
+    target::{
+        migrations,
+        settings::TargetSettings,
+        state::{Kept, PROGRESS_COLUMNS, StateSchema},
+    },
+};
+
+/// The state, and the relation under the target's name, read by one statement: so no apply shows
+/// by half. `pg_class` is read as a table, for functions such as `to_regclass` see the present
+/// and not the statement's moment.
+const BOTH: &str = "\
+SELECT m.number, m.lakeferry, j.job_id, j.target_schema, j.target_table, j.target_oid, p.epoch, \
+    c.oid, c.relkind::text, {} \
+FROM (SELECT number, lakeferry FROM {} ORDER BY number DESC LIMIT 1) AS m \
+LEFT JOIN {} AS j ON j.deployment = $3 AND j.name = $4 \
+LEFT JOIN {} AS p ON p.job_id = j.job_id \
+LEFT JOIN (pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace) \
+    ON n.nspname = $1 AND c.relname = $2";
+
+/// The same where there is no state.
+const TABLE_ONLY: &str = "\
+SELECT c.oid, c.relkind::text \
+FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+WHERE n.nspname = $1 AND c.relname = $2";
+
+/// A relation under the target's name.
+#[derive(Clone, Debug)]
+struct Relation {
+    oid: u32,
+    kind: String,
+}
+
+/// What one look found.
+#[derive(Debug)]
+pub(super) struct Found<P> {
+    /// Of the job's row, absent before its first claim.
+    pub(super) job_id: Option<Uuid>,
+    pub(super) epoch: Epoch,
+    progress: Option<Progress<P>>,
+    /// The table that the job filled.
+    filled_oid: Option<u32>,
+    relation: Option<Relation>,
+}
+
+impl<P: Position> Found<P> {
+    /// Looks at a target whose state exists.
+    ///
+    /// # Errors
+    /// [`Error::NeedsOperator`] if a newer build made the state, or the job had another table.
+    pub(super) async fn with_state(
+        link: &Link,
+        settings: &TargetSettings,
+        state: &StateSchema,
+    ) -> Result<Self, Error> {
+        let doing = Doing::new(format!("read the state of job {}", settings.job))
+            .needs(format!("USAGE ON SCHEMA {state}"));
+        let columns = PROGRESS_COLUMNS.map(|name| Sql::of("p.{}", &[&Sql::name(name)]));
+        let sql = Sql::of(
+            BOTH,
+            &[
+                &Sql::list(", ", columns),
+                &state.table("migrations"),
+                &state.table("jobs"),
+                &state.table("progress"),
+            ],
+        );
+        let JobKey { deployment, name } = &settings.job;
+        let [schema, table] = name_params(&settings.table);
+        let params = [
+            schema,
+            table,
+            (deployment as _, Type::TEXT),
+            (name as _, Type::TEXT),
+        ];
+        let row = link.query_one(&sql, &params, &doing).await?;
+        migrations::refuse_newer(state, row.get(0), row.get(1))?;
+        let found = Self::read(&row).map_err(|error| doing.failed(error, link.place()))?;
+        if found.job_id.is_some() {
+            refuse_other_table(settings, row.get(3), row.get(4))?;
+        }
+        Ok(found)
+    }
+
+    fn read(row: &Row) -> Result<Self, tokio_postgres::Error> {
+        let epoch: Option<i64> = row.try_get(6)?;
+        Ok(Self {
+            job_id: row.try_get(2)?,
+            filled_oid: row.try_get(5)?,
+            epoch: Epoch(u64::try_from(epoch.unwrap_or(0)).unwrap_or(0)),
+            relation: Relation::read(row, 7)?,
+            progress: Kept::read(row, 9)?.progress(),
+        })
+    }
+
+    /// Looks at a target without state: nothing was ever claimed in this database.
+    pub(super) async fn without_state(
+        link: &Link,
+        settings: &TargetSettings,
+    ) -> Result<Self, Error> {
+        let doing = Doing::new(format!("look for table {}", settings.table));
+        let params = name_params(&settings.table);
+        let rows = link.query(&TABLE_ONLY.into(), &params, &doing).await?;
+        let relation = rows.first().map(|row| Relation::read(row, 0)).transpose();
+        Ok(Self {
+            job_id: None,
+            epoch: Epoch(0),
+            progress: None,
+            filled_oid: None,
+            relation: relation
+                .map_err(|error| doing.failed(error, link.place()))?
+                .flatten(),
+        })
+    }
+
+    /// The OID of what has the target's name.
+    pub(super) fn oid(&self) -> Option<u32> {
+        self.relation.as_ref().map(|relation| relation.oid)
+    }
+
+    /// The standing; looks for a first row only in a table that the job did not fill.
+    pub(super) async fn standing(self, link: &Link, table: &Table) -> Result<Standing<P>, Error> {
+        let standing = match (&self.relation, self.filled_oid) {
+            (None, _) => TableStanding::Absent,
+            (Some(relation), Some(filled)) if relation.oid == filled => TableStanding::Filled,
+            (Some(_), Some(_)) => TableStanding::Replaced,
+            (Some(relation), None) if relation.is_table() => first_row(link, table).await?,
+            (Some(_), None) => TableStanding::Foreign,
+        };
+        Ok(Standing {
+            progress: self.progress,
+            epoch: self.epoch,
+            table: standing,
+        })
+    }
+}
+
+impl Relation {
+    /// Reads OID and kind from `row`, the first of them at `first`; both are NULL where there is
+    /// no relation.
+    fn read(row: &Row, first: usize) -> Result<Option<Self>, tokio_postgres::Error> {
+        let oid: Option<u32> = row.try_get(first)?;
+        let kind: Option<String> = row.try_get(first + 1)?;
+        Ok(oid.zip(kind).map(|(oid, kind)| Self { oid, kind }))
+    }
+
+    /// Whether it is an ordinary or a partitioned table, not a view, an index or a sequence.
+    fn is_table(&self) -> bool {
+        ["r", "p"].contains(&self.kind.as_str())
+    }
+}
+
+async fn first_row(link: &Link, table: &Table) -> Result<TableStanding, Error> {
+    let doing = Doing::new(format!("look into table {table}"))
+        .needs(format!("SELECT ON {}", table.sql().as_str()));
+    let sql = Sql::of("SELECT EXISTS (SELECT FROM {})", &[&table.sql()]);
+    let any: bool = link.query_one(&sql, &[], &doing).await?.get(0);
+    Ok(if any {
+        TableStanding::Foreign
+    } else {
+        TableStanding::Empty
+    })
+}
+
+/// The values of `$1` and `$2`: schema and name.
+pub(super) fn name_params(table: &Table) -> [Param<'_>; 2] {
+    [(&table.schema, Type::TEXT), (&table.name, Type::TEXT)]
+}
+
+pub(super) fn refuse_other_table(
+    settings: &TargetSettings,
+    schema: String,
+    name: String,
+) -> Result<(), Error> {
+    let known = Table { schema, name };
+    if known == settings.table {
+        return Ok(());
+    }
+    Err(Error::needs_operator(format!(
+        "job {} writes {known}, and its settings now say {}",
+        settings.job, settings.table
+    ))
+    .advise("name the table as before, or give the job another name"))
+}

@@ -1,0 +1,129 @@
+//! What all jobs of a deployment have, from one statement, for people to read.
+
+use lakeferry_model::{Holder, Instant, RowCounts};
+use tokio_postgres::{Row, types::Type};
+
+use crate::{
+    connect::ConnectSettings,
+    error::Error,
+    sql::{Sql, Table},
+    sqlstate::Doing,
+    target::{
+        inspect::has_state,
+        settings::check_name,
+        state::{Moment, StateSchema},
+    },
+};
+
+/// How one job stands in this database. Absent parts did not happen yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobStatus {
+    pub name: String,
+    pub table: Table,
+    pub epoch: u64,
+    /// The identity of the source table.
+    pub table_id: Option<String>,
+    /// The position of the watermark.
+    pub version: Option<u64>,
+    /// When time in the filter was evaluated.
+    pub instant: Option<Instant>,
+    /// When the watermark last moved.
+    pub updated_at: Option<Instant>,
+    /// Who has the lease; it may be gone.
+    pub holder: Option<Holder>,
+    pub last_run: Option<LastRun>,
+}
+
+/// The last apply that had rows staged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastRun {
+    /// `fill`, `refresh` or `changes`.
+    pub kind: String,
+    pub from_version: Option<u64>,
+    pub through_version: u64,
+    pub rows: RowCounts,
+    pub started_at: Instant,
+    pub finished_at: Instant,
+}
+
+const STATUS: &str = "\
+SELECT j.name, j.target_schema, j.target_table, p.epoch, p.table_id, p.version, p.instant, \
+    p.updated_at, l.holder, r.kind, r.from_version, r.through_version, r.inserted, r.updated, \
+    r.deleted, r.started_at, r.finished_at \
+FROM {} AS j JOIN {} AS p ON p.job_id = j.job_id \
+LEFT JOIN {} AS l ON l.job_id = j.job_id \
+LEFT JOIN LATERAL (SELECT * FROM {} AS r WHERE r.job_id = j.job_id \
+    ORDER BY r.run_id DESC LIMIT 1) AS r ON true \
+WHERE j.deployment = $1 ORDER BY j.name";
+
+/// The jobs of `deployment` that ever claimed a table of this database, by name. Writes nothing.
+///
+/// # Errors
+/// As for a connection; [`Error::NeedsOperator`] if the state must not be read.
+pub async fn read_status(
+    connect: &ConnectSettings,
+    state_schema: &str,
+    deployment: &str,
+) -> Result<Vec<JobStatus>, Error> {
+    check_name("schema", state_schema)?;
+    let state = StateSchema::new(state_schema);
+    let link = connect.connect("status").await?;
+    let doing = Doing::new(format!("read the state of deployment {deployment}"))
+        .needs(format!("USAGE ON SCHEMA {state}"));
+    let mut jobs = Vec::new();
+    if has_state(&link, &state).await? {
+        let tables = ["jobs", "progress", "leases", "runs"].map(|name| state.table(name));
+        let sql = Sql::of(STATUS, &tables.each_ref());
+        let params: [_; 1] = [(&deployment as _, Type::TEXT)];
+        for row in link.query(&sql, &params, &doing).await? {
+            jobs.push(job(&row).map_err(|error| doing.failed(error, link.place()))?);
+        }
+    }
+    link.close().await;
+    Ok(jobs)
+}
+
+fn job(row: &Row) -> Result<JobStatus, tokio_postgres::Error> {
+    let instant = |index| {
+        Ok(row
+            .try_get::<_, Option<Moment>>(index)?
+            .map(|moment| moment.0))
+    };
+    Ok(JobStatus {
+        name: row.try_get(0)?,
+        table: Table {
+            schema: row.try_get(1)?,
+            name: row.try_get(2)?,
+        },
+        epoch: unsigned(row.try_get(3)?),
+        table_id: row.try_get(4)?,
+        version: row.try_get::<_, Option<i64>>(5)?.map(unsigned),
+        instant: instant(6)?,
+        updated_at: instant(7)?,
+        holder: row.try_get::<_, Option<String>>(8)?.map(Holder),
+        last_run: match row.try_get::<_, Option<String>>(9)? {
+            Some(kind) => Some(last_run(row, kind)?),
+            None => None,
+        },
+    })
+}
+
+fn last_run(row: &Row, kind: String) -> Result<LastRun, tokio_postgres::Error> {
+    Ok(LastRun {
+        kind,
+        from_version: row.try_get::<_, Option<i64>>(10)?.map(unsigned),
+        through_version: unsigned(row.try_get(11)?),
+        rows: RowCounts {
+            inserted: unsigned(row.try_get(12)?),
+            updated: unsigned(row.try_get(13)?),
+            deleted: unsigned(row.try_get(14)?),
+        },
+        started_at: row.try_get::<_, Moment>(15)?.0,
+        finished_at: row.try_get::<_, Moment>(16)?.0,
+    })
+}
+
+/// Counts and positions are never stored below zero.
+fn unsigned(stored: i64) -> u64 {
+    u64::try_from(stored).unwrap_or(0)
+}

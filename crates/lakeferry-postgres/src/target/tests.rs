@@ -1,0 +1,77 @@
+//! Names that try to break out of the SQL they stand in, for the snapshots of every statement.
+
+use arrow_schema::{DataType, Field, Schema};
+use lakeferry_model::JobKey;
+
+use crate::{
+    connect::ConnectSettings,
+    sql::Table,
+    target::{columns::Columns, settings::TargetSettings},
+};
+
+pub(super) fn evil_table() -> Table {
+    Table {
+        schema: "my \"schema\"".to_owned(),
+        name: "we\"ird.Tä ble".to_owned(),
+    }
+}
+
+pub(super) fn evil_schema() -> Schema {
+    Schema::new(vec![
+        Field::new("id\"; DROP TABLE x; --", DataType::Int64, false),
+        Field::new("SELECT", DataType::Utf8, true),
+        Field::new("price", DataType::Decimal128(15, 2), true),
+    ])
+}
+
+pub(super) fn evil_settings() -> TargetSettings {
+    TargetSettings {
+        connect: ConnectSettings::parse("postgresql://ferry@db/app").unwrap(),
+        state_schema: "lakeferry".to_owned(),
+        job: JobKey {
+            deployment: "test".to_owned(),
+            name: "job".to_owned(),
+        },
+        table: evil_table(),
+        key: vec!["SELECT".to_owned(), "id\"; DROP TABLE x; --".to_owned()],
+        comment: Some("it's \\ kept by lakeferry".to_owned()),
+    }
+}
+
+pub(super) fn evil_columns() -> Columns {
+    Columns::new(&evil_schema(), &evil_settings().key).unwrap()
+}
+
+#[test]
+fn names_that_postgres_would_cut_off_or_that_are_ours_are_refused() {
+    let long = "x".repeat(64);
+    for name in ["", "a\0b", long.as_str(), "_lakeferry_mine"] {
+        let mut settings = evil_settings();
+        settings.table.name = name.to_owned();
+        let error = settings.check().unwrap_err();
+        assert!(error.to_string().starts_with("the table name"), "{error}");
+    }
+}
+
+#[test]
+fn columns_are_refused_by_name() {
+    let field = |name: &str| Field::new(name, DataType::Int64, true);
+    let key = ["id".to_owned()];
+    for (fields, message) in [
+        (
+            vec![field("id"), field("id")],
+            "the source has two columns named \"id\"",
+        ),
+        (
+            vec![field("a")],
+            "key column \"id\" is not among the job's columns",
+        ),
+        (
+            vec![field("id"), field("_lakeferry_effect")],
+            "which is reserved",
+        ),
+    ] {
+        let error = Columns::new(&Schema::new(fields), &key).unwrap_err();
+        assert!(error.to_string().contains(message), "{error}");
+    }
+}

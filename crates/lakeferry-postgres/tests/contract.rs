@@ -1,0 +1,100 @@
+//! The contract of every target, kept by Postgres of each version.
+
+use lakeferry_model::{DeltaVersion, JobKey};
+use lakeferry_postgres::{ConnectSettings, PostgresTarget, Table, TargetSettings};
+use lakeferry_postgres_testkit::{Server, servers};
+use lakeferry_testkit::{
+    KEY,
+    contract::target::{Harness, Rows, holds},
+};
+use tokio_postgres::{Client, NoTls};
+
+struct Bystander {
+    target: PostgresTarget<DeltaVersion>,
+    client: Client,
+}
+
+impl Bystander {
+    async fn new(server: &Server, database: &str) -> Self {
+        let url = server.create_database(database).unwrap();
+        let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let settings = TargetSettings {
+            connect: ConnectSettings::parse(&url).unwrap(),
+            state_schema: "lakeferry".to_owned(),
+            job: JobKey {
+                deployment: "contract".to_owned(),
+                name: "job".to_owned(),
+            },
+            table: Table {
+                schema: "public".to_owned(),
+                name: "target".to_owned(),
+            },
+            key: vec![KEY.to_owned()],
+            comment: None,
+        };
+        Self {
+            target: PostgresTarget::new(settings).unwrap(),
+            client,
+        }
+    }
+}
+
+impl Harness for Bystander {
+    type Target = PostgresTarget<DeltaVersion>;
+
+    fn target(&self) -> Self::Target {
+        self.target.clone()
+    }
+
+    async fn rows(&self) -> Option<Rows> {
+        let there = "SELECT to_regclass('public.target') IS NOT NULL";
+        let is_there: bool = self.client.query_one(there, &[]).await.unwrap().get(0);
+        if !is_there {
+            return None;
+        }
+        let rows = self
+            .client
+            .query("SELECT id, value FROM target", &[])
+            .await
+            .unwrap();
+        Some(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    async fn make_table(&self, rows: Rows) {
+        let create = "CREATE TABLE target (id bigint PRIMARY KEY, value text)";
+        self.client.batch_execute(create).await.unwrap();
+        for (id, value) in rows {
+            let insert = "INSERT INTO target VALUES ($1, $2)";
+            self.client.execute(insert, &[&id, &value]).await.unwrap();
+        }
+    }
+
+    async fn drop_table(&self) {
+        self.client
+            .batch_execute("DROP TABLE target")
+            .await
+            .unwrap();
+    }
+
+    async fn give_up_sessions(&self) {
+        self.client
+            .batch_execute("DELETE FROM lakeferry.leases")
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn postgres_keeps_the_contract_of_a_target() {
+    for version in servers() {
+        let server = Server::start(version).unwrap();
+        println!("postgres {}", server.release());
+        let number = std::cell::Cell::new(0);
+        holds(async || {
+            number.set(number.get() + 1);
+            Bystander::new(&server, &format!("part_{}", number.get())).await
+        })
+        .await;
+    }
+}
