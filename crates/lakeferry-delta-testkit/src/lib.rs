@@ -8,4 +8,4 @@ mod lineitem;
 pub mod runways;
 
 pub use delta_table::{DeltaTable, NewTable, OP_COLUMN};
-pub use lineitem::{append_lineitem, lineitem_columns};
+pub use lineitem::{append_lineitem, lineitem, lineitem_columns};

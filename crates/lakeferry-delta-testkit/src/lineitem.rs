@@ -18,8 +18,18 @@ pub fn lineitem_columns() -> SchemaRef {
     plain(&generator.schema())
 }
 
-/// Appends the rows of lineitem at `scale` (1.0 is six million rows), one commit for each of
-/// `commits` equal parts. Returns how many rows came.
+/// The rows of lineitem at `scale` (1.0 is six million rows): part `part` (from 1) of `parts` equal
+/// parts, in the order of the key.
+pub fn lineitem(scale: f64, part: u16, parts: u16) -> anyhow::Result<Vec<RecordBatch>> {
+    let generator = LineItemGenerator::new(scale, part.into(), parts.into());
+    LineItemArrow::new(generator)
+        .with_batch_size(ROWS_PER_BATCH)
+        .map(|batch| Ok(plainly(&batch?)?))
+        .collect()
+}
+
+/// Appends the rows of lineitem at `scale`, one commit for each of `commits` equal parts. Returns
+/// how many rows came.
 pub async fn append_lineitem(
     table: &mut DeltaTable,
     scale: f64,
@@ -27,11 +37,7 @@ pub async fn append_lineitem(
 ) -> anyhow::Result<usize> {
     let mut rows = 0;
     for part in 1..=commits {
-        let generator = LineItemGenerator::new(scale, part.into(), commits.into());
-        let batches = LineItemArrow::new(generator)
-            .with_batch_size(ROWS_PER_BATCH)
-            .map(|batch| Ok(plainly(&batch?)?))
-            .collect::<anyhow::Result<Vec<_>>>()?;
+        let batches = lineitem(scale, part, commits)?;
         rows += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
         table.append_all(batches).await?;
     }
