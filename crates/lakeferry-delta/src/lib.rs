@@ -1,1 +1,40 @@
-//! Reads Delta tables: snapshots, changes, filters.
+//! Delta tables as a source: snapshots and changes of a table, seen through a job's filter and
+//! columns.
+//!
+//! [`DeltaSource`] implements [`lakeferry_model::Source`] for Delta versions. Rows are read by the
+//! Delta kernel and filtered by DataFusion; neither shows in this crate's interface. Nothing here
+//! writes.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | `location`, `log` | where a table is; which commits its log has, byte for byte |
+//! | `commit`, `survey` | what a commit did to the rows |
+//! | `table`, `head` | a version of a table and what a job sees there |
+//! | `columns`, `filter` | the job's columns and its filter, resolved against a table |
+//! | `shape` | what is read for a job and how it becomes the job's rows |
+//! | `files`, `feed`, `reader` | data files and change feeds to batches, in bounded memory |
+//! | `snapshot`, `changes` | the two kinds of streams that a source gives |
+
+mod changes;
+mod check;
+mod columns;
+mod commit;
+mod engine;
+mod error;
+mod feed;
+mod files;
+mod filter;
+mod head;
+mod location;
+mod log;
+mod reader;
+mod shape;
+mod snapshot;
+mod source;
+mod survey;
+mod table;
+
+pub use check::Check;
+pub use error::Error;
+pub use reader::Batches;
+pub use source::{DeltaSource, Settings};

@@ -1,0 +1,201 @@
+//! Data files to rows: several files at once, in bounded memory.
+//!
+//! A reader holds at most the bytes of one row group, so what is read at once is bounded by the
+//! sizes of the files: together they stay under [`AT_ONCE_MIB`], but for one that alone is larger.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow_array::RecordBatch;
+use delta_kernel::{
+    DeltaResult, Engine, FileMeta, PredicateRef,
+    actions::deletion_vector::split_vector,
+    engine::arrow_data::EngineDataArrowExt as _,
+    scan::{
+        Scan, ScanMetadata,
+        state::{ScanFile, transform_to_logical},
+    },
+    schema::SchemaRef,
+};
+use futures_util::future::try_join_all;
+use tokio::{runtime::Handle, sync::Semaphore};
+use url::Url;
+
+use crate::{
+    engine::blocking,
+    error::{Error, Kind, Result, failed, kind_of},
+    reader::Wanted,
+    shape::Shape,
+};
+
+const AT_ONCE_MIB: u32 = 64;
+const MOST_READERS: usize = 4;
+
+/// Reads files of one scan.
+pub(crate) struct FileReader {
+    table: String,
+    engine: Arc<dyn Engine>,
+    root: Url,
+    physical: SchemaRef,
+    logical: SchemaRef,
+    shape: Arc<Shape>,
+    row_groups: Option<PredicateRef>,
+    budget: Semaphore,
+}
+
+/// The files of a scan, listed as they are asked for.
+pub(crate) type Files = Box<dyn Iterator<Item = Result<ScanFile>> + Send>;
+
+impl FileReader {
+    pub(crate) fn new(
+        table: &str,
+        engine: Arc<dyn Engine>,
+        scan: &Scan,
+        shape: Arc<Shape>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            table: table.to_owned(),
+            engine,
+            root: scan.table_root().clone(),
+            physical: scan.physical_schema().clone(),
+            logical: scan.logical_schema().clone(),
+            row_groups: shape.skips_row_groups().map(Arc::new),
+            shape,
+            budget: Semaphore::new(AT_ONCE_MIB as usize),
+        })
+    }
+
+    /// Reads `files`, in any order, and hands their rows to `give`.
+    pub(crate) async fn read(
+        self: &Arc<Self>,
+        files: Files,
+        give: impl Fn(RecordBatch) -> Wanted + Clone + Send + 'static,
+    ) -> Result<()> {
+        let files = Arc::new(Mutex::new(files));
+        let readers = (0..readers()).map(|_| {
+            let (reader, files, give) = (Arc::clone(self), Arc::clone(&files), give.clone());
+            async move {
+                let table = reader.table.clone();
+                blocking(&table, move || reader.read_some(&files, &give)).await
+            }
+        });
+        try_join_all(readers).await.map(|_| ())
+    }
+
+    /// Takes files until none is left or nobody wants more.
+    fn read_some(
+        &self,
+        files: &Mutex<Files>,
+        give: &impl Fn(RecordBatch) -> Wanted,
+    ) -> Result<Wanted> {
+        loop {
+            let next = files.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some(file) = next else {
+                return Ok(Wanted::More);
+            };
+            if self.read_file(&file?, give)? == Wanted::NoMore {
+                return Ok(Wanted::NoMore);
+            }
+        }
+    }
+
+    fn read_file(&self, file: &ScanFile, give: &impl Fn(RecordBatch) -> Wanted) -> Result<Wanted> {
+        let size = u64::try_from(file.size).unwrap_or_default();
+        let mebibytes = u32::try_from(size >> 20).unwrap_or(AT_ONCE_MIB);
+        let claim = self.budget.acquire_many(mebibytes.clamp(1, AT_ONCE_MIB));
+        let _claim = Handle::current()
+            .block_on(claim)
+            .map_err(|closed| Error::Broken {
+                table: self.table.clone(),
+                what: "the reading budget is closed".to_owned(),
+                source: Some(Box::new(closed)),
+            })?;
+        let failed = |error| self.failed_at(&file.path, error);
+        let engine = self.engine.as_ref();
+        let mut selection = file
+            .dv_info
+            .get_selection_vector(engine, &self.root)
+            .map_err(failed)?;
+        // A deletion vector counts the rows of the whole file: then no row group may be skipped.
+        let row_groups = match selection {
+            None => self.row_groups.clone(),
+            Some(_) => None,
+        };
+        let location = self
+            .root
+            .join(&file.path)
+            .map_err(|error| failed(error.into()))?;
+        let meta = FileMeta {
+            location,
+            last_modified: 0,
+            size,
+        };
+        let batches = engine
+            .parquet_handler()
+            .read_parquet_files(&[meta], self.physical.clone(), row_groups)
+            .map_err(failed)?;
+        for batch in batches {
+            let transform = file.transform.clone();
+            let logical = transform_to_logical(
+                engine,
+                batch.map_err(failed)?,
+                &self.physical,
+                &self.logical,
+                transform,
+            )
+            .map_err(failed)?;
+            let mut mine = selection.take();
+            selection = split_vector(mine.as_mut(), logical.len(), None);
+            let logical = match mine {
+                None => logical,
+                Some(mine) => logical.apply_selection_vector(mine).map_err(failed)?,
+            };
+            let batch = logical.try_into_record_batch().map_err(failed)?;
+            let rows = self.shape.rows(&batch)?;
+            if rows.num_rows() > 0 && give(rows) == Wanted::NoMore {
+                return Ok(Wanted::NoMore);
+            }
+        }
+        Ok(Wanted::More)
+    }
+
+    fn failed_at(&self, path: &str, error: delta_kernel::Error) -> Error {
+        file_failed(&self.table, path, error)
+    }
+}
+
+/// The error of a data file that could not be read.
+pub(crate) fn file_failed(table: &str, path: &str, error: delta_kernel::Error) -> Error {
+    match kind_of(&error) {
+        Kind::Missing => Error::Lost {
+            table: table.to_owned(),
+            what: format!("{path} is in the log and no longer in storage"),
+            source: Some(Box::new(error)),
+        },
+        _ => failed(table, &format!("read {path}"), error),
+    }
+}
+
+/// The files of `scan` that are live in its snapshot, after skipping.
+pub(crate) fn files_of(table: &str, engine: &dyn Engine, scan: &Scan) -> Result<Files> {
+    let batches = scan
+        .scan_metadata(engine)
+        .map_err(|error| failed(table, "list its files", error))?;
+    let table = table.to_owned();
+    Ok(Box::new(
+        batches.flat_map(move |batch| listed(&table, batch)),
+    ))
+}
+
+/// The files of one batch of scan metadata.
+pub(crate) fn listed(table: &str, batch: DeltaResult<ScanMetadata>) -> Vec<Result<ScanFile>> {
+    match batch.and_then(|batch| batch.visit_scan_files(Vec::new(), Vec::push)) {
+        Ok(files) => files.into_iter().map(Ok).collect(),
+        Err(error) => vec![Err(failed(table, "list its files", error))],
+    }
+}
+
+fn readers() -> usize {
+    std::thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(MOST_READERS)
+}

@@ -1,0 +1,148 @@
+//! The shape of a job's rows at one version: what is read from the table, and how a batch of it
+//! becomes rows of the job.
+
+use std::sync::Arc;
+
+use arrow_array::{Array as _, ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow_cast::cast;
+use arrow_schema::{DataType, SchemaRef};
+use arrow_select::filter::filter_record_batch;
+use delta_kernel::{
+    Predicate, Snapshot,
+    schema::{SchemaRef as KernelSchemaRef, StructField, StructType},
+    table_features::ColumnMappingMode,
+};
+
+use crate::{
+    columns,
+    error::{Cause, Error, Result},
+    filter::{self, Filter},
+    source::Settings,
+};
+
+/// What a job reads at one version, and what it gets.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    table: String,
+    /// The job's columns, then the columns that only the filter reads.
+    pub(crate) read: Vec<StructField>,
+    layout: SchemaRef,
+    /// The job's columns.
+    pub(crate) output: SchemaRef,
+    filter: Option<Filter>,
+    /// The filter's text in a canonical form.
+    pub(crate) text: Option<String>,
+    partitions: Vec<String>,
+    pub(crate) mapping: ColumnMappingMode,
+}
+
+impl Shape {
+    /// The shape of a job with `settings` at `snapshot`.
+    pub(crate) fn of(settings: &Settings, snapshot: &Snapshot) -> Result<Self> {
+        let table = settings.location.as_str();
+        let schema = snapshot.schema();
+        let mut read = columns::chosen(table, &schema, settings.columns.as_deref())?;
+        let output = columns::arrow_schema(table, &read)?;
+        let parsed = settings
+            .filter
+            .as_deref()
+            .map(|text| filter::parse(table, text, &schema))
+            .transpose()?;
+        for field in parsed.iter().flat_map(|parsed| &parsed.columns) {
+            if !read.contains(field) {
+                read.push(field.clone());
+            }
+        }
+        let layout = columns::arrow_schema(table, &read)?;
+        let filter = parsed
+            .as_ref()
+            .map(|parsed| parsed.bind(table, &layout))
+            .transpose()?;
+        let configuration = snapshot.table_configuration();
+        Ok(Self {
+            table: table.to_owned(),
+            read,
+            layout,
+            output,
+            filter,
+            text: parsed.map(|parsed| parsed.text()),
+            partitions: configuration.logical_partition_columns().to_vec(),
+            mapping: configuration.column_mapping_mode(),
+        })
+    }
+
+    /// What is read, as the kernel is asked for it.
+    pub(crate) fn read_schema(&self) -> Result<KernelSchemaRef> {
+        StructType::try_new(self.read.clone())
+            .map(Arc::new)
+            .map_err(|error| self.broken("its columns make no schema", Some(Box::new(error))))
+    }
+
+    /// What the kernel may use to skip files.
+    pub(crate) fn skips_files(&self) -> Option<Predicate> {
+        self.filter
+            .as_ref()?
+            .skipping(&self.read)
+            .files(&self.partitions)
+    }
+
+    /// What the kernel may use to skip row groups of files without deletion vectors.
+    pub(crate) fn skips_row_groups(&self) -> Option<Predicate> {
+        let skipping = self.filter.as_ref()?.skipping(&self.read);
+        skipping.row_groups(&self.partitions, self.mapping)
+    }
+
+    /// The rows of `batch`, which has the columns that are read, for which the filter is TRUE, in
+    /// the job's columns.
+    pub(crate) fn rows(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let columns = batch
+            .columns()
+            .iter()
+            .zip(self.layout.fields())
+            .map(|(column, field)| self.plain(column, field.data_type()))
+            .collect::<Result<Vec<_>>>()?;
+        let batch = RecordBatch::try_new_with_options(self.layout.clone(), columns, &options)
+            .map_err(|error| self.broken("a batch has other columns", Some(Box::new(error))))?;
+        let kept = match &self.filter {
+            None => batch,
+            Some(filter) => {
+                let keeps = filter.keeps(&self.table, &batch)?;
+                filter_record_batch(&batch, &keeps)
+                    .map_err(|error| self.broken("rows cannot be kept", Some(Box::new(error))))?
+            }
+        };
+        let options = RecordBatchOptions::new().with_row_count(Some(kept.num_rows()));
+        let columns = kept.columns()[..self.output.fields().len()].to_vec();
+        RecordBatch::try_new_with_options(self.output.clone(), columns, &options)
+            .map_err(|error| self.broken("a batch has other columns", Some(Box::new(error))))
+    }
+
+    /// The same values in the plain type that was promised.
+    fn plain(&self, column: &ArrayRef, promised: &DataType) -> Result<ArrayRef> {
+        if column.data_type() == promised {
+            return Ok(column.clone());
+        }
+        let found = column.data_type().clone();
+        let what = || format!("a column came as {found} instead of {promised}");
+        match found {
+            DataType::Utf8View
+            | DataType::LargeUtf8
+            | DataType::BinaryView
+            | DataType::LargeBinary
+            | DataType::Dictionary(..)
+            | DataType::Null => {
+                cast(column, promised).map_err(|error| self.broken(&what(), Some(Box::new(error))))
+            }
+            _ => Err(self.broken(&what(), None)),
+        }
+    }
+
+    fn broken(&self, what: &str, source: Option<Cause>) -> Error {
+        Error::Broken {
+            table: self.table.clone(),
+            what: what.to_owned(),
+            source,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The source of a job whose rows are in a Delta table.
+
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use lakeferry_model::{
+    ChangeBatch, CommitRange, DeltaVersion, Head, Reading, Source, Survey, Watermark,
+};
+
+use crate::{
+    changes,
+    check::{self, Check},
+    error::{Error, Result},
+    head,
+    location::Location,
+    reader::Batches,
+    snapshot, survey,
+    table::Table,
+};
+
+/// What a job reads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// A path of the local file system, or a URL.
+    pub location: String,
+    /// The columns to sync, in this order, named as in Spark without regard to case; all columns
+    /// in the table's order where absent.
+    pub columns: Option<Vec<String>>,
+    /// A DataFusion predicate over the table's columns, synced or not.
+    pub filter: Option<String>,
+}
+
+/// A Delta table, seen through a job's filter and columns.
+///
+/// Use it within one tokio runtime; it may be cloned and shared.
+#[derive(Clone, Debug)]
+pub struct DeltaSource(Arc<Table>);
+
+impl DeltaSource {
+    /// A source that reads what `settings` say; looks at nothing yet.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] if the location is neither a path nor a URL of supported storage.
+    pub fn new(settings: Settings) -> Result<Self> {
+        let location = Location::parse(&settings.location)?;
+        Ok(Self(Arc::new(Table::new(location, settings))))
+    }
+
+    /// Looks whether the settings fit the table, and what they leave of it. Reads no rows.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] for the table, [`Error::Unfit`] for columns and filter.
+    pub async fn check(&self) -> Result<Check> {
+        check::check(&self.0).await
+    }
+}
+
+impl Source for DeltaSource {
+    type Position = DeltaVersion;
+    type Error = Error;
+    type Changes = Batches<ChangeBatch<DeltaVersion>>;
+    type Rows = Batches<RecordBatch>;
+
+    async fn head(&self) -> Result<Head<DeltaVersion>> {
+        Ok(head::look(&self.0).await?.head)
+    }
+
+    async fn survey(
+        &self,
+        watermark: &Watermark<DeltaVersion>,
+        head: &Head<DeltaVersion>,
+    ) -> Result<Survey<DeltaVersion>> {
+        survey::survey(&self.0, watermark, head).await
+    }
+
+    async fn changes(
+        &self,
+        range: &CommitRange<DeltaVersion>,
+        reading: Reading,
+    ) -> Result<Self::Changes> {
+        changes::changes(self.0.clone(), range, reading).await
+    }
+
+    async fn snapshot(&self, watermark: &Watermark<DeltaVersion>) -> Result<Self::Rows> {
+        snapshot::rows(self.0.clone(), watermark).await
+    }
+}

@@ -1,0 +1,206 @@
+//! The table behind a source: its versions as the kernel loads them, and what is known of the
+//! newest one.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use delta_kernel::{
+    Engine, Snapshot, SnapshotRef,
+    table_features::{Operation, TableFeature},
+};
+use lakeferry_model::{DeltaVersion, Head, TableId, Watermark};
+use object_store::ObjectMeta;
+use tokio::runtime::Handle;
+
+use crate::{
+    engine::{blocking, engine_over},
+    error::{Error, Kind, Result, failed, kind_of},
+    location::Location,
+    log,
+    source::Settings,
+};
+
+/// One job's view of one table.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) location: Location,
+    pub(crate) settings: Settings,
+    engine: OnceLock<AnyEngine>,
+    newest: Mutex<Option<Newest>>,
+}
+
+/// The newest version as of the last look, to be shown again while the log stands still.
+#[derive(Clone, Debug)]
+pub(crate) struct Newest {
+    pub(crate) head: Head<DeltaVersion>,
+    pub(crate) snapshot: SnapshotRef,
+    /// The commit file, as a LIST showed it; absent if only a log checkpoint is left of it.
+    pub(crate) file: Option<ObjectMeta>,
+}
+
+#[derive(Clone)]
+struct AnyEngine(Arc<dyn Engine>);
+
+impl std::fmt::Debug for AnyEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Engine")
+    }
+}
+
+impl Table {
+    pub(crate) fn new(location: Location, settings: Settings) -> Self {
+        Self {
+            location,
+            settings,
+            engine: OnceLock::new(),
+            newest: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.location.name()
+    }
+
+    /// The engine, bound to the runtime that first asked for it.
+    pub(crate) fn engine(&self) -> Arc<dyn Engine> {
+        let store = self.location.store();
+        let engine = self
+            .engine
+            .get_or_init(|| AnyEngine(engine_over(store.clone(), Handle::current())));
+        engine.0.clone()
+    }
+
+    pub(crate) fn newest(&self) -> Option<Newest> {
+        self.newest
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn remember(&self, newest: Option<Newest>) {
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = newest;
+    }
+
+    /// The table at `version`, or at its newest.
+    ///
+    /// # Errors
+    /// `Unreadable` where there is no table or one that asks for unsupported features; `Lost`
+    /// where the log no longer leads to `version`.
+    pub(crate) async fn load(&self, version: Option<DeltaVersion>) -> Result<SnapshotRef> {
+        if let Some(newest) = self.newest()
+            && version == Some(newest.head.version)
+        {
+            return Ok(newest.snapshot);
+        }
+        let (engine, url) = (self.engine(), self.location.url().clone());
+        let built = tokio::task::spawn_blocking(move || {
+            let builder = Snapshot::builder_for(url);
+            let builder = match version {
+                Some(DeltaVersion(version)) => builder.at_version(version),
+                None => builder,
+            };
+            builder.build(engine.as_ref())
+        });
+        let snapshot = match built.await {
+            Ok(Ok(snapshot)) => snapshot,
+            Ok(Err(error)) => return Err(self.why_not_loaded(version, error).await),
+            Err(stopped) => {
+                return blocking(self.name(), move || {
+                    std::panic::resume_unwind(stopped.into_panic())
+                })
+                .await;
+            }
+        };
+        let configuration = snapshot.table_configuration();
+        configuration
+            .ensure_operation_supported(Operation::Scan)
+            .map_err(|error| failed(self.name(), "read it", error))?;
+        Ok(snapshot)
+    }
+
+    async fn why_not_loaded(
+        &self,
+        version: Option<DeltaVersion>,
+        error: delta_kernel::Error,
+    ) -> Error {
+        if matches!(
+            kind_of(&error),
+            Kind::Refused | Kind::Storage | Kind::Unsupported
+        ) {
+            return failed(self.name(), "read its log", error);
+        }
+        let listing = match log::list(&self.location, 0).await {
+            Ok(listing) => listing,
+            Err(error) => return error,
+        };
+        let oldest = listing.commits.keys().next().copied();
+        if oldest.is_none() && listing.oldest_checkpoint.is_none() {
+            return self.location.why_no_log();
+        }
+        let starts = oldest.filter(|&v| v == 0).or(listing.oldest_checkpoint);
+        match version {
+            Some(DeltaVersion(version)) if starts.is_none_or(|starts| version < starts) => {
+                Error::Lost {
+                    table: self.name().to_owned(),
+                    what: format!("its log was cleaned past version {version}"),
+                    source: Some(Box::new(error)),
+                }
+            }
+            _ => failed(self.name(), "read its log", error),
+        }
+    }
+
+    /// Checks that the log still has what `watermark` says.
+    ///
+    /// # Errors
+    /// `Moved` if its commit is gone or another one.
+    pub(crate) async fn verify(&self, watermark: &Watermark<DeltaVersion>) -> Result<()> {
+        let Some(digest) = watermark.digest else {
+            return Ok(());
+        };
+        let version = watermark.version;
+        let what = match log::digest_of(&self.location, version.0).await? {
+            Some(found) if found == digest => return Ok(()),
+            Some(_) => format!("commit {version} was replaced by another one"),
+            None => format!("commit {version} vanished from its log"),
+        };
+        Err(Error::Moved {
+            table: self.name().to_owned(),
+            what,
+        })
+    }
+
+    /// Checks that `snapshot` is of the table that `watermark` is of.
+    pub(crate) fn same(
+        &self,
+        watermark: &Watermark<DeltaVersion>,
+        snapshot: &Snapshot,
+    ) -> Result<()> {
+        if id_of(snapshot) == watermark.table_id {
+            return Ok(());
+        }
+        Err(Error::Moved {
+            table: self.name().to_owned(),
+            what: "it was replaced by another table".to_owned(),
+        })
+    }
+}
+
+/// The table's id at `snapshot`.
+pub(crate) fn id_of(snapshot: &Snapshot) -> TableId {
+    TableId(snapshot.table_configuration().metadata().id().to_owned())
+}
+
+/// Whether writers record a change data feed as of `snapshot`.
+pub(crate) fn has_feed(snapshot: &Snapshot) -> bool {
+    snapshot
+        .table_configuration()
+        .is_feature_enabled(&TableFeature::ChangeDataFeed)
+}
+
+/// Whether the table has partition columns.
+pub(crate) fn is_partitioned(snapshot: &Snapshot) -> bool {
+    !snapshot
+        .table_configuration()
+        .logical_partition_columns()
+        .is_empty()
+}

@@ -1,0 +1,2 @@
+//! Placeholder.
+use lakeferry_delta as _;
