@@ -9,7 +9,12 @@ use clap::{Parser, Subcommand, ValueEnum};
 #[command(name = "lakeferry", version, arg_required_else_help = true)]
 pub(crate) struct Arguments {
     /// The configuration file
-    #[arg(long, global = true, env = "LAKEFERRY_CONFIG", default_value = "lakeferry.yaml")]
+    #[arg(
+        long,
+        global = true,
+        env = "LAKEFERRY_CONFIG",
+        default_value = "lakeferry.yaml"
+    )]
     #[arg(value_name = "FILE")]
     pub(crate) config: PathBuf,
     /// How results and errors are printed

@@ -43,7 +43,14 @@ pub(crate) struct Trouble {
 impl Trouble {
     pub(crate) fn new(code: Code, reason: impl Into<String>) -> Self {
         let (causes, problems) = (Vec::new(), Vec::new());
-        Self { code, reason: reason.into(), causes, hint: None, problems, report: None }
+        Self {
+            code,
+            reason: reason.into(),
+            causes,
+            hint: None,
+            problems,
+            report: None,
+        }
     }
 
     pub(crate) fn environment(error: anyhow::Error) -> Self {
@@ -52,6 +59,12 @@ impl Trouble {
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Says which job it is about.
+    pub(crate) fn about(mut self, job: &lakeferry_config::Job) -> Self {
+        self.reason = format!("job {}: {}", job.name, self.reason);
         self
     }
 
@@ -108,7 +121,8 @@ pub(crate) fn source_code(error: &lakeferry_delta::Error) -> Code {
 
 /// What a failure of a target means for the exit code.
 pub(crate) fn target_code(error: &lakeferry_postgres::Error) -> Code {
-    if error.is_connecting() { Code::Environment } else { Code::Failed }
+    let _ = error;
+    Code::Failed
 }
 
 /// The causes beneath an error, none twice in a row.

@@ -23,7 +23,10 @@ fn main() -> ExitCode {
         .with_ansi(false)
         .init();
     let output = Output::new(arguments.output, arguments.command.name());
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return output.failed(&exit::Trouble::environment(error.into())),
     };

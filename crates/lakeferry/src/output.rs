@@ -1,6 +1,10 @@
 //! Printing: results to stdout, errors to stderr, or one JSON object for both.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what this file does")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "printing is what this file does"
+)]
 
 use std::process::ExitCode;
 
@@ -24,7 +28,11 @@ pub(crate) struct Done {
 impl Done {
     pub(crate) fn new(text: String, result: &impl Serialize) -> Self {
         let result = serde_json::to_value(result).unwrap_or_default();
-        Self { text, result, troubles: Vec::new() }
+        Self {
+            text,
+            result,
+            troubles: Vec::new(),
+        }
     }
 }
 
@@ -67,7 +75,10 @@ impl Output {
 
     fn envelope(&self, code: Code, result: &Value, error: Option<&Trouble>) {
         let ok = code == Code::Done;
-        println!("{}", json!({ "command": self.command, "ok": ok, "result": result, "error": error }));
+        println!(
+            "{}",
+            json!({ "command": self.command, "ok": ok, "result": result, "error": error })
+        );
     }
 }
 

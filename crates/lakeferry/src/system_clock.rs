@@ -9,7 +9,10 @@ use lakeferry_model::{Clock, Instant};
 pub(crate) struct SystemClock;
 
 impl Clock for SystemClock {
-    #[allow(clippy::disallowed_methods, reason = "this is the port's one real implementation")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "this is the port's one real implementation"
+    )]
     fn now(&self) -> Instant {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let micros = since.map_or(0, |since| since.as_micros());

@@ -14,6 +14,9 @@ use crate::{
     system_clock::SystemClock,
 };
 
+/// Where the state of jobs is kept in every target.
+pub(crate) const STATE_SCHEMA: &str = "lakeferry";
+
 /// A job, wired.
 pub(crate) type WiredJob = Job<DeltaSource, PostgresTarget<DeltaVersion>, SystemClock>;
 
@@ -47,38 +50,53 @@ pub(crate) fn chosen<'a>(
     names.iter().map(find).collect()
 }
 
-/// The source of a job, and what its settings mean there.
+/// The source of a job, what its settings mean there, and its key as the columns are called there.
 pub(crate) async fn source(
     job: &lakeferry_config::Job,
-) -> Result<(DeltaSource, Check), Trouble> {
+) -> Result<(DeltaSource, Check, Vec<String>), Trouble> {
     let settings = lakeferry_delta::Settings {
         location: job.source.directory().to_string_lossy().into_owned(),
         columns: job.columns.clone(),
         filter: job.filter.clone(),
-        key: job.key.clone(),
     };
-    let name = &job.name;
-    let trouble = |error: lakeferry_delta::Error| {
-        let mut trouble = Trouble::of(source_code(&error), &error);
-        trouble.reason = format!("job {name}: {}", trouble.reason);
-        trouble
-    };
-    let source = DeltaSource::open(settings).map_err(trouble)?;
+    let trouble = |error| source_trouble(job, &error);
+    let source = DeltaSource::new(settings).map_err(trouble)?;
     let check = source.check().await.map_err(trouble)?;
-    Ok((source, check))
+    let key = key_columns(job, &check)?;
+    Ok((source, check, key))
+}
+
+/// The key's columns as the job's source calls them: as in Spark, case does not matter.
+fn key_columns(job: &lakeferry_config::Job, check: &Check) -> Result<Vec<String>, Trouble> {
+    let columns = check.head.columns.fields();
+    let find = |wanted: &String| {
+        let same = |name: &&String| name.to_lowercase() == wanted.to_lowercase();
+        let mut found = columns.iter().map(|column| column.name()).filter(same);
+        let wrong = match (found.next(), found.next()) {
+            (Some(name), None) => return Ok(name.clone()),
+            (None, _) => "is not a column of its source",
+            (Some(_), Some(_)) => "is more than one column of its source, by case",
+        };
+        let names: Vec<_> = columns
+            .iter()
+            .map(|column| column.name().as_str())
+            .collect();
+        let reason = format!("job {}: column {wanted} of its key {wrong}", job.name);
+        Err(Trouble::new(Code::Configuration, reason)
+            .hint(format!("the columns are: {}", names.join(", "))))
+    };
+    job.key.iter().map(find).collect()
 }
 
 /// A job that can run.
-pub(crate) async fn job(
-    config: &Config,
-    job: &lakeferry_config::Job,
-) -> Result<WiredJob, Trouble> {
-    let (source, check) = source(job).await?;
-    let target = target(config, job, &check)?;
+pub(crate) async fn job(config: &Config, job: &lakeferry_config::Job) -> Result<WiredJob, Trouble> {
+    let (source, check, key_columns) = source(job).await?;
+    let settings = target_settings(config, job, key_columns.clone())?;
+    let target = PostgresTarget::new(settings).map_err(|error| target_trouble(job, &error))?;
     let policy = Policy {
         key: config.job_key(job),
         holder: holder(),
-        key_columns: check.key,
+        key_columns,
         filter: check.filter,
         always_refresh: job.mode == Mode::Snapshot,
         on_source_replaced: match job.on_source_replaced {
@@ -92,36 +110,64 @@ pub(crate) async fn job(
         collapse_memory_bytes: usize::try_from(job.collapse_memory_bytes).unwrap_or(usize::MAX),
         retry: Retry::default(),
     };
-    Ok(Job { source, target, clock: SystemClock, policy })
+    Ok(Job {
+        source,
+        target,
+        clock: SystemClock,
+        policy,
+    })
 }
 
-fn target(
+/// A failure of a job's source outside of a run.
+pub(crate) fn source_trouble(
+    job: &lakeferry_config::Job,
+    error: &lakeferry_delta::Error,
+) -> Trouble {
+    Trouble::of(source_code(error), error).about(job)
+}
+
+/// How and where a job writes.
+pub(crate) fn target_settings(
     config: &Config,
     job: &lakeferry_config::Job,
-    check: &Check,
-) -> Result<PostgresTarget<DeltaVersion>, Trouble> {
-    let name = &job.name;
-    let Some(server) = config.target_of(job) else {
-        return Err(Trouble::new(Code::Configuration, format!("job {name}: it has no target")));
-    };
-    let trouble = |error: lakeferry_postgres::Error| {
-        let mut trouble = Trouble::of(target_code(&error), &error);
-        trouble.reason = format!("job {name}: {}", trouble.reason);
-        trouble
-    };
-    let mut connect = ConnectSettings::parse(server.url.expose()).map_err(trouble)?;
-    if let Some(password) = server.read_password()? {
-        connect = connect.password(password.expose());
-    }
-    let settings = TargetSettings {
-        connect,
-        state_schema: "lakeferry".to_owned(),
+    key: Vec<String>,
+) -> Result<TargetSettings, Trouble> {
+    Ok(TargetSettings {
+        connect: connect_settings(config, job)?,
+        state_schema: STATE_SCHEMA.to_owned(),
         job: config.job_key(job),
-        table: Table { schema: job.target.schema.clone(), name: job.target.table.clone() },
-        key: check.key.clone(),
+        table: Table {
+            schema: job.target.schema.clone(),
+            name: job.target.table.clone(),
+        },
+        key,
         comment: None,
+    })
+}
+
+/// How a job reaches its server; the password is read now.
+pub(crate) fn connect_settings(
+    config: &Config,
+    job: &lakeferry_config::Job,
+) -> Result<ConnectSettings, Trouble> {
+    let Some(server) = config.target_of(job) else {
+        let reason = format!("job {}: it has no target", job.name);
+        return Err(Trouble::new(Code::Configuration, reason));
     };
-    PostgresTarget::new(settings).map_err(trouble)
+    let connect = ConnectSettings::parse(server.url.expose());
+    let connect = connect.map_err(|error| target_trouble(job, &error))?;
+    Ok(match server.read_password()? {
+        Some(password) => connect.password(password.expose()),
+        None => connect,
+    })
+}
+
+/// A failure of a job's target outside of a run.
+pub(crate) fn target_trouble(
+    job: &lakeferry_config::Job,
+    error: &lakeferry_postgres::Error,
+) -> Trouble {
+    Trouble::of(target_code(error), error).about(job)
 }
 
 /// This process, in words an operator can find it by.

@@ -3,6 +3,7 @@
 use lakeferry_config::Config;
 use lakeferry_engine::{Plan, Preview, Request, preview};
 use lakeferry_model::{DeltaVersion, Size, Stage};
+use lakeferry_postgres::ddl_for;
 use serde::Serialize;
 
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
     },
     exit::Trouble,
     output::Done,
-    wiring::{self, WiredJob},
+    wiring,
 };
 
 /// What a sync of one job would do.
@@ -30,7 +31,8 @@ struct Planned {
     bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     rows: Option<u64>,
-    ddl: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ddl: Option<String>,
 }
 
 /// Looks at the named jobs, or all.
@@ -44,7 +46,10 @@ pub(crate) async fn plan(config: &Config, names: &[String]) -> Result<Done, Trou
         }
     }
     let text = planned.iter().map(told).collect();
-    Ok(Done { troubles, ..Done::new(text, &planned) })
+    Ok(Done {
+        troubles,
+        ..Done::new(text, &planned)
+    })
 }
 
 async fn look(config: &Config, job: &lakeferry_config::Job) -> Result<Planned, Trouble> {
@@ -56,13 +61,16 @@ async fn look(config: &Config, job: &lakeferry_config::Job) -> Result<Planned, T
         source: job.source.to_string(),
         target: job.target.to_string(),
         head: preview.head.version.0,
-        watermark: preview.standing.watermark().map(|watermark| watermark.version.0),
+        watermark: preview
+            .standing
+            .watermark()
+            .map(|watermark| watermark.version.0),
         table: table_wording(preview.standing.table),
         would,
         files: size.files,
         bytes: size.bytes,
         rows: size.rows,
-        ddl: ddl(&wired, &preview)?,
+        ddl: ddl(config, job, wired.policy.key_columns, &preview)?,
     })
 }
 
@@ -76,31 +84,64 @@ fn would(preview: &Preview<DeltaVersion>) -> (String, Size) {
         }
         Plan::Advance { range } => {
             let through = range.through().version;
-            (format!("move the watermark to version {through}, no row changed"), Size::default())
+            (
+                format!("move the watermark to version {through}, no row changed"),
+                Size::default(),
+            )
         }
         Plan::Changes { range, reading } => {
-            let commits = preview.commits.iter().filter(|commit| range.contains(commit.version));
-            let size = commits.fold(Size { rows: Some(0), ..Size::default() }, |sum, commit| Size {
-                files: sum.files + commit.size.files,
-                bytes: sum.bytes + commit.size.bytes,
-                rows: sum.rows.zip(commit.size.rows).map(|(sum, rows)| sum + rows),
-            });
+            let commits = preview
+                .commits
+                .iter()
+                .filter(|commit| range.contains(commit.version));
+            let size = commits.fold(
+                Size {
+                    rows: Some(0),
+                    ..Size::default()
+                },
+                |sum, commit| Size {
+                    files: sum.files + commit.size.files,
+                    bytes: sum.bytes + commit.size.bytes,
+                    rows: sum.rows.zip(commit.size.rows).map(|(sum, rows)| sum + rows),
+                },
+            );
             let (after, through) = (range.after().version, range.through().version);
             let how = reading_wording(*reading);
-            (format!("apply the changes after version {after} through {through} {how}"), size)
+            (
+                format!("apply the changes after version {after} through {through} {how}"),
+                size,
+            )
         }
     }
 }
 
-fn ddl(wired: &WiredJob, preview: &Preview<DeltaVersion>) -> Result<Vec<String>, Trouble> {
-    let Plan::Rebuild { stage: Stage::Fill, .. } = preview.plan else { return Ok(Vec::new()) };
-    let statements = wired.target.ddl(&preview.head.columns);
-    statements.map_err(|error| Trouble::of(crate::exit::target_code(&error), &error))
+fn ddl(
+    config: &Config,
+    job: &lakeferry_config::Job,
+    key: Vec<String>,
+    preview: &Preview<DeltaVersion>,
+) -> Result<Option<String>, Trouble> {
+    let Plan::Rebuild {
+        stage: Stage::Fill, ..
+    } = preview.plan
+    else {
+        return Ok(None);
+    };
+    let settings = wiring::target_settings(config, job, key)?;
+    let ddl = ddl_for(&settings, &preview.head.columns);
+    ddl.map(Some)
+        .map_err(|error| wiring::target_trouble(job, &error))
 }
 
 fn told(plan: &Planned) -> String {
-    let size = Size { files: plan.files, bytes: plan.bytes, rows: plan.rows };
-    let has = plan.watermark.map_or_else(String::new, |at| format!(", at version {at}"));
+    let size = Size {
+        files: plan.files,
+        bytes: plan.bytes,
+        rows: plan.rows,
+    };
+    let has = plan
+        .watermark
+        .map_or_else(String::new, |at| format!(", at version {at}"));
     let mut text = format!(
         "{}: {} → {}\n  source: at version {}\n  target: {}{has}\n  would: {}\n",
         plan.job, plan.source, plan.target, plan.head, plan.table, plan.would
@@ -108,8 +149,8 @@ fn told(plan: &Planned) -> String {
     if size.files > 0 {
         text.push_str(&format!("  reads: {}\n", size_wording(&size)));
     }
-    for statement in &plan.ddl {
-        text.push_str(&format!("  DDL: {statement}\n"));
+    for line in plan.ddl.iter().flat_map(|ddl| ddl.lines()) {
+        text.push_str(&format!("  | {line}\n"));
     }
     text
 }

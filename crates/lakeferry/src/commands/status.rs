@@ -2,11 +2,12 @@
 
 use lakeferry_config::Config;
 use lakeferry_model::{Source, Target};
+use lakeferry_postgres::read_status;
 use serde::Serialize;
 
 use crate::{
-    commands::wording::{counted, table_wording},
-    exit::{Trouble, target_code},
+    commands::wording::{counted, table_wording, time_wording},
+    exit::Trouble,
     output::Done,
     wiring,
 };
@@ -52,16 +53,27 @@ pub(crate) async fn status(config: &Config, names: &[String]) -> Result<Done, Tr
         }
     }
     let text = shown.iter().map(told).collect();
-    Ok(Done { troubles, ..Done::new(text, &shown) })
+    Ok(Done {
+        troubles,
+        ..Done::new(text, &shown)
+    })
 }
 
 async fn look(config: &Config, job: &lakeferry_config::Job) -> Result<JobStatus, Trouble> {
     let wired = wiring::job(config, job).await?;
-    let trouble = |error: lakeferry_postgres::Error| Trouble::of(target_code(&error), &error);
+    let trouble = |error| wiring::target_trouble(job, &error);
     let standing = wired.target.inspect().await.map_err(trouble)?;
-    let activity = wired.target.activity().await.map_err(trouble)?;
+    let connect = wiring::connect_settings(config, job)?;
+    let deployment = config.deployment.to_string();
+    let kept = read_status(&connect, wiring::STATE_SCHEMA, &deployment)
+        .await
+        .map_err(trouble)?;
+    let kept = kept
+        .into_iter()
+        .find(|kept| kept.name == job.name.to_string());
+    let (holder, last_run) = kept.map_or((None, None), |kept| (kept.holder, kept.last_run));
     let head = wired.source.head().await;
-    let head = head.map_err(|error| Trouble::of(crate::exit::source_code(&error), &error))?;
+    let head = head.map_err(|error| wiring::source_trouble(job, &error))?;
     let watermark = standing.watermark().map(|watermark| watermark.version.0);
     Ok(JobStatus {
         job: job.name.to_string(),
@@ -71,9 +83,9 @@ async fn look(config: &Config, job: &lakeferry_config::Job) -> Result<JobStatus,
         watermark,
         head: head.version.0,
         lag_versions: watermark.map(|watermark| head.version.0.saturating_sub(watermark)),
-        holder: activity.holder.map(|holder| holder.to_string()),
-        last_run: activity.last_run.map(|run| LastRun {
-            finished_at: run.finished_at,
+        holder: holder.map(|holder| holder.to_string()),
+        last_run: last_run.map(|run| LastRun {
+            finished_at: time_wording(run.finished_at),
             kind: run.kind,
             inserted: run.rows.inserted,
             updated: run.rows.updated,
@@ -83,7 +95,14 @@ async fn look(config: &Config, job: &lakeferry_config::Job) -> Result<JobStatus,
 }
 
 fn told(status: &JobStatus) -> String {
-    let JobStatus { job, source, target, table, head, .. } = status;
+    let JobStatus {
+        job,
+        source,
+        target,
+        table,
+        head,
+        ..
+    } = status;
     let place = match (status.watermark, status.lag_versions) {
         (Some(at), Some(0)) => format!("version {at}, up to date"),
         (Some(at), Some(lag)) => format!("version {at}, {} behind", counted(lag, "version")),
@@ -91,7 +110,13 @@ fn told(status: &JobStatus) -> String {
     };
     let mut text = format!("{job}: {place}\n  {source} → {target} ({table})\n");
     if let Some(run) = &status.last_run {
-        let LastRun { finished_at, kind, inserted, updated, deleted } = run;
+        let LastRun {
+            finished_at,
+            kind,
+            inserted,
+            updated,
+            deleted,
+        } = run;
         text.push_str(&format!(
             "  last: {kind} at {finished_at}: {inserted} inserted, {updated} updated, {deleted} deleted\n"
         ));

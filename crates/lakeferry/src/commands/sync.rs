@@ -60,7 +60,13 @@ pub(crate) async fn bring(
                 let job = job.name.to_string();
                 let (from, through, steps) = (None, None, Vec::new());
                 let error = Some(trouble.reason.clone());
-                outcomes.push(Outcome { job, from, through, steps, error });
+                outcomes.push(Outcome {
+                    job,
+                    from,
+                    through,
+                    steps,
+                    error,
+                });
                 troubles.push(trouble);
             }
         }
@@ -88,10 +94,19 @@ fn told(job: &lakeferry_config::Job, report: &Report<DeltaVersion>) -> String {
     for step in &report.steps {
         total += step.rows;
         let read = counted(step.rows_read, "row");
-        lines.push_str(&format!("  {}: {read} read\n", step_wording(step.kind, step.through)));
+        lines.push_str(&format!(
+            "  {}: {read} read\n",
+            step_wording(step.kind, step.through)
+        ));
     }
-    let from = report.from.map_or_else(|| "new".to_owned(), |from| format!("version {from}"));
-    let RowCounts { inserted, updated, deleted } = total;
+    let from = report
+        .from
+        .map_or_else(|| "new".to_owned(), |from| format!("version {from}"));
+    let RowCounts {
+        inserted,
+        updated,
+        deleted,
+    } = total;
     format!(
         "{name}: {from} → version {}: {inserted} inserted, {updated} updated, {deleted} deleted\n\
          {lines}",

@@ -16,7 +16,10 @@ pub(crate) async fn validate(config: &Config) -> Result<Done, Trouble> {
         }
     }
     let text = if troubles.is_empty() {
-        format!("the configuration is valid, and so are its jobs: {}", valid.join(", "))
+        format!(
+            "the configuration is valid, and so are its jobs: {}",
+            valid.join(", ")
+        )
     } else {
         String::new()
     };

@@ -1,17 +1,28 @@
 //! How plans, steps and amounts read.
 
 use lakeferry_engine::{Halt, StepKind, Why};
-use lakeferry_model::{DeltaVersion, Reading, Size, Stage, TableStanding};
+use lakeferry_model::{DeltaVersion, Instant, Reading, Size, Stage, TableStanding};
 
 /// `1 row`, `2 rows`.
 pub(crate) fn counted(count: u64, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+    if count == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{count} {noun}s")
+    }
 }
 
 /// How much there is to read.
 pub(crate) fn size_wording(size: &Size) -> String {
-    let rows = size.rows.map(|rows| format!(", {}", counted(rows, "row"))).unwrap_or_default();
-    format!("{}, {}{rows}", counted(size.files, "file"), counted(size.bytes, "byte"))
+    let rows = size
+        .rows
+        .map(|rows| format!(", {}", counted(rows, "row")))
+        .unwrap_or_default();
+    format!(
+        "{}, {}{rows}",
+        counted(size.files, "file"),
+        counted(size.bytes, "byte")
+    )
 }
 
 /// What a step does, or did.
@@ -20,7 +31,10 @@ pub(crate) fn step_wording(kind: StepKind, through: DeltaVersion) -> String {
         StepKind::Rebuild(stage, why) => rebuild_wording(stage, why, through),
         StepKind::Advance => format!("move the watermark to version {through}, no row changed"),
         StepKind::Changes(reading) => {
-            format!("apply the changes through version {through} {}", reading_wording(reading))
+            format!(
+                "apply the changes through version {through} {}",
+                reading_wording(reading)
+            )
         }
     }
 }
@@ -72,4 +86,10 @@ pub(crate) fn table_wording(table: TableStanding) -> &'static str {
         TableStanding::Filled => "filled by this job",
         TableStanding::Replaced => "another table than the one that this job filled",
     }
+}
+
+/// A moment, in UTC, to the second.
+pub(crate) fn time_wording(instant: Instant) -> String {
+    let moment = chrono::DateTime::from_timestamp_micros(instant.0);
+    moment.map_or_else(String::new, |moment| moment.format("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
