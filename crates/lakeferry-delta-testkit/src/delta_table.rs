@@ -104,6 +104,23 @@ impl DeltaTable {
         Ok(Self { writer })
     }
 
+    /// Makes a table at `path` that has `rows` in its version 0.
+    pub async fn create_with(
+        path: &Path,
+        rows: RecordBatch,
+        table: NewTable,
+    ) -> anyhow::Result<Self> {
+        let writer = Writer::try_from_url(url_of(path)?)
+            .await?
+            .write([rows])
+            .with_partition_columns(table.partition_by.clone())
+            .with_configuration(table.configuration())
+            .with_commit_properties(without_cleanup())
+            .await
+            .with_context(|| format!("create {}", path.display()))?;
+        Ok(Self { writer })
+    }
+
     /// Opens the table at `path` at its newest version.
     pub async fn open(path: &Path) -> anyhow::Result<Self> {
         let writer = deltalake_core::open_table(url_of(path)?)

@@ -5,7 +5,14 @@
 //! `update` or `delete`), the key `id` and the data columns. Every replayed version is one MERGE
 //! by `id`, so that it says what a user's own job would have said.
 
-use std::{collections::BTreeMap, fs::File, ops::Range, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    env,
+    fs::File,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, ensure};
 use arrow_array::{
@@ -22,6 +29,43 @@ use crate::{DeltaTable, NewTable, OP_COLUMN};
 /// The key of the table.
 pub const KEY: &str = "id";
 const NOT_DATA: [&str; 3] = ["seq", "committed_at", OP_COLUMN];
+/// Where the history lies, seen from the folder of the checkout or from one around it.
+const BESIDE: &str = "shared/data/runways_history.parquet";
+
+/// The parquet of the history: named by `LAKEFERRY_RUNWAYS`, or found beside the checkout. Without
+/// it a test that needs it passes, and says so on stderr.
+///
+/// # Panics
+/// When there is none, and `LAKEFERRY_RUNWAYS`, `CI` or `LAKEFERRY_REQUIRE_ALL` is set.
+pub fn history_file() -> Option<PathBuf> {
+    let named = env::var_os("LAKEFERRY_RUNWAYS").map(PathBuf::from);
+    let beside = || {
+        let around = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+        around
+            .map(|folder| folder.join(BESIDE))
+            .find(|path| path.exists())
+    };
+    let required = ["LAKEFERRY_RUNWAYS", "CI", "LAKEFERRY_REQUIRE_ALL"].map(env::var);
+    let is_required = required
+        .iter()
+        .flatten()
+        .any(|set| !["", "0", "false"].contains(&set.as_str()));
+    let found = named.or_else(beside).filter(|path| path.exists());
+    if found.is_none() {
+        let what = "no runways_history.parquet; set LAKEFERRY_RUNWAYS to its path";
+        assert!(!is_required, "{what}");
+        report_skipped(what);
+    }
+    found
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "what is skipped must be seen in the output of the test"
+)]
+fn report_skipped(what: &str) {
+    eprintln!("skipped: {what}");
+}
 
 /// The whole history, in memory.
 #[derive(Clone, Debug)]

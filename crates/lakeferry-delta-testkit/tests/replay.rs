@@ -1,31 +1,19 @@
 //! A replay of the runways' history ends in the rows that the history has, also over the versions
 //! that delete almost all rows and bring them back.
 
-use std::path::PathBuf;
-
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_cast::cast;
 use arrow_select::concat::concat_batches;
 use lakeferry_delta_testkit::{
     DeltaTable, NewTable, append_lineitem, lineitem_columns,
-    runways::{KEY, RunwaysHistory, RunwaysReplay},
+    runways::{KEY, RunwaysHistory, RunwaysReplay, history_file},
 };
-
-/// The history's parquet; tests that need it pass where it is absent.
-fn parquet() -> Option<PathBuf> {
-    let path = std::env::var_os("LAKEFERRY_RUNWAYS").map_or_else(
-        || {
-            let checkout = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-            PathBuf::from(checkout).join("../shared/data/runways_history.parquet")
-        },
-        PathBuf::from,
-    );
-    path.exists().then_some(path)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replayed_table_has_the_rows_of_the_history() {
-    let Some(parquet) = parquet() else { return };
+    let Some(parquet) = history_file() else {
+        return;
+    };
     let history = RunwaysHistory::read(&parquet).unwrap();
     let dir = tempfile::tempdir().unwrap();
     for table in [NewTable::with_feed(), NewTable::without_feed()] {

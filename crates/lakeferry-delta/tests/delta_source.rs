@@ -1,2 +1,0 @@
-//! Placeholder.
-use lakeferry_delta as _;

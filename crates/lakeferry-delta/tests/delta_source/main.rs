@@ -1,0 +1,10 @@
+//! Delta tables made by the real writer, read through the source.
+
+mod contract;
+mod feed;
+mod filters;
+mod logs;
+mod reading;
+mod refusals;
+mod types;
+mod world;
