@@ -1,0 +1,91 @@
+//! One kill: in which phase, of which work, and how the product is met there.
+
+use std::time::Duration;
+
+use rand::{Rng, seq::IndexedRandom as _};
+
+use crate::crash_recovery::{
+    phase::{Phase, Work},
+    stall::Lock,
+};
+
+/// How a kill is to be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kill {
+    pub(super) work: Work,
+    pub(super) aim: Aim,
+    /// Whether the next sync starts while the dead one's backend is still held up.
+    pub(super) lingers: bool,
+}
+
+/// How the moment is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Aim {
+    /// So long after the phase was first seen.
+    During(Phase, Duration),
+    /// While a statement of the phase waits for the lock.
+    Blocked(Phase, Lock),
+    /// While COMMIT waits; the lock is held until no commit is answered any more.
+    Unanswered(Lock),
+    /// So long after the start.
+    Anytime(Duration),
+}
+
+impl Kill {
+    /// A kill that is to meet the product in `phase`.
+    pub(super) fn in_phase(phase: Phase, random: &mut impl Rng) -> Self {
+        use Work::{Fill, Increment};
+        let mostly_increment = if random.random_ratio(1, 4) { Fill } else { Increment };
+        let (work, aim) = match phase {
+            Phase::Start => {
+                let any = [Lock::Progress, Lock::Claim, Lock::Lease];
+                let (work, lock) = match mostly_increment {
+                    Fill => (Fill, Lock::Schema),
+                    Increment => (Increment, one_of(&any, random)),
+                };
+                (work, Aim::Blocked(phase, lock))
+            }
+            Phase::FirstCopy => (Fill, during(phase, 1_500, random)),
+            Phase::KeyBuild => (Fill, during(phase, 300, random)),
+            Phase::Rename => (Fill, Aim::Blocked(phase, Lock::Reserved)),
+            Phase::Staging => (Increment, during(phase, 20, random)),
+            Phase::Apply => {
+                let lock = lock_of_apply(mostly_increment, random);
+                (mostly_increment, Aim::Blocked(phase, lock))
+            }
+            Phase::AfterCommit => {
+                let lock = lock_of_apply(mostly_increment, random);
+                (mostly_increment, Aim::Unanswered(lock))
+            }
+        };
+        let can_linger = match aim {
+            Aim::Blocked(_, lock) => lock.lets_readers_pass(),
+            Aim::Unanswered(_) => true,
+            Aim::During(..) | Aim::Anytime(_) => false,
+        };
+        Self { work, aim, lingers: can_linger && random.random_ratio(1, 3) }
+    }
+
+    /// A kill at any time.
+    pub(super) fn anytime(random: &mut impl Rng) -> Self {
+        let (work, longest) =
+            if random.random() { (Work::Fill, 6_000) } else { (Work::Increment, 1_000) };
+        let after = Duration::from_millis(random.random_range(0..longest));
+        Self { work, aim: Aim::Anytime(after), lingers: false }
+    }
+}
+
+fn lock_of_apply(work: Work, random: &mut impl Rng) -> Lock {
+    match work {
+        Work::Fill => Lock::Runs,
+        Work::Increment => one_of(&[Lock::Table, Lock::Row, Lock::Runs], random),
+    }
+}
+
+fn during(phase: Phase, longest_millis: u64, random: &mut impl Rng) -> Aim {
+    Aim::During(phase, Duration::from_millis(random.random_range(0..longest_millis)))
+}
+
+fn one_of(locks: &[Lock], random: &mut impl Rng) -> Lock {
+    *locks.choose(random).expect("there are some")
+}
