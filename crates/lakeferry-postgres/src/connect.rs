@@ -15,9 +15,6 @@ use crate::{
 /// The oldest server that is supported (`server_version_num`).
 const OLDEST_SERVER: u32 = 130_000;
 
-/// The first that notices during a long statement that its client is gone.
-const NOTICES_LOST_CLIENT: u32 = 140_000;
-
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 
@@ -36,7 +33,13 @@ SET jit = off; \
 SELECT current_setting('server_version_num'), current_setting('server_encoding'), \
 pg_catalog.pg_is_in_recovery()";
 
-const CHECK_FOR_LOST_CLIENT: &str = "SET client_connection_check_interval = '5s'";
+/// Set on servers from this version on. Settings of a user or database that end sessions are for
+/// sessions that people forget; and a long statement is to notice that its client is gone.
+const LATER_SETTINGS: [(u32, &str); 3] = [
+    (140_000, "SET idle_session_timeout = 0"),
+    (140_000, "SET client_connection_check_interval = '5s'"),
+    (170_000, "SET transaction_timeout = 0"),
+];
 
 /// How to reach a target's server.
 #[derive(Clone, Debug)]
@@ -95,9 +98,7 @@ impl ConnectSettings {
         let server = Server::of(&answer)
             .ok_or_else(|| Error::bug(format!("{} did not say what it is", self.place)))?;
         self.check(&server)?;
-        if server.version >= NOTICES_LOST_CLIENT {
-            notice_lost_client(&link, &doing).await?;
-        }
+        later_settings(&link, server.version, &doing).await?;
         link.set_recovering(server.recovering);
         Ok(link)
     }
@@ -122,13 +123,18 @@ impl ConnectSettings {
     }
 }
 
-/// Lets the server look, during a long statement, whether its client is still there. Not every
-/// platform of a server can.
-async fn notice_lost_client(link: &Link, doing: &Doing) -> Result<(), Error> {
-    match link.try_batch(&Sql::from(CHECK_FOR_LOST_CLIENT)).await {
-        Err(error) if !is_certain(&error) => Err(doing.failed(error, link.place())),
-        _ => Ok(()),
+async fn later_settings(link: &Link, version: u32, doing: &Doing) -> Result<(), Error> {
+    for (since, setting) in LATER_SETTINGS {
+        if version < since {
+            continue;
+        }
+        match link.try_batch(&Sql::from(setting)).await {
+            // Not every platform of a server can look for its client.
+            Err(error) if !is_certain(&error) => return Err(doing.failed(error, link.place())),
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 /// TLS has an issue of its own; until then, asking for it must not give a plain connection.

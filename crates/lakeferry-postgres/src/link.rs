@@ -154,6 +154,11 @@ impl Link {
         result.map_err(|error| doing.failed(error, &self.place))
     }
 
+    /// Closes the socket, whatever is under way; the server rolls back and forgets the lease.
+    pub(crate) fn abort(&self) {
+        self.driver.0.abort();
+    }
+
     /// Says good-bye and waits until the connection is closed.
     pub(crate) async fn close(self) {
         let Self {

@@ -1,5 +1,11 @@
 //! The contract of every target, kept by Postgres of each version.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by a panic, and prints what it ran on"
+)]
+
 use lakeferry_model::{DeltaVersion, JobKey};
 use lakeferry_postgres::{ConnectSettings, PostgresTarget, Table, TargetSettings};
 use lakeferry_postgres_testkit::{Server, servers};

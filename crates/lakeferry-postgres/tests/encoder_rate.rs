@@ -1,6 +1,12 @@
 //! How fast rows are encoded, with pgpq beside it in the same run. Not a test but a measurement:
 //! `cargo test --release -p lakeferry-postgres --test encoder_rate -- --ignored --nocapture`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by a panic, and prints what it ran on"
+)]
+
 use std::{hint::black_box, sync::Arc};
 
 use arrow_array::{

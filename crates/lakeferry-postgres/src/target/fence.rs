@@ -117,8 +117,12 @@ pub(super) async fn same_table(
 }
 
 fn is_gone(error: &tokio_postgres::Error) -> bool {
-    sqlstate::is(error, &SqlState::UNDEFINED_TABLE)
-        || sqlstate::is(error, &SqlState::INVALID_SCHEMA_NAME)
+    let codes = [
+        SqlState::UNDEFINED_TABLE,
+        SqlState::INVALID_SCHEMA_NAME,
+        SqlState::WRONG_OBJECT_TYPE,
+    ];
+    codes.iter().any(|code| sqlstate::is(error, code))
 }
 
 #[cfg(test)]

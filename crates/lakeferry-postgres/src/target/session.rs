@@ -68,7 +68,7 @@ impl<P: Position> PostgresSession<P> {
         }
     }
 
-    /// Begins a step; [`Self::ended`] follows if it went well.
+    /// Begins a step, which [`Self::ended`] ends. One that is given up half-way never ends.
     fn begun(&mut self) -> Result<(), Error> {
         if std::mem::replace(&mut self.is_broken, true) {
             let job = &self.job.settings.job;
@@ -79,8 +79,27 @@ impl<P: Position> PostgresSession<P> {
         Ok(())
     }
 
-    fn ended(&mut self) {
-        self.is_broken = false;
+    /// An error closes the connection at once, so that no lock outlives it.
+    fn ended<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        match &result {
+            Ok(_) => self.is_broken = false,
+            Err(_) => self.link.abort(),
+        }
+        result
+    }
+
+    async fn open_staging(&mut self, stage: Stage, columns: &SchemaRef) -> Result<(), Error> {
+        self.discard_staging().await?;
+        self.check_stage(stage)?;
+        let stager = Stager {
+            link: &self.link,
+            table: &self.job.settings.table,
+            key: &self.job.settings.key,
+            hold: self.hold,
+            oid: self.oid,
+        };
+        self.staging = Some(stager.open(stage, columns).await?);
+        Ok(())
     }
 
     async fn discard_staging(&mut self) -> Result<(), Error> {
@@ -113,7 +132,7 @@ impl<P: Position> PostgresSession<P> {
         )
     }
 
-    async fn ended_apply(
+    async fn apply_staging(
         &self,
         staging: Option<Staging>,
         after: (&Watermark<P>, &Fingerprint),
@@ -151,31 +170,20 @@ impl<P: Position> Session for PostgresSession<P> {
 
     async fn stage(&mut self, stage: Stage, columns: &SchemaRef) -> Result<(), Error> {
         self.begun()?;
-        self.discard_staging().await?;
-        self.check_stage(stage)?;
-        let stager = Stager {
-            link: &self.link,
-            table: &self.job.settings.table,
-            key: &self.job.settings.key,
-            hold: self.hold,
-            oid: self.oid,
-        };
-        self.staging = Some(stager.open(stage, columns).await?);
-        self.ended();
-        Ok(())
+        let staged = self.open_staging(stage, columns).await;
+        self.ended(staged)
     }
 
     async fn put(&mut self, effect: Effect, rows: &RecordBatch) -> Result<(), Error> {
         self.begun()?;
         let table = &self.job.settings.table;
-        let Some(staging) = &mut self.staging else {
-            return Err(Error::bug(format!(
+        let taken = match &mut self.staging {
+            Some(staging) => staging.put(&self.link, table, effect, rows).await,
+            None => Err(Error::bug(format!(
                 "rows for {table} were put before a stage"
-            )));
+            ))),
         };
-        staging.put(&self.link, table, effect, rows).await?;
-        self.ended();
-        Ok(())
+        self.ended(taken)
     }
 
     async fn apply(
@@ -186,9 +194,13 @@ impl<P: Position> Session for PostgresSession<P> {
         self.begun()?;
         let staging = self.staging.take();
         let is_staged = staging.is_some();
-        let outcome = match self.ended_apply(staging, (watermark, fingerprint)).await? {
-            Ended::Unknown => return Ok(CommitOutcome::Unknown),
-            Ended::Fenced => CommitOutcome::Fenced,
+        let ended = self.apply_staging(staging, (watermark, fingerprint)).await;
+        match self.ended(ended)? {
+            Ended::Fenced => Ok(CommitOutcome::Fenced),
+            Ended::Unknown => {
+                self.is_broken = true;
+                Ok(CommitOutcome::Unknown)
+            }
             Ended::Applied { rows, oid } => {
                 self.standing.progress = Some(Progress {
                     watermark: watermark.clone(),
@@ -198,11 +210,9 @@ impl<P: Position> Session for PostgresSession<P> {
                 if is_staged {
                     self.standing.table = TableStanding::Filled;
                 }
-                CommitOutcome::Applied(Applied { rows })
+                Ok(CommitOutcome::Applied(Applied { rows }))
             }
-        };
-        self.ended();
-        Ok(outcome)
+        }
     }
 
     async fn release(mut self) -> Result<(), Error> {

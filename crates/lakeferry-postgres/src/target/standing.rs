@@ -1,14 +1,14 @@
 //! What a target has, in one look at one moment.
 
 use lakeferry_model::{Epoch, JobKey, Position, Progress, Standing, TableStanding};
-use tokio_postgres::{Row, types::Type};
+use tokio_postgres::{Row, error::SqlState, types::Type};
 use uuid::Uuid;
 
 use crate::{
     error::Error,
     link::{Link, Param},
     sql::{Sql, Table},
-    sqlstate::Doing,
+    sqlstate::{self, Doing},
     target::{
         migrations,
         settings::TargetSettings,
@@ -164,11 +164,19 @@ async fn first_row(link: &Link, table: &Table) -> Result<TableStanding, Error> {
     let doing = Doing::new(format!("look into table {table}"))
         .needs(format!("SELECT ON {}", table.sql().as_str()));
     let sql = Sql::of("SELECT EXISTS (SELECT FROM {})", &[&table.sql()]);
-    let any: bool = link.query_one(&sql, &[], &doing).await?.get(0);
-    Ok(if any {
-        TableStanding::Foreign
-    } else {
+    let rows = match link.try_query(&sql, &[]).await {
+        Ok(rows) => rows,
+        // It was dropped since it was found.
+        Err(error) if sqlstate::is(&error, &SqlState::UNDEFINED_TABLE) => {
+            return Ok(TableStanding::Absent);
+        }
+        Err(error) => return Err(doing.failed(error, link.place())),
+    };
+    let is_empty = rows.iter().all(|row| !row.get::<_, bool>(0));
+    Ok(if is_empty {
         TableStanding::Empty
+    } else {
+        TableStanding::Foreign
     })
 }
 

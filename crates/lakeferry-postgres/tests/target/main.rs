@@ -1,0 +1,19 @@
+//! What Postgres as a target promises beyond the contract of the port, on each version.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by a panic, and prints what it ran on"
+)]
+
+mod claiming;
+mod existing_tables;
+mod fixture;
+mod inspecting;
+mod leftovers;
+mod names;
+mod no_op;
+mod refusals;
+mod session_death;
+mod status;
+mod type_fidelity;
