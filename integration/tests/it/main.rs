@@ -3,3 +3,17 @@
 //! Each module is named for a promise. Tests write, wait for a condition, stop, and assert.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+// What the tests stand on.
+mod deployment;
+mod lakeferry;
+mod tables;
+
+// The promises.
+mod backfill;
+mod crash_recovery;
+mod deletes;
+mod filters;
+mod nothing_to_do;
+mod ordinary_tables;
+mod type_fidelity;

@@ -1,0 +1,170 @@
+//! A Postgres server of its own, a folder for Delta tables, and a configuration that joins them.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use lakeferry_postgres_testkit::{Server, Settings, Version};
+use tempfile::TempDir;
+
+use crate::lakeferry::{JobDone, Said, lakeferry};
+
+const DATABASE: &str = "serving";
+
+/// Jobs from Delta tables into the database of one server; all of it goes when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Deployment {
+    server: Server,
+    folder: TempDir,
+    jobs: String,
+}
+
+impl Deployment {
+    /// Starts a server in which nothing happens unasked, and prints its version.
+    pub(crate) fn start(version: Version) -> Self {
+        let settings = Settings::quick().with("autovacuum", "off");
+        let server = Server::start_with(version, &settings).unwrap();
+        server.create_database(DATABASE).unwrap();
+        println!("postgres {}", server.release());
+        Self {
+            server,
+            folder: tempfile::tempdir().unwrap(),
+            jobs: String::new(),
+        }
+    }
+
+    /// Where the Delta table of this name goes.
+    pub(crate) fn lake(&self, table: &str) -> PathBuf {
+        self.folder.path().join("lake").join(table)
+    }
+
+    /// Declares a job with key `id` from `source` into the table `public.NAME`; `options` are
+    /// lines of YAML.
+    pub(crate) fn job(&mut self, name: &str, source: &Path, options: &[&str]) {
+        let source = source.display();
+        let mut job = format!("  {name}:\n    from: {source}\n    into: serving.public.{name}\n");
+        if !options.iter().any(|line| line.starts_with("key:")) {
+            job.push_str("    key: [id]\n");
+        }
+        for line in options {
+            writeln!(job, "    {line}").unwrap();
+        }
+        self.jobs.push_str(&job);
+        self.write_config();
+    }
+
+    /// Forgets all jobs, so that they can be declared anew.
+    pub(crate) fn forget_jobs(&mut self) {
+        self.jobs.clear();
+    }
+
+    fn write_config(&self) {
+        let url = self.server.url(DATABASE);
+        let jobs = &self.jobs;
+        let text = format!("version: 1\ntargets:\n  serving: {{ url: \"{url}\" }}\njobs:\n{jobs}");
+        fs::write(self.config(), text).unwrap();
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.folder.path().join("lakeferry.yaml")
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Said {
+        lakeferry(&self.config(), arguments)
+    }
+
+    /// Syncs the one job that there is.
+    #[track_caller]
+    pub(crate) fn sync(&self) -> JobDone {
+        only(self.run(&["sync"]).jobs_done())
+    }
+
+    #[track_caller]
+    pub(crate) fn backfill(&self, job: &str) -> JobDone {
+        only(self.run(&["backfill", job]).jobs_done())
+    }
+
+    /// Runs SQL in the database: a line a row, columns separated by `|`, NULL is nothing.
+    #[track_caller]
+    pub(crate) fn sql(&self, sql: &str) -> String {
+        self.server.psql(DATABASE, sql).unwrap()
+    }
+
+    /// The rows of a table as CSV, ordered by id; NULL is nothing, an empty text is `""`.
+    #[track_caller]
+    pub(crate) fn dump(&self, table: &str) -> String {
+        self.sql(&format!(
+            "COPY (SELECT * FROM {table} ORDER BY id) TO STDOUT (FORMAT csv)"
+        ))
+    }
+
+    /// Where each row of a table is stored and which transaction wrote it: changes when a row is
+    /// written, also if it is written as it was.
+    #[track_caller]
+    pub(crate) fn row_versions(&self, table: &str) -> Vec<String> {
+        let rows = self.sql(&format!(
+            "SELECT id, ctid, xmin, xmax FROM {table} ORDER BY id"
+        ));
+        rows.lines().map(str::to_owned).collect()
+    }
+
+    /// The kinds of the runs that were recorded, in order.
+    pub(crate) fn run_kinds(&self) -> Vec<String> {
+        let kinds = self.sql("SELECT kind FROM lakeferry.runs ORDER BY run_id");
+        kinds.lines().map(str::to_owned).collect()
+    }
+
+    /// The commit version that a job's target has.
+    #[track_caller]
+    pub(crate) fn watermark(&self, job: &str) -> u64 {
+        let sql = "SELECT version FROM lakeferry.progress JOIN lakeferry.jobs USING (job_id)";
+        self.sql(&format!("{sql} WHERE name = '{job}'"))
+            .parse()
+            .unwrap()
+    }
+
+    /// The transaction id that the server will assign next.
+    pub(crate) fn next_transaction(&self) -> String {
+        self.sql("SELECT pg_snapshot_xmax(pg_current_snapshot())")
+    }
+
+    /// What `pg_dump` says of the whole database.
+    pub(crate) fn pg_dump(&self) -> String {
+        let programs = self.sql("SELECT setting FROM pg_config WHERE name = 'BINDIR'");
+        let output = std::process::Command::new(Path::new(&programs).join("pg_dump"))
+            .arg(self.url())
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let text = String::from_utf8(output.stdout).unwrap();
+        // A random key, new in each dump.
+        let is_random =
+            |line: &&str| line.starts_with("\\restrict") || line.starts_with("\\unrestrict");
+        text.lines()
+            .filter(|line| !is_random(line))
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
+    /// The address of the database.
+    pub(crate) fn url(&self) -> String {
+        self.server.url(DATABASE)
+    }
+
+    /// The release of the server, such as `15.18`.
+    pub(crate) fn release(&self) -> &str {
+        self.server.release()
+    }
+}
+
+#[track_caller]
+fn only(mut jobs: Vec<JobDone>) -> JobDone {
+    assert_eq!(jobs.len(), 1, "{jobs:?}");
+    jobs.remove(0)
+}
