@@ -7,12 +7,17 @@
 // What the tests stand on.
 mod deployment;
 mod lakeferry;
+mod oracle;
+mod reader;
+mod replay;
+mod seed;
 mod tables;
 
 // The promises.
 mod backfill;
 mod crash_recovery;
 mod deletes;
+mod exactly_once;
 mod filters;
 mod nothing_to_do;
 mod ordinary_tables;

@@ -1,0 +1,192 @@
+//! After each sync the target has exactly the rows of its source, whatever was committed between
+//! two syncs, and at no moment in between anything but the rows of a version.
+//!
+//! The rows of the runways come from an oracle that shares nothing with the product; `LAKEFERRY_LONG`
+//! replays the whole history instead of three parts.
+
+use std::{collections::BTreeMap, path::Path};
+
+use lakeferry_delta_testkit::{DeltaTable, NewTable};
+use lakeferry_postgres_testkit::servers;
+use rand::Rng as _;
+use rand_chacha::ChaCha8Rng;
+
+use crate::{
+    deployment::Deployment,
+    replay::{Part, replay},
+    seed::seeded,
+    tables,
+};
+
+/// Slow growth, and version 116, which rewrites a third of the rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn runways_from_0_to_160() {
+    let part = Part {
+        versions: 0..=160,
+        commits_most: 9,
+        readings_least: 10,
+    };
+    let Some(seen) = replay("runways_from_0_to_160", &part).await else {
+        return;
+    };
+    assert!(seen.readings >= 1_000, "only {} readings", seen.readings);
+    assert!(seen.syncs >= 2 * 18, "only {} syncs", seen.syncs);
+    assert!(
+        seen.rows_compared >= seen.syncs * 17_000,
+        "only {} rows",
+        seen.rows_compared
+    );
+}
+
+/// Version 1008 deletes every row, 1009 brings them back.
+#[tokio::test(flavor = "multi_thread")]
+async fn runways_from_995_to_1040() {
+    let part = Part {
+        versions: 995..=1040,
+        commits_most: 5,
+        readings_least: 10,
+    };
+    let Some(seen) = replay("runways_from_995_to_1040", &part).await else {
+        return;
+    };
+    assert!(seen.syncs >= 2 * 10, "only {} syncs", seen.syncs);
+}
+
+/// Version 1298 changes the data of 3,162 rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn runways_from_1290_to_1300() {
+    let part = Part {
+        versions: 1290..=1300,
+        commits_most: 2,
+        readings_least: 10,
+    };
+    let Some(seen) = replay("runways_from_1290_to_1300", &part).await else {
+        return;
+    };
+    assert!(seen.syncs >= 2 * 6, "only {} syncs", seen.syncs);
+}
+
+/// The whole history: about an hour.
+#[tokio::test(flavor = "multi_thread")]
+async fn runways_from_first_to_last() {
+    if std::env::var_os("LAKEFERRY_LONG").is_none() {
+        println!("skipped: set LAKEFERRY_LONG to replay all 1,476 versions");
+        return;
+    }
+    let part = Part {
+        versions: 0..=1475,
+        commits_most: 12,
+        readings_least: 4,
+    };
+    let Some(seen) = replay("runways_from_first_to_last", &part).await else {
+        return;
+    };
+    assert!(seen.readings >= 1_000, "only {} readings", seen.readings);
+    assert!(seen.syncs >= 2 * 123, "only {} syncs", seen.syncs);
+}
+
+/// Rows of a table whose keys move onto each other, and the Delta table that has them.
+struct Moving {
+    table: DeltaTable,
+    rows: BTreeMap<i64, String>,
+}
+
+impl Moving {
+    /// Rows enough that a small change is a small part of the table's files.
+    async fn create(path: &Path, random: &mut ChaCha8Rng) -> Self {
+        let word = |_| format!("{:032x}", random.random::<u128>());
+        let rows: BTreeMap<i64, String> = (0..4_000).zip((0..4_000).map(word)).collect();
+        let words: Vec<_> = rows
+            .iter()
+            .map(|(id, word)| (*id, Some(word.as_str())))
+            .collect();
+        let table = tables::create(path, NewTable::with_feed(), &words).await;
+        Self { table, rows }
+    }
+
+    /// One commit: an UPDATE that raises the keys of all rows or of the last ones, a DELETE, or a
+    /// MERGE that updates one row and inserts another.
+    async fn commit(&mut self, random: &mut ChaCha8Rng) {
+        let last = *self.rows.keys().next_back().unwrap();
+        match random.random_range(0..6) {
+            0 => self.raise(i64::MIN, None).await,
+            1..=3 => {
+                let from = last - random.random_range(0..200);
+                self.raise(from, Some(&format!("id >= {from}"))).await;
+            }
+            4 => {
+                let from = random.random_range(0..last);
+                let gone = from..from + 20;
+                let predicate = format!("id >= {} AND id < {}", gone.start, gone.end);
+                self.table.delete(Some(&predicate)).await.unwrap();
+                self.rows.retain(|id, _| !gone.contains(id));
+            }
+            _ => {
+                let word = format!("{:032x}", random.random::<u128>());
+                let puts = [(last, Some(word.as_str())), (last + 1, Some("new"))];
+                self.table
+                    .merge(&["id"], tables::puts(&puts))
+                    .await
+                    .unwrap();
+                self.rows
+                    .extend(puts.map(|(id, word)| (id, word.unwrap().to_owned())));
+            }
+        }
+    }
+
+    /// `UPDATE … SET id = id + 1` where the id is at least `from`.
+    async fn raise(&mut self, from: i64, predicate: Option<&str>) {
+        self.table
+            .update(&[("id", "id + 1")], predicate)
+            .await
+            .unwrap();
+        let raised = self.rows.split_off(&from);
+        self.rows
+            .extend(raised.into_iter().map(|(id, word)| (id + 1, word)));
+    }
+
+    fn as_csv(&self) -> String {
+        let lines = self.rows.iter().map(|(id, word)| format!("{id},{word}"));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_move_onto_each_other() {
+    const SYNCS: u64 = 20;
+    let mut random = seeded("keys_that_move_onto_each_other");
+    let lake = tempfile::tempdir().unwrap();
+    let mut moving = Moving::create(lake.path(), &mut random).await;
+    let deployments: Vec<_> = servers()
+        .into_iter()
+        .map(|version| {
+            let mut deployment = Deployment::start(version);
+            deployment.job("moving", lake.path(), &[]);
+            deployment
+        })
+        .collect();
+    for _ in 0..SYNCS {
+        for deployment in &deployments {
+            deployment.sync();
+            let found = deployment.dump("moving");
+            assert_eq!(
+                found,
+                moving.as_csv(),
+                "at version {}",
+                moving.table.version()
+            );
+        }
+        for _ in 0..random.random_range(1..=3) {
+            moving.commit(&mut random).await;
+        }
+    }
+    for deployment in &deployments {
+        let kinds = deployment.run_kinds();
+        for kind in ["changes", "refresh"] {
+            assert!(
+                kinds.iter().any(|found| found == kind),
+                "no {kind} among {kinds:?}"
+            );
+        }
+    }
+}
