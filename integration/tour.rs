@@ -26,13 +26,17 @@ jobs:
 "#;
 
 fn main() -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(tour())
 }
 
 async fn tour() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let version = servers().pop().context("no Postgres was found; integration/setup gets one")?;
+    let version = servers()
+        .pop()
+        .context("no Postgres was found; integration/setup gets one")?;
     println!("── starting a throwaway Postgres {version}");
     let server = Server::start(version)?;
     let url = server.create_database("tour")?;
@@ -66,13 +70,20 @@ async fn tour() -> Result<()> {
 /// The binary that was built beside this one.
 fn binary() -> Result<PathBuf> {
     let here = std::env::current_exe()?;
-    let built = here.parent().and_then(Path::parent).context("this is no cargo build")?;
+    let built = here
+        .parent()
+        .and_then(Path::parent)
+        .context("this is no cargo build")?;
     Ok(built.join("lakeferry"))
 }
 
 fn lakeferry(config: &Path, command: &str) -> Result<()> {
     println!("$ lakeferry {command}");
-    let status = Command::new(binary()?).arg("--config").arg(config).arg(command).status()?;
+    let status = Command::new(binary()?)
+        .arg("--config")
+        .arg(config)
+        .arg(command)
+        .status()?;
     println!();
     ensure!(status.success(), "lakeferry {command} ended with {status}");
     Ok(())
@@ -80,6 +91,9 @@ fn lakeferry(config: &Path, command: &str) -> Result<()> {
 
 fn count(server: &Server, what: &str) -> Result<()> {
     let rows = server.psql("tour", "SELECT count(*) FROM lineitem")?;
-    println!("$ psql -c 'SELECT count(*) FROM lineitem'\n{} {what}\n", rows.trim());
+    println!(
+        "$ psql -c 'SELECT count(*) FROM lineitem'\n{} {what}\n",
+        rows.trim()
+    );
     Ok(())
 }

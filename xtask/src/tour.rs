@@ -11,9 +11,18 @@ use crate::stage::execute;
 pub(crate) fn run(checkout: &Checkout) -> Result<()> {
     let root = checkout.root();
     execute(Command::new("integration/setup").current_dir(root))?;
-    println!("building; the first build takes about 15 minutes on two cores, for all that it links");
+    println!(
+        "building; the first build takes about 15 minutes on two cores, for all that it links"
+    );
     // The whole workspace, so that its dependencies are built once, as the tests want them.
-    let build = ["build", "--locked", "--workspace", "--bins", "--example", "tour"];
+    let build = [
+        "build",
+        "--locked",
+        "--workspace",
+        "--bins",
+        "--example",
+        "tour",
+    ];
     execute(Command::new("cargo").current_dir(root).args(build))?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), Into::into);
     execute(Command::new(target.join("debug/examples/tour")).current_dir(root))

@@ -9,14 +9,16 @@ use crate::{
     run::{Report, run},
 };
 
-/// Brings `job` to the head, backing off between attempts as its policy says.
+/// Brings `job` to the head, backing off between attempts as its policy says, and tells what all
+/// of them did.
 ///
 /// # Errors
-/// The error of the last attempt.
+/// The error of the last attempt; what was applied before it stays.
 pub async fn drive<S, T, C>(
     job: &Job<S, T, C>,
     request: Request,
-) -> Result<Report<S::Position>, RunError>
+    report: &mut Report<S::Position>,
+) -> Result<(), RunError>
 where
     S: Source,
     T: Target<Position = S::Position>,
@@ -25,9 +27,8 @@ where
     let retry = &job.policy.retry;
     let mut state = JobState::Idle.after(Event::Due, retry);
     loop {
-        let error = match run(job, request).await {
-            Ok(report) => return Ok(report),
-            Err(error) => error,
+        let Err(error) = run(job, request, report).await else {
+            return Ok(());
         };
         state = state.after(Event::Failed(error.class()), retry);
         let JobState::BackingOff { attempt, wait } = state else {

@@ -63,36 +63,11 @@ impl RunError {
     }
 
     pub(crate) fn halted(job: String, halt: &Halt) -> Self {
-        let (reason, hint) = match halt {
-            Halt::ForeignTable => (
-                "its target table has rows that no job filled".to_owned(),
-                "choose another table, or empty or drop this one".to_owned(),
-            ),
-            Halt::TableGone => (
-                "its target table is gone".to_owned(),
-                "fill it anew with: lakeferry backfill".to_owned(),
-            ),
-            Halt::TableReplaced => (
-                "another table has the name of its target table".to_owned(),
-                "drop or rename that table, then fill anew with: lakeferry backfill".to_owned(),
-            ),
-            Halt::KeyChanged { was } => (
-                format!(
-                    "its key changed, the target was filled with key ({})",
-                    was.join(", ")
-                ),
-                "set the key back, or drop the target table and fill it anew with: \
-                 lakeferry backfill"
-                    .to_owned(),
-            ),
-            Halt::SourceReplaced { what } => (
-                format!("its source is not the one that was read before: {what}"),
-                "if that is meant, rebuild the target by difference with: lakeferry backfill \
-                 (or set on_source_replaced: refresh)"
-                    .to_owned(),
-            ),
-        };
-        Self::Halted { job, reason, hint }
+        Self::Halted {
+            job,
+            reason: halt.reason(),
+            hint: halt.hint().to_owned(),
+        }
     }
 
     pub(crate) fn collapse(job: String, error: &CollapseError) -> Self {

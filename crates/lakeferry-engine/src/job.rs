@@ -13,6 +13,13 @@ pub struct Job<S, T, C> {
     pub policy: Policy,
 }
 
+impl<S, T, C> Job<S, T, C> {
+    /// As messages name it.
+    pub(crate) fn name(&self) -> String {
+        self.policy.key.to_string()
+    }
+}
+
 /// What the operator decided for a job.
 #[derive(Clone, Debug)]
 pub struct Policy {

@@ -6,6 +6,7 @@
 //! * [`run`]: one attempt to bring a job forward; the only place that calls the ports.
 //! * [`JobState`]: what follows an attempt, decided purely; [`drive`] acts on it.
 
+mod attempt;
 mod collapse;
 mod drive;
 mod error;

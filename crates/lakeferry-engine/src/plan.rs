@@ -30,8 +30,8 @@
 //! metadata, and before more bytes than may be held at once. The next look plans what follows.
 
 use lakeferry_model::{
-    AtWatermark, Commit, CommitRange, Content, Fingerprint, Head, Instant, Position, Progress,
-    Reading, Stage, Standing, Survey, TableStanding, Watermark,
+    AtWatermark, Commit, CommitRange, Content, Fingerprint, Head, Instant, NotAfter, Position,
+    Progress, Reading, Stage, Standing, Survey, TableStanding, Watermark,
 };
 
 use crate::job::{OnSourceReplaced, Policy, Request};
@@ -49,8 +49,10 @@ pub struct Situation<'a, P> {
     /// The fingerprint that the target's rows should have.
     pub fingerprint: &'a Fingerprint,
     pub now: Instant,
-    /// A range must not reach further: an earlier one through here did not fit into memory.
+    /// A range must not reach further: an earlier one that did was too large for memory.
     pub narrowed: Option<P>,
+    /// A range must not have more bytes, as stored.
+    pub range_bytes: u64,
 }
 
 /// What to do next.
@@ -73,6 +75,8 @@ pub enum Plan<P> {
         reading: Reading,
     },
     Halt(Halt),
+    /// The survey contradicts itself: a bug of the source.
+    Broken(NotAfter),
 }
 
 /// Why a snapshot is read.
@@ -194,7 +198,7 @@ pub fn plan<P: Position>(
     match (CommitRange::new(watermark.clone(), through), reading) {
         (Ok(range), Some(reading)) => Plan::Changes { range, reading }, // Cases O, P
         (Ok(range), None) => Plan::Advance { range },                   // Case L
-        (Err(_), _) => refresh(Why::PastHorizon),                       // Case J
+        (Err(broken), _) => Plan::Broken(broken),
     }
 }
 
@@ -219,7 +223,7 @@ fn next_range<'a, P: Position>(
             .narrowed
             .is_some_and(|limit| commit.version > limit);
         bytes += commit.size.bytes;
-        let too_large = bytes > situation.policy.collapse_memory_bytes as u64;
+        let too_large = bytes > situation.range_bytes;
         if taken > 0 && (another_way || other_metadata || too_far || too_large) {
             return (reading, &commits[..taken]);
         }
@@ -242,7 +246,10 @@ fn replaced<P: Position>(watermark: &Watermark<P>, head: &Head<P>) -> Option<Str
             head.version, watermark.version
         ));
     }
-    (head.version == watermark.version && head.digest != watermark.digest)
+    // A digest is absent where the commit file was cleaned away, which says nothing.
+    let digests = head.digest.zip(watermark.digest);
+    let differ = digests.is_some_and(|(now, then)| now != then);
+    (head.version == watermark.version && differ)
         .then(|| format!("version {} was committed anew", head.version))
 }
 
@@ -254,20 +261,59 @@ fn source_replaced<P: Position>(situation: &Situation<'_, P>, what: String) -> P
     }
 }
 
-/// A rebuild from the head. The instant never moves back.
-pub(crate) fn rebuild<P: Position>(
-    situation: &Situation<'_, P>,
-    stage: Stage,
-    why: Why,
-) -> Plan<P> {
+fn rebuild<P: Position>(situation: &Situation<'_, P>, stage: Stage, why: Why) -> Plan<P> {
+    Plan::Rebuild {
+        at: rebuilt_at(situation),
+        stage,
+        why,
+    }
+}
+
+/// What a target has after a rebuild: the head, at an instant that never moves back.
+pub(crate) fn rebuilt_at<P: Position>(situation: &Situation<'_, P>) -> Watermark<P> {
     let then = situation
         .standing
         .watermark()
         .map(|watermark| watermark.instant);
     let instant = then.map_or(situation.now, |then| then.max(situation.now));
-    Plan::Rebuild {
-        at: situation.head.watermark(instant),
-        stage,
-        why,
+    situation.head.watermark(instant)
+}
+
+impl Halt {
+    /// What is so, said of the job.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::ForeignTable => "its target table has rows that no job filled".to_owned(),
+            Self::TableGone => "its target table is gone".to_owned(),
+            Self::TableReplaced => "another table has the name of its target table".to_owned(),
+            Self::KeyChanged { was } => {
+                format!(
+                    "its key changed, the target was filled with key ({})",
+                    was.join(", ")
+                )
+            }
+            Self::SourceReplaced { what } => {
+                format!("its source is not the one that was read before: {what}")
+            }
+        }
+    }
+
+    /// What an operator can do.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::ForeignTable => "choose another table, or empty or drop this one",
+            Self::TableGone => "fill it anew with: lakeferry backfill",
+            Self::TableReplaced => {
+                "drop or rename that table, then fill anew with: lakeferry backfill"
+            }
+            Self::KeyChanged { .. } => {
+                "set the key back, or drop the target table and fill it anew with: \
+                 lakeferry backfill"
+            }
+            Self::SourceReplaced { .. } => {
+                "if that is meant, rebuild the target by difference with: lakeferry backfill \
+                 (or set on_source_replaced: refresh)"
+            }
+        }
     }
 }

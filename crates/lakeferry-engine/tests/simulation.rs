@@ -7,7 +7,10 @@
 //! A failing seed is printed; `LAKEFERRY_SIM_SEED=n` replays it, `LAKEFERRY_SIM_SEEDS=n` sets how
 //! many are run.
 
-#![allow(clippy::unwrap_used, reason = "a poisoned lock fails the test, as it should")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a poisoned lock fails the test, as it should"
+)]
 
 mod world;
 

@@ -1,5 +1,178 @@
 //! The faults, in the order of the data, and the test that each must turn red.
 
-use crate::sabotage::Fault;
+use crate::sabotage::{Fault, NamedTest};
 
-pub(super) const FAULTS: &[Fault] = &[];
+const SIMULATION: NamedTest = NamedTest {
+    package: "lakeferry-engine",
+    program: &["--test", "simulation"],
+    filter: "a_target_is_always_a_version_of_its_source",
+};
+
+const PLANNER: NamedTest = NamedTest {
+    package: "lakeferry-engine",
+    program: &["--lib"],
+    filter: "plan::tests",
+};
+
+const SOURCE_CONTRACT: NamedTest = NamedTest {
+    package: "lakeferry-delta",
+    program: &["--test", "delta_source"],
+    filter: "a_delta_table_keeps_the_contract",
+};
+
+const TARGET_CONTRACT: NamedTest = NamedTest {
+    package: "lakeferry-postgres",
+    program: &["--test", "contract"],
+    filter: "keeps_the_contract",
+};
+
+const ENCODER: NamedTest = NamedTest {
+    package: "lakeferry-postgres",
+    program: &["--lib"],
+    filter: "encode::tests",
+};
+
+pub(super) const FAULTS: &[Fault] = &[
+    Fault {
+        name: "range-end-excluded",
+        breaks: "the last commit of a range is taken for one outside of it",
+        file: "crates/lakeferry-model/src/watermark.rs",
+        find: "version <= self.through.version",
+        replace: "version < self.through.version",
+        test: SIMULATION,
+    },
+    Fault {
+        name: "source-digest-unchecked",
+        breaks: "rows of a log that was replaced while it was read are applied",
+        file: "crates/lakeferry-delta/src/table.rs",
+        find: "Some(found) if found == digest => return Ok(()),",
+        replace: "Some(found) if found == digest || found != digest => return Ok(()),",
+        test: SOURCE_CONTRACT,
+    },
+    Fault {
+        name: "filter-skipped-for-post-images",
+        breaks: "updated rows that the filter refuses arrive",
+        file: "crates/lakeferry-delta/src/feed.rs",
+        find: "let rows = shape.rows(&rows)?;",
+        replace: "let width = shape.output.fields().len();
+        let rows = if sign == Sign::Plus {
+            RecordBatch::try_new(shape.output.clone(), rows.columns()[..width].to_vec())
+                .map_err(|error| broken(table, &error.to_string()))?
+        } else {
+            shape.rows(&rows)?
+        };",
+        test: SOURCE_CONTRACT,
+    },
+    Fault {
+        name: "delete-read-as-insert",
+        breaks: "deleted rows come back",
+        file: "crates/lakeferry-delta/src/feed.rs",
+        find: "Some(\"delete\" | \"update_preimage\") => Ok(Some(sign == Sign::Minus)),",
+        replace: "Some(\"delete\" | \"update_preimage\") => Ok(Some(sign == Sign::Plus)),",
+        test: SOURCE_CONTRACT,
+    },
+    Fault {
+        name: "log-digest-unchecked",
+        breaks: "changes of another history are applied on top of this one's rows",
+        file: "crates/lakeferry-engine/src/plan.rs",
+        find: "(AtWatermark::Commit(now), Some(then)) if now != then => {",
+        replace: "(AtWatermark::Commit(now), Some(then)) if now != then && now == then => {",
+        test: SIMULATION,
+    },
+    Fault {
+        name: "instant-moves-back",
+        breaks: "a clock that was set back brings rows back that the filter had let go",
+        file: "crates/lakeferry-engine/src/plan.rs",
+        find: "then.map_or(situation.now, |then| then.max(situation.now))",
+        replace: "then.map_or(situation.now, |then| then.min(situation.now))",
+        test: PLANNER,
+    },
+    Fault {
+        name: "horizon-ignored",
+        breaks: "a job that fell behind log cleanup is told that there is nothing to do",
+        file: "crates/lakeferry-engine/src/plan.rs",
+        find: "    if survey.commits.is_empty() {\n        return refresh(Why::PastHorizon); // Case J\n    }",
+        replace: "    if survey.commits.is_empty() {\n        return Plan::UpToDate;\n    }",
+        test: SIMULATION,
+    },
+    Fault {
+        name: "pre-image-ignored",
+        breaks: "an updated row is taken for a new one, a deleted one for nothing",
+        file: "crates/lakeferry-engine/src/collapse.rs",
+        find: "let was_there = minus.is_some();",
+        replace: "let was_there = minus.is_some() && plus.is_some() && minus == plus;",
+        test: SIMULATION,
+    },
+    Fault {
+        name: "order-inside-a-commit-trusted",
+        breaks: "a row whose pre-image comes after its post-image is deleted",
+        file: "crates/lakeferry-engine/src/collapse.rs",
+        find: "Sign::Minus => &mut gathered.minus,",
+        replace: "Sign::Minus => {\n                    gathered.plus = None;\n                    &mut gathered.minus\n                }",
+        test: SIMULATION,
+    },
+    Fault {
+        name: "staged-rows-forgotten",
+        breaks: "the watermark moves, the rows do not",
+        file: "crates/lakeferry-engine/src/attempt.rs",
+        find: "if !net.is_empty() {",
+        replace: "if net.is_empty() {",
+        test: SIMULATION,
+    },
+    Fault {
+        name: "null-as-empty",
+        breaks: "a null arrives as an empty value",
+        file: "crates/lakeferry-postgres/src/encode/column.rs",
+        find: "return put(out, NULL);",
+        replace: "return put(out, [0, 0, 0, 0]);",
+        test: ENCODER,
+    },
+    Fault {
+        name: "epoch-of-2000-forgotten",
+        breaks: "every timestamp is thirty years off",
+        file: "crates/lakeferry-postgres/src/encode/epoch.rs",
+        find: "micros.wrapping_sub(EPOCH_MICROS)",
+        replace: "micros.wrapping_add(EPOCH_MICROS)",
+        test: ENCODER,
+    },
+    Fault {
+        name: "watermark-before-rows",
+        breaks: "a crash or an error between the two loses the rows of a commit range",
+        file: "crates/lakeferry-postgres/src/target/changes.rs",
+        find: "    let mut rows = RowCounts::default();\n    let counts = staged.counts;",
+        replace: "    apply.batch(\"CREATE TEMPORARY TABLE kept AS TABLE pg_temp._lakeferry_changes; COMMIT; BEGIN; ALTER TABLE kept RENAME TO _lakeferry_changes\").await?;\n    let mut rows = RowCounts::default();\n    let counts = staged.counts;",
+        test: TARGET_CONTRACT,
+    },
+    Fault {
+        name: "fence-removed",
+        breaks: "a daemon that lost its lease writes",
+        file: "crates/lakeferry-postgres/src/target/fence.rs",
+        find: "Ok(Fence::open_if(moved == 1))",
+        replace: "Ok(Fence::open_if(moved <= 1))",
+        test: TARGET_CONTRACT,
+    },
+    Fault {
+        name: "affected-rows-uncounted",
+        breaks: "a target that somebody else changed drifts without a word",
+        file: "crates/lakeferry-postgres/src/target/changes.rs",
+        find: "    if disagree == 0 {",
+        replace: "    if disagree < u64::MAX {",
+        test: TARGET_CONTRACT,
+    },
+    Fault {
+        name: "gone-rows-kept",
+        breaks: "a rebuild leaves rows that the source no longer has",
+        file: "crates/lakeferry-postgres/src/target/refresh.rs",
+        find: "rows.deleted = apply.execute(&merge.delete).await?;",
+        replace: "rows.deleted = 0;",
+        test: TARGET_CONTRACT,
+    },
+    Fault {
+        name: "equal-rows-written",
+        breaks: "rows that did not change cost writes, and wake everything that listens",
+        file: "crates/lakeferry-postgres/src/target/columns.rs",
+        find: "record_image_ne",
+        replace: "record_image_eq",
+        test: TARGET_CONTRACT,
+    },
+];

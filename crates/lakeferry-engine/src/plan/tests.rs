@@ -80,6 +80,7 @@ struct Case {
     fingerprint: Fingerprint,
     now: i64,
     narrowed: Option<u64>,
+    range_bytes: u64,
 }
 
 impl Default for Case {
@@ -92,6 +93,7 @@ impl Default for Case {
             fingerprint: made_by("f"),
             now: 200,
             narrowed: None,
+            range_bytes: 1000,
         }
     }
 }
@@ -106,6 +108,7 @@ impl Case {
             fingerprint: &self.fingerprint,
             now: Instant(self.now),
             narrowed: self.narrowed,
+            range_bytes: self.range_bytes,
         }
     }
 
@@ -256,6 +259,48 @@ fn replaced_sources_halt_or_rebuild() {
             assert_eq!(case.why(), (Stage::Refresh, Why::SourceReplaced));
         }
     }
+}
+
+#[test]
+fn a_cleaned_commit_file_says_nothing() {
+    let head = Head {
+        digest: None,
+        ..head(5)
+    };
+    assert_eq!(
+        Case {
+            head,
+            ..Case::default()
+        }
+        .decided(),
+        Plan::UpToDate
+    ); // I
+    let mut standing = standing(Some(5), TableStanding::Filled);
+    standing.progress.as_mut().unwrap().watermark.digest = None;
+    let case = Case {
+        head: self::head(5),
+        standing,
+        ..Case::default()
+    };
+    assert_eq!(case.decided(), Plan::UpToDate); // I
+}
+
+#[test]
+fn a_survey_of_the_past_is_broken() {
+    let commit = Commit {
+        version: 4,
+        digest: digest(4),
+        content: Content::Feed,
+        metadata: false,
+        size: Size::default(),
+    };
+    let at_watermark = AtWatermark::Commit(digest(5));
+    let survey = Survey {
+        at_watermark,
+        commits: vec![commit],
+    };
+    let plan = plan(&Case::default().situation(), &at(5), &survey);
+    assert!(matches!(plan, Plan::Broken(_)));
 }
 
 #[test]

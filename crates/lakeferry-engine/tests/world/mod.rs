@@ -12,7 +12,7 @@ use std::{
 };
 
 use lakeferry_engine::{
-    Job, OnSourceReplaced, Policy, Report, Request, Retry, RunError, StepKind, drive,
+    Job, OnSourceReplaced, Policy, Report, Request, Retry, RunError, StepKind, Why, drive,
 };
 use lakeferry_model::{Clock, Holder, Instant, JobKey, Watermark};
 use lakeferry_testkit::{
@@ -22,7 +22,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 type SimJob = Job<MemorySource<u64>, MemoryTarget<u64>, SharedClock>;
-type Attempt = Pin<Box<dyn Future<Output = Result<Report<u64>, RunError>>>>;
+type Attempt = Pin<Box<dyn Future<Output = (Report<u64>, Result<(), RunError>)>>>;
 
 /// What must be seen at least once over all seeds, or the simulation proves nothing.
 pub(crate) const MUST_HAPPEN: &[&str] = &[
@@ -65,6 +65,13 @@ struct Engine {
     attempt: Option<Attempt>,
     /// Whether an operator asked for this attempt, which may leave the table's history.
     asked: bool,
+}
+
+/// An engine's attempt, with what it reports either way.
+async fn attempted(job: Arc<SimJob>, request: Request) -> (Report<u64>, Result<(), RunError>) {
+    let mut report = Report::default();
+    let result = drive(&job, request, &mut report).await;
+    (report, result)
 }
 
 /// One clock for all engines.
@@ -126,8 +133,17 @@ impl World {
             .map(|name| {
                 let policy = policy(&mut random, name, replaced);
                 let (source, target, clock) = (source.clone(), server.target(), clock.clone());
-                let job = Arc::new(Job { source, target, clock, policy });
-                Engine { job, attempt: None, asked: false }
+                let job = Arc::new(Job {
+                    source,
+                    target,
+                    clock,
+                    policy,
+                });
+                Engine {
+                    job,
+                    attempt: None,
+                    asked: false,
+                }
             })
             .into();
         let mut world = Self {
@@ -194,30 +210,25 @@ impl World {
                 },
             );
             *was_asked = asked;
-            Box::pin(async move { drive(&job, request).await })
+            Box::pin(attempted(job, request))
         });
         let polled = attempt
             .as_mut()
             .poll(&mut Context::from_waker(Waker::noop()));
-        let Poll::Ready(result) = polled else { return };
+        let Poll::Ready((report, result)) = polled else {
+            return;
+        };
         self.engines[engine].attempt = None;
-        match result {
-            Ok(report) => {
-                for step in report.steps {
-                    self.note(match step.kind {
-                        StepKind::Rebuild(stage, why) => format!("rebuild: {stage:?} {why:?}"),
-                        StepKind::Changes(reading) => format!("changes: {reading:?}"),
-                        StepKind::Advance => "advance".to_owned(),
-                    });
-                    if matches!(
-                        step.kind,
-                        StepKind::Rebuild(_, lakeferry_engine::Why::SourceReplaced)
-                    ) {
-                        self.note("source replaced: rebuilt");
-                    }
-                }
-            }
-            Err(error) => self.failed(&error),
+        for step in report.steps {
+            self.note(match step.kind {
+                StepKind::Rebuild(_, Why::SourceReplaced) => "source replaced: rebuilt".to_owned(),
+                StepKind::Rebuild(stage, why) => format!("rebuild: {stage:?} {why:?}"),
+                StepKind::Changes(reading) => format!("changes: {reading:?}"),
+                StepKind::Advance => "advance".to_owned(),
+            });
+        }
+        if let Err(error) = result {
+            self.failed(&error);
         }
     }
 
@@ -361,7 +372,7 @@ impl World {
             if round == 2 {
                 self.engines[0].asked = true;
                 let job = Arc::clone(&self.engines[0].job);
-                let backfill = async move { drive(&job, Request::Backfill).await };
+                let backfill = attempted(job, Request::Backfill);
                 self.engines[0].attempt = Some(Box::pin(backfill));
             }
         }

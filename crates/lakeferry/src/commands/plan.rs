@@ -1,14 +1,14 @@
 //! `plan`: what a sync would do. Reads source and target, writes nothing.
 
 use lakeferry_config::Config;
-use lakeferry_engine::{Plan, Preview, Request, preview};
+use lakeferry_engine::{Plan, Preview, Request, StepKind, preview};
 use lakeferry_model::{DeltaVersion, Size, Stage};
 use lakeferry_postgres::ddl_for;
 use serde::Serialize;
 
 use crate::{
     commands::wording::{
-        halt_wording, reading_wording, rebuild_wording, size_wording, table_wording,
+        reading_wording, rebuild_wording, size_wording, step_wording, table_wording,
     },
     exit::Trouble,
     output::Done,
@@ -78,16 +78,14 @@ async fn look(config: &Config, job: &lakeferry_config::Job) -> Result<Planned, T
 fn would(preview: &Preview<DeltaVersion>) -> (String, Size) {
     match &preview.plan {
         Plan::UpToDate => ("nothing: it is up to date".to_owned(), Size::default()),
-        Plan::Halt(halt) => (format!("halt: {}", halt_wording(halt)), Size::default()),
+        Plan::Broken(broken) => (format!("fail: {broken}"), Size::default()),
+        Plan::Halt(halt) => (format!("halt: {}", halt.reason()), Size::default()),
         Plan::Rebuild { at, stage, why } => {
             (rebuild_wording(*stage, *why, at.version), preview.head.size)
         }
         Plan::Advance { range } => {
-            let through = range.through().version;
-            (
-                format!("move the watermark to version {through}, no row changed"),
-                Size::default(),
-            )
+            let would = step_wording(StepKind::Advance, range.through().version);
+            (would, Size::default())
         }
         Plan::Changes { range, reading } => {
             let commits = preview

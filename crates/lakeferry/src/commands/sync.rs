@@ -51,25 +51,13 @@ pub(crate) async fn bring(
     let mut outcomes = Vec::new();
     let mut troubles = Vec::new();
     for job in jobs {
-        match bring_one(config, job, request).await {
-            Ok(report) => {
-                text.push_str(&told(job, &report));
-                outcomes.push(outcome(job, &report));
-            }
-            Err(trouble) => {
-                let job = job.name.to_string();
-                let (from, through, steps) = (None, None, Vec::new());
-                let error = Some(trouble.reason.clone());
-                outcomes.push(Outcome {
-                    job,
-                    from,
-                    through,
-                    steps,
-                    error,
-                });
-                troubles.push(trouble);
-            }
+        let mut report = Report::default();
+        let result = bring_one(config, job, request, &mut report).await;
+        if result.is_ok() || !report.steps.is_empty() {
+            text.push_str(&told(job, &report));
         }
+        outcomes.push(outcome(job, &report, result.as_ref().err()));
+        troubles.extend(result.err());
     }
     let done = Done::new(text, &outcomes);
     Ok(Done { troubles, ..done })
@@ -79,15 +67,19 @@ async fn bring_one(
     config: &Config,
     job: &lakeferry_config::Job,
     request: Request,
-) -> Result<Report<DeltaVersion>, Trouble> {
+    report: &mut Report<DeltaVersion>,
+) -> Result<(), Trouble> {
     let wired = wiring::job(config, job).await?;
-    Ok(Box::pin(drive(&wired, request)).await?)
+    Ok(Box::pin(drive(&wired, request, report)).await?)
 }
 
 fn told(job: &lakeferry_config::Job, report: &Report<DeltaVersion>) -> String {
     let name = &job.name;
-    if report.steps.is_empty() {
-        return format!("{name}: up to date at version {}\n", report.through);
+    let through = report
+        .through
+        .map_or_else(|| "?".to_owned(), |through| through.to_string());
+    if report.steps.is_empty() && report.from == report.through {
+        return format!("{name}: up to date at version {through}\n");
     }
     let mut total = RowCounts::default();
     let mut lines = String::new();
@@ -108,13 +100,16 @@ fn told(job: &lakeferry_config::Job, report: &Report<DeltaVersion>) -> String {
         deleted,
     } = total;
     format!(
-        "{name}: {from} → version {}: {inserted} inserted, {updated} updated, {deleted} deleted\n\
-         {lines}",
-        report.through
+        "{name}: {from} → version {through}: {inserted} inserted, {updated} updated, \
+         {deleted} deleted\n{lines}"
     )
 }
 
-fn outcome(job: &lakeferry_config::Job, report: &Report<DeltaVersion>) -> Outcome {
+fn outcome(
+    job: &lakeferry_config::Job,
+    report: &Report<DeltaVersion>,
+    trouble: Option<&Trouble>,
+) -> Outcome {
     let steps = report.steps.iter().map(|step| StepDone {
         kind: step_wording(step.kind, step.through),
         through: step.through.0,
@@ -126,8 +121,8 @@ fn outcome(job: &lakeferry_config::Job, report: &Report<DeltaVersion>) -> Outcom
     Outcome {
         job: job.name.to_string(),
         from: report.from.map(|from| from.0),
-        through: Some(report.through.0),
+        through: report.through.map(|through| through.0),
         steps: steps.collect(),
-        error: None,
+        error: trouble.map(|trouble| trouble.reason.clone()),
     }
 }

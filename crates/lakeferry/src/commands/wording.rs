@@ -1,6 +1,6 @@
 //! How plans, steps and amounts read.
 
-use lakeferry_engine::{Halt, StepKind, Why};
+use lakeferry_engine::{StepKind, Why};
 use lakeferry_model::{DeltaVersion, Instant, Reading, Size, Stage, TableStanding};
 
 /// `1 row`, `2 rows`.
@@ -66,17 +66,6 @@ pub(crate) fn rebuild_wording(stage: Stage, why: Why, at: DeltaVersion) -> Strin
     format!("{what} from version {at} ({why})")
 }
 
-/// Why a sync would halt.
-pub(crate) fn halt_wording(halt: &Halt) -> String {
-    match halt {
-        Halt::ForeignTable => "the table has rows that no job filled".to_owned(),
-        Halt::TableGone => "the table is gone".to_owned(),
-        Halt::TableReplaced => "another table has its name".to_owned(),
-        Halt::KeyChanged { was } => format!("the key changed; it was ({})", was.join(", ")),
-        Halt::SourceReplaced { what } => format!("the source was replaced: {what}"),
-    }
-}
-
 /// How a target table stands.
 pub(crate) fn table_wording(table: TableStanding) -> &'static str {
     match table {
@@ -91,5 +80,7 @@ pub(crate) fn table_wording(table: TableStanding) -> &'static str {
 /// A moment, in UTC, to the second.
 pub(crate) fn time_wording(instant: Instant) -> String {
     let moment = chrono::DateTime::from_timestamp_micros(instant.0);
-    moment.map_or_else(String::new, |moment| moment.format("%Y-%m-%dT%H:%M:%SZ").to_string())
+    moment.map_or_else(String::new, |moment| {
+        moment.format("%Y-%m-%dT%H:%M:%SZ").to_string()
+    })
 }

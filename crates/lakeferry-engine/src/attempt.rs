@@ -1,0 +1,300 @@
+//! An attempt under way: decides step by step, and does each step.
+
+use std::{future::poll_fn, pin::Pin, sync::Arc};
+
+use futures_core::Stream;
+use lakeferry_model::{
+    Applied, AtWatermark, Clock, Commit, CommitOutcome, CommitRange, Effect, Fingerprint, Head,
+    NetChanges, Reading, Session, Source, Stage, Standing, Survey, Target, Watermark,
+};
+use tracing::{Instrument, info_span};
+
+use crate::{
+    collapse::{Collapse, Verdict},
+    error::RunError,
+    fingerprint::fingerprint,
+    job::{Job, Request},
+    plan::{Look, Plan, Situation, Why, first_look, plan, rebuilt_at},
+    run::{Report, Step, StepKind},
+};
+
+/// An attempt under way.
+pub(crate) struct Attempt<'a, S: Source, T, C> {
+    job: &'a Job<S, T, C>,
+    request: Request,
+    pub(crate) head: Head<S::Position>,
+    fingerprint: Fingerprint,
+    /// The commits that the last survey showed.
+    pub(crate) surveyed: Vec<Commit<S::Position>>,
+    /// See [`Situation::narrowed`].
+    narrowed: Option<S::Position>,
+    /// See [`Situation::range_bytes`]; learned from ranges that were too large.
+    range_bytes: u64,
+}
+
+impl<'a, S, T, C> Attempt<'a, S, T, C>
+where
+    S: Source,
+    T: Target<Position = S::Position>,
+    C: Clock,
+{
+    pub(crate) fn new(job: &'a Job<S, T, C>, request: Request, head: Head<S::Position>) -> Self {
+        Self {
+            fingerprint: fingerprint(&job.policy, &head.columns, job.target.encoding()),
+            range_bytes: job.policy.collapse_memory_bytes as u64,
+            surveyed: Vec::new(),
+            narrowed: None,
+            job,
+            request,
+            head,
+        }
+    }
+
+    /// Applies step by step until there is nothing left to do.
+    pub(crate) async fn work(
+        &mut self,
+        session: &mut T::Session,
+        report: &mut Report<S::Position>,
+    ) -> Result<(), RunError> {
+        loop {
+            let standing = session.standing().clone();
+            let watermark = standing.watermark();
+            report.through = watermark.map(|watermark| watermark.version);
+            let step = match self.decide(&standing).await? {
+                Plan::UpToDate => return Ok(()),
+                Plan::Halt(halt) => return Err(RunError::halted(self.job.name(), &halt)),
+                Plan::Broken(broken) => return Err(self.bug(broken.to_string())),
+                Plan::Rebuild { at, stage, why } => {
+                    Some(self.rebuild(session, &at, stage, why).await?)
+                }
+                Plan::Advance { range } => Some(
+                    self.apply(session, range.through(), StepKind::Advance, 0)
+                        .await?,
+                ),
+                Plan::Changes { range, reading } => {
+                    self.changes(session, &standing, &range, reading).await?
+                }
+            };
+            report.steps.extend(step);
+        }
+    }
+
+    fn situation<'b>(&'b self, standing: &'b Standing<S::Position>) -> Situation<'b, S::Position> {
+        Situation {
+            request: self.request,
+            policy: &self.job.policy,
+            standing,
+            head: &self.head,
+            fingerprint: &self.fingerprint,
+            now: self.job.clock.now(),
+            narrowed: self.narrowed,
+            range_bytes: self.range_bytes,
+        }
+    }
+
+    pub(crate) async fn decide(
+        &mut self,
+        standing: &Standing<S::Position>,
+    ) -> Result<Plan<S::Position>, RunError> {
+        let watermark = match first_look(&self.situation(standing)) {
+            Look::Decided(plan) => return Ok(plan),
+            Look::Behind(watermark) => watermark,
+        };
+        let survey = match self.left_over(&watermark) {
+            Some(survey) => survey,
+            None => {
+                let survey = self.job.source.survey(&watermark, &self.head).await;
+                survey.map_err(|error| RunError::source(self.job.name(), error))?
+            }
+        };
+        let plan = plan(&self.situation(standing), &watermark, &survey);
+        self.surveyed = survey.commits;
+        Ok(plan)
+    }
+
+    /// What an earlier survey of this attempt says about `watermark`, if it led here. Every read
+    /// of changes compares the digests at both ends once more.
+    fn left_over(&self, watermark: &Watermark<S::Position>) -> Option<Survey<S::Position>> {
+        let here = |commit: &Commit<S::Position>| commit.version == watermark.version;
+        let here = self.surveyed.iter().position(here)?;
+        let digest = self.surveyed[here].digest;
+        let at_watermark = AtWatermark::Commit(digest);
+        Some(Survey {
+            at_watermark,
+            commits: self.surveyed[here + 1..].to_vec(),
+        })
+    }
+
+    async fn rebuild(
+        &mut self,
+        session: &mut T::Session,
+        at: &Watermark<S::Position>,
+        stage: Stage,
+        why: Why,
+    ) -> Result<Step<S::Position>, RunError> {
+        let mut rows_read = 0;
+        let load = async {
+            let rows = self.job.source.snapshot(at).await;
+            let mut rows = rows.map_err(|error| RunError::source(self.job.name(), error))?;
+            let opened = session.stage(stage, &self.head.columns).await;
+            opened.map_err(|error| RunError::target(self.job.name(), error))?;
+            while let Some(batch) = next(&mut rows).await {
+                let batch = batch.map_err(|error| RunError::source(self.job.name(), error))?;
+                rows_read += batch.num_rows() as u64;
+                let put = session.put(Effect::Insert, &batch).await;
+                put.map_err(|error| RunError::target(self.job.name(), error))?;
+            }
+            Ok(())
+        };
+        load.instrument(info_span!("load")).await?;
+        let kind = StepKind::Rebuild(stage, why);
+        let step = self.apply(session, at, kind, rows_read).await?;
+        // Once rebuilt, what is left to do is an ordinary sync.
+        self.request = Request::Sync;
+        Ok(step)
+    }
+
+    async fn changes(
+        &mut self,
+        session: &mut T::Session,
+        standing: &Standing<S::Position>,
+        range: &CommitRange<S::Position>,
+        reading: Reading,
+    ) -> Result<Option<Step<S::Position>>, RunError> {
+        let collapsed = self
+            .collapse(range, reading)
+            .instrument(info_span!("read"))
+            .await?;
+        let (net, rows_read) = match collapsed {
+            Collapsed::Net(net, rows_read) => (net, rows_read),
+            Collapsed::TooLarge(version) => {
+                if self.narrow(range, version) {
+                    return Ok(None);
+                }
+                let at = rebuilt_at(&self.situation(standing));
+                let why = Why::LargeChanges;
+                return self
+                    .rebuild(session, &at, Stage::Refresh, why)
+                    .await
+                    .map(Some);
+            }
+        };
+        if !net.is_empty() {
+            self.stage(session, net)
+                .instrument(info_span!("stage"))
+                .await?;
+        }
+        let kind = StepKind::Changes(reading);
+        let step = self
+            .apply(session, range.through(), kind, rows_read)
+            .await?;
+        self.narrowed = None;
+        Ok(Some(step))
+    }
+
+    /// Makes the next ranges smaller, for this one was too large at `version`; false if that was
+    /// its first commit.
+    fn narrow(&mut self, range: &CommitRange<S::Position>, version: S::Position) -> bool {
+        let fits = |commit: &&Commit<S::Position>| {
+            range.contains(commit.version) && commit.version < version
+        };
+        let fitting = self.surveyed.iter().filter(fits);
+        let bytes = fitting.clone().map(|commit| commit.size.bytes).sum();
+        self.narrowed = fitting.last().map(|commit| commit.version);
+        if self.narrowed.is_some() {
+            self.range_bytes = self.range_bytes.min(bytes);
+        }
+        self.narrowed.is_some()
+    }
+
+    async fn collapse(
+        &self,
+        range: &CommitRange<S::Position>,
+        reading: Reading,
+    ) -> Result<Collapsed<S::Position>, RunError> {
+        let failed = |error| RunError::collapse(self.job.name(), &error);
+        let policy = &self.job.policy;
+        let limit = policy.collapse_memory_bytes;
+        let columns = Arc::clone(&self.head.columns);
+        let mut collapse = Collapse::new(columns, &policy.key_columns, limit).map_err(failed)?;
+        let changes = self.job.source.changes(range, reading).await;
+        let mut changes = changes.map_err(|error| RunError::source(self.job.name(), error))?;
+        let mut rows_read = 0;
+        while let Some(batch) = next(&mut changes).await {
+            let batch = batch.map_err(|error| RunError::source(self.job.name(), error))?;
+            let version = batch.version;
+            if !range.contains(version) {
+                return Err(self.bug(format!("the source gave version {version} out of range")));
+            }
+            rows_read += batch.rows.num_rows() as u64;
+            if collapse.push(batch).map_err(failed)? == Verdict::Full {
+                return Ok(Collapsed::TooLarge(version));
+            }
+        }
+        Ok(Collapsed::Net(
+            collapse.finish().map_err(failed)?,
+            rows_read,
+        ))
+    }
+
+    async fn stage(&self, session: &mut T::Session, net: NetChanges) -> Result<(), RunError> {
+        let failed = |error| RunError::target(self.job.name(), error);
+        session
+            .stage(Stage::Changes, &self.head.columns)
+            .await
+            .map_err(failed)?;
+        for (effect, part) in net.parts() {
+            for batch in part {
+                session.put(effect, batch).await.map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn apply(
+        &mut self,
+        session: &mut T::Session,
+        watermark: &Watermark<S::Position>,
+        kind: StepKind,
+        rows_read: u64,
+    ) -> Result<Step<S::Position>, RunError> {
+        let applied = session.apply(watermark, &self.fingerprint);
+        let outcome = applied.instrument(info_span!("apply")).await;
+        match outcome.map_err(|error| RunError::target(self.job.name(), error))? {
+            CommitOutcome::Applied(Applied { rows }) => {
+                let through = watermark.version;
+                tracing::info!(%through, rows_read, ?rows, ?kind, "applied");
+                Ok(Step {
+                    kind,
+                    through,
+                    rows_read,
+                    rows,
+                })
+            }
+            CommitOutcome::Fenced => Err(RunError::Fenced {
+                job: self.job.name(),
+            }),
+            CommitOutcome::Unknown => Err(RunError::Unsettled {
+                job: self.job.name(),
+            }),
+        }
+    }
+
+    fn bug(&self, reason: String) -> RunError {
+        RunError::Bug {
+            job: self.job.name(),
+            reason,
+        }
+    }
+}
+
+enum Collapsed<P> {
+    /// And the number of rows that were read.
+    Net(NetChanges, u64),
+    /// The commit at this version did not fit into memory any more.
+    TooLarge(P),
+}
+
+async fn next<T>(stream: &mut (impl Stream<Item = T> + Unpin)) -> Option<T> {
+    poll_fn(|context| Pin::new(&mut *stream).poll_next(context)).await
+}
