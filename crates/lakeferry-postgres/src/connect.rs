@@ -15,6 +15,8 @@ use crate::{
 /// The oldest server that is supported (`server_version_num`).
 const OLDEST_SERVER: u32 = 130_000;
 
+const URL_FORM: &str = "write it as postgresql://user@host:5432/database";
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 
@@ -57,10 +59,10 @@ impl ConnectSettings {
         refuse_tls(url)?;
         let mut config = Config::from_str(url).map_err(|error| {
             Error::needs_operator("the connection url of the target is not valid")
-                .advise("write it as postgresql://user@host:5432/database")
+                .advise(URL_FORM)
                 .caused_by(error)
         })?;
-        let place = place_of(&config);
+        let place = place_of(&config)?;
         config.user(&place.user).dbname(&place.database);
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);
@@ -150,7 +152,7 @@ fn refuse_tls(url: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn place_of(config: &Config) -> Place {
+fn place_of(config: &Config) -> Result<Place, Error> {
     let ports = config.get_ports();
     let port_of = |index: usize| ports.get(index).or(ports.first()).copied().unwrap_or(5432);
     let hosts = config
@@ -161,13 +163,20 @@ fn place_of(config: &Config) -> Place {
             Host::Tcp(name) => format!("{name}:{}", port_of(index)),
             Host::Unix(path) => format!("{}:{}", path.display(), port_of(index)),
         });
-    let user = config.get_user().unwrap_or("postgres").to_owned();
-    let database = config.get_dbname().unwrap_or(&user).to_owned();
-    Place {
-        user,
-        host: hosts.collect::<Vec<_>>().join(","),
-        database,
+    let host = hosts.collect::<Vec<_>>().join(",");
+    let user = config.get_user().unwrap_or_default().to_owned();
+    if host.is_empty() || user.is_empty() {
+        return Err(Error::needs_operator(
+            "the connection url of the target names no host or no user",
+        )
+        .advise(URL_FORM));
     }
+    let database = config.get_dbname().unwrap_or(&user).to_owned();
+    Ok(Place {
+        user,
+        host,
+        database,
+    })
 }
 
 /// What a server says of itself.
@@ -214,6 +223,17 @@ mod tests {
             let settings = ConnectSettings::parse(url).unwrap();
             assert_eq!(settings.place.to_string(), place);
             assert!(!format!("{settings:?}").contains("secret"));
+        }
+    }
+
+    #[test]
+    fn a_url_names_host_and_user() {
+        for url in ["postgresql:///app?user=ferry", "postgresql://db/app"] {
+            let error = ConnectSettings::parse(url).unwrap_err();
+            assert!(
+                error.to_string().ends_with("names no host or no user"),
+                "{error}"
+            );
         }
     }
 

@@ -141,17 +141,15 @@ impl Link {
     ) -> Result<Row, Error> {
         let rows = self.query(sql, params, doing).await?;
         let one = rows.into_iter().next();
-        one.ok_or_else(|| Error::bug(format!("{doing:?} on {} gave no row", self.place)))
+        one.ok_or_else(|| Error::bug(format!("no row came back: {doing} ({})", self.place)))
     }
 
-    /// Opens a COPY into the server.
-    pub(crate) async fn copy_in(
+    /// Opens a COPY into the server; the error is as it came, for callers that branch on it.
+    pub(crate) async fn try_copy_in(
         &self,
         sql: &Sql,
-        doing: &Doing,
-    ) -> Result<CopyInSink<Bytes>, Error> {
-        let result = self.client.copy_in(sql.as_str()).await;
-        result.map_err(|error| doing.failed(error, &self.place))
+    ) -> Result<CopyInSink<Bytes>, tokio_postgres::Error> {
+        self.client.copy_in(sql.as_str()).await
     }
 
     /// Closes the socket, whatever is under way; the server rolls back and forgets the lease.

@@ -45,7 +45,7 @@ impl Doing {
 
     /// `error` in the words of this crate; `place` is user, host and database.
     pub(crate) fn failed(&self, error: tokio_postgres::Error, place: &Place) -> Error {
-        let what = format!("cannot {} ({place})", self.what);
+        let what = format!("cannot {self} ({place})");
         let Some(refusal) = error.as_db_error() else {
             let report = match is_lost(&error) {
                 true => Error::transient(format!("{what}: no connection")),
@@ -98,6 +98,12 @@ impl Doing {
             _ => return None,
         };
         Some(hint.to_owned())
+    }
+}
+
+impl std::fmt::Display for Doing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.what)
     }
 }
 

@@ -7,14 +7,14 @@ use arrow_array::RecordBatch;
 use arrow_schema::Schema;
 use bytes::{Bytes, BytesMut};
 use futures_util::SinkExt;
-use tokio_postgres::CopyInSink;
+use tokio_postgres::{CopyInSink, error::SqlState};
 
 use crate::{
     encode::{Encoder, HEADER, TRAILER},
     error::Error,
     link::Link,
     sql::Sql,
-    sqlstate::Doing,
+    sqlstate::{self, Doing},
 };
 
 /// What is handed on at once. From 64 KB on, more makes no difference.
@@ -50,7 +50,7 @@ impl Copy {
     ) -> Result<Self, Error> {
         let encoder = Encoder::new(schema)?;
         let sql = Sql::of("COPY {} ({}) FROM STDIN (FORMAT binary)", &[into, columns]);
-        let sink = Box::pin(link.copy_in(&sql, &doing).await?);
+        let sink = sink(link, &sql, &doing).await?;
         let mut copy = Self {
             sql,
             doing,
@@ -83,7 +83,7 @@ impl Copy {
         }
         if self.sent >= COPY_BYTES {
             self.end(link).await?;
-            self.sink = Box::pin(link.copy_in(&self.sql, &self.doing).await?);
+            self.sink = sink(link, &self.sql, &self.doing).await?;
             self.begin();
         }
         Ok(())
@@ -114,5 +114,16 @@ impl Copy {
     pub(super) async fn finish(mut self, link: &Link) -> Result<u64, Error> {
         self.end(link).await?;
         Ok(self.stored)
+    }
+}
+
+async fn sink(link: &Link, sql: &Sql, doing: &Doing) -> Result<Pin<Box<CopyInSink<Bytes>>>, Error> {
+    match link.try_copy_in(sql).await {
+        Ok(sink) => Ok(Box::pin(sink)),
+        Err(error) if sqlstate::is(&error, &SqlState::UNDEFINED_TABLE) => {
+            let what = "the staging was dropped: another session has the job";
+            Err(Error::transient(what).caused_by(error))
+        }
+        Err(error) => Err(doing.failed(error, link.place())),
     }
 }

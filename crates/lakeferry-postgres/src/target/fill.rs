@@ -33,7 +33,9 @@ pub(super) async fn apply<P: Position>(
     let StagedIn::Reserved(reserved) = &staged.place else {
         return Err(Error::bug("a fill was staged in a temporary table"));
     };
-    add_key(apply, reserved, &staged.columns).await?;
+    if add_key(apply, reserved, &staged.columns).await? == Fence::Shut {
+        return Ok(Ended::Fenced);
+    }
     apply
         .batch(Sql::of("ANALYZE {}", &[&reserved.sql()]))
         .await?;
@@ -61,19 +63,20 @@ pub(super) async fn apply<P: Position>(
     .advise(format!("end the sessions that hold locks on {reserved}")))
 }
 
-/// A lock is enough for the rows: nothing else writes to a table of a reserved name.
+/// Nothing else writes to a table of a reserved name; it is gone where another session dropped it.
 async fn add_key<P: Position>(
     apply: &Apply<'_, P>,
     reserved: &Table,
     columns: &Columns,
-) -> Result<(), Error> {
+) -> Result<Fence, Error> {
     let name = Sql::name(&free_key_name(apply).await?);
     let sql = Sql::of(
         "ALTER TABLE {} ADD CONSTRAINT {} PRIMARY KEY ({})",
         &[&reserved.sql(), &name, &columns.key_names()],
     );
     match apply.link.try_batch(&sql).await {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(Fence::Open),
+        Err(error) if sqlstate::is(&error, &SqlState::UNDEFINED_TABLE) => Ok(Fence::Shut),
         Err(error) if sqlstate::is(&error, &SqlState::UNIQUE_VIOLATION) => {
             Err(duplicates::error(apply, columns, &reserved.sql()).await?)
         }

@@ -21,6 +21,7 @@ mod fill;
 mod inspect;
 mod migrations;
 mod refresh;
+mod reserved;
 mod session;
 mod settings;
 mod shape;

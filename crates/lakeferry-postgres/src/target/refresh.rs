@@ -17,7 +17,8 @@ use crate::{
         columns::Columns,
         duplicates,
         fence::Fence,
-        staging::{Staged, StagedIn, drop_sql},
+        reserved::drop_sql,
+        staging::{Staged, StagedIn},
     },
 };
 
@@ -29,7 +30,9 @@ pub(super) async fn apply<P: Position>(
         return Err(Error::bug("a refresh was staged in a temporary table"));
     };
     let place = staging.sql();
-    index(apply, &staged.columns, &place).await?;
+    if index(apply, &staged.columns, &place).await? == Fence::Shut {
+        return Ok(Ended::Fenced);
+    }
     apply.batch(Sql::of("ANALYZE {}", &[&place])).await?;
     apply.begin().await?;
     if apply.fence_and_lock().await? == Fence::Shut {
@@ -52,18 +55,19 @@ pub(super) async fn apply<P: Position>(
     Ok(ended)
 }
 
-/// Also the check that no key comes twice.
+/// Also the check that no key comes twice. The staging is gone where another session dropped it.
 async fn index<P: Position>(
     apply: &Apply<'_, P>,
     columns: &Columns,
     place: &Sql,
-) -> Result<(), Error> {
+) -> Result<Fence, Error> {
     let sql = Sql::of(
         "CREATE UNIQUE INDEX ON {} ({})",
         &[place, &columns.key_names()],
     );
     match apply.link.try_batch(&sql).await {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(Fence::Open),
+        Err(error) if sqlstate::is(&error, &SqlState::UNDEFINED_TABLE) => Ok(Fence::Shut),
         Err(error) if sqlstate::is(&error, &SqlState::UNIQUE_VIOLATION) => {
             Err(duplicates::error(apply, columns, place).await?)
         }

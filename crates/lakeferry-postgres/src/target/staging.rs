@@ -9,35 +9,17 @@
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use lakeferry_model::{Effect, Stage};
-use sha2::{Digest as _, Sha256};
-use tokio_postgres::types::Type;
-use uuid::Uuid;
 
 use crate::{
     error::Error,
     link::Link,
     sql::{Sql, Table},
     sqlstate::Doing,
-    target::{
-        columns::Columns,
-        copy::Copy,
-        fence::Hold,
-        settings::{MAX_NAME_BYTES, RESERVED},
-        shape,
-        state::Moment,
-    },
+    target::{columns::Columns, copy::Copy, fence::Hold, reserved, shape, state::Moment},
 };
 
 /// The column of staged changes that says what a row does.
 pub(super) const EFFECT: &str = "_lakeferry_effect";
-
-/// The tables of ours that carry a mark in their comment.
-const LEFTOVERS: &str = "\
-SELECT n.nspname, c.relname FROM pg_catalog.pg_description AS d \
-JOIN pg_catalog.pg_class AS c ON c.oid = d.objoid \
-JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
-WHERE d.classoid = 'pg_catalog.pg_class'::regclass AND d.objsubid = 0 AND d.description = $1 \
-    AND c.relkind = 'r' AND pg_catalog.starts_with(c.relname, $2)";
 
 /// An open staging.
 pub(super) struct Staging {
@@ -158,14 +140,14 @@ impl Stager<'_> {
         kind: &'static str,
         columns: &Columns,
     ) -> Result<StagedIn, Error> {
-        self.drop_leftovers().await?;
+        reserved::drop_leftovers(self.link, self.table, self.hold).await?;
         let table = self
             .table
-            .sibling(reserved_name(kind, self.hold.epoch, &self.table.name));
+            .sibling(reserved::name(kind, self.hold.epoch, &self.table.name));
         let schema = Sql::name(&self.table.schema);
         let doing = Doing::new(format!("create a table in schema {}", self.table.schema))
             .needs(format!("CREATE, USAGE ON SCHEMA {}", schema.as_str()));
-        let comment = Sql::text(&comment(self.hold.job_id));
+        let comment = Sql::text(&reserved::comment(self.hold));
         let (name, definitions) = (table.sql(), columns.definitions());
         let create = Sql::of(template, &[&name, &definitions, &name, &comment]);
         self.link.batch(&create, &doing).await?;
@@ -182,24 +164,6 @@ impl Stager<'_> {
         self.link.batch(&Sql::of(CHANGES, &parts), &doing).await?;
         Ok(place)
     }
-
-    async fn drop_leftovers(&self) -> Result<(), Error> {
-        let doing = Doing::new(format!(
-            "drop what was left of an earlier run on {}",
-            self.table
-        ));
-        let comment = comment(self.hold.job_id);
-        let params: [_; 2] = [(&comment as _, Type::TEXT), (&RESERVED as _, Type::TEXT)];
-        let rows = self.link.query(&LEFTOVERS.into(), &params, &doing).await?;
-        for row in rows {
-            let table = Table {
-                schema: row.get(0),
-                name: row.get(1),
-            };
-            self.link.batch(&drop_sql(&table), &doing).await?;
-        }
-        Ok(())
-    }
 }
 
 const FILL: &str = "CREATE TABLE {} ({}); COMMENT ON TABLE {} IS {}";
@@ -209,34 +173,6 @@ CREATE UNLOGGED TABLE {} ({}) WITH (autovacuum_enabled = off); COMMENT ON TABLE 
 
 const CHANGES: &str = "\
 BEGIN; CREATE TEMPORARY TABLE {} ({} \"char\" NOT NULL, {}) ON COMMIT DROP";
-
-/// Drops a staging table, and gives up soon where somebody looks into it.
-pub(super) fn drop_sql(table: &Table) -> Sql {
-    let sql = "BEGIN; SET LOCAL lock_timeout = '2s'; DROP TABLE IF EXISTS {}; COMMIT";
-    Sql::of(sql, &[&table.sql()])
-}
-
-/// By this comment a staging table is known as ours, and whose.
-fn comment(job_id: Uuid) -> String {
-    format!("lakeferry: staging of job {job_id}; dropped by its next run")
-}
-
-/// `_lakeferry_fill_7_orders`: 7 is the epoch. What is too long for a name is cut off and told
-/// apart by a digest.
-fn reserved_name(kind: &str, epoch: i64, table: &str) -> String {
-    let name = format!("{RESERVED}{kind}_{epoch}_{table}");
-    if name.len() <= MAX_NAME_BYTES {
-        return name;
-    }
-    let digest = Sha256::digest(table.as_bytes());
-    let digest: String = digest
-        .iter()
-        .take(4)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let cut = name.floor_char_boundary(MAX_NAME_BYTES - 1 - digest.len());
-    format!("{}_{digest}", &name[..cut])
-}
 
 impl Staging {
     pub(super) async fn put(
@@ -283,28 +219,8 @@ impl Staging {
         drop(copy);
         let doing = Doing::new("take back what was staged");
         match &place {
-            StagedIn::Reserved(table) => link.batch(&drop_sql(table), &doing).await,
+            StagedIn::Reserved(table) => link.batch(&reserved::drop_sql(table), &doing).await,
             StagedIn::Temporary => link.batch(&"ROLLBACK".into(), &doing).await,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reserved_names_fit_and_differ() {
-        assert_eq!(
-            reserved_name("fill", 7, "orders"),
-            "_lakeferry_fill_7_orders"
-        );
-        let long = "ä".repeat(31);
-        let other = format!("{}b", "ä".repeat(30));
-        let names = [&long, &other].map(|table| reserved_name("refresh", i64::MAX, table));
-        assert_ne!(names[0], names[1]);
-        for name in names {
-            assert!(name.len() <= MAX_NAME_BYTES, "{name}");
         }
     }
 }
