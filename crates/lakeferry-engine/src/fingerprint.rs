@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use arrow_schema::Schema;
-use lakeferry_model::Fingerprint;
+use lakeferry_model::{COLUMN_IDENTITY, Fingerprint};
 use sha2::{Digest, Sha256};
 
 use crate::job::Policy;
@@ -22,6 +22,9 @@ pub fn fingerprint(policy: &Policy, columns: &Schema, encoding: &str) -> Fingerp
     for column in columns.fields() {
         part("column", column.name());
         part("type", &column.data_type().to_string());
+        if let Some(identity) = column.metadata().get(COLUMN_IDENTITY) {
+            part("identity", identity);
+        }
     }
     let digest = Sha256::digest(text.as_bytes());
     let mut rows = String::new();
@@ -40,6 +43,17 @@ mod tests {
 
     use super::*;
     use crate::plan::tests::policy;
+
+    #[test]
+    fn a_column_made_again_is_another_one() {
+        let column = |identity: &str| {
+            let metadata = [(COLUMN_IDENTITY.to_owned(), identity.to_owned())].into();
+            let field = Field::new("a", DataType::Int32, true).with_metadata(metadata);
+            fingerprint(&policy(), &Schema::new(vec![field]), "e1").rows
+        };
+        assert_eq!(column("col-1"), column("col-1"));
+        assert_ne!(column("col-1"), column("col-2"));
+    }
 
     #[test]
     fn each_part_counts() {

@@ -4,6 +4,10 @@ use arrow_schema::SchemaRef;
 
 use crate::{Instant, TableId, Watermark, watermark::Digest};
 
+/// The key in a column's Arrow metadata under which a source puts what stays of a column for its
+/// life, where that is not its name. A column that was dropped and made again has another one.
+pub const COLUMN_IDENTITY: &str = "lakeferry.column";
+
 /// The newest version of a source, as a LIST of its log shows it, and what a job sees there.
 #[derive(Clone, Debug)]
 pub struct Head<P> {
