@@ -1,9 +1,12 @@
 //! The job's columns: names resolved against a table, and their plain Arrow types.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use arrow_schema::{DataType as ArrowType, Field, Schema, SchemaRef, TimeUnit};
-use delta_kernel::schema::{DataType, PrimitiveType, StructField, StructType};
+use delta_kernel::schema::{
+    ColumnMetadataKey, DataType, PrimitiveType, StructField, StructType,
+};
+use lakeferry_model::COLUMN_IDENTITY;
 
 use crate::error::{Error, Result};
 
@@ -76,9 +79,22 @@ pub(crate) fn find<'a>(table: &str, schema: &'a StructType, name: &str) -> Resul
 pub(crate) fn arrow_schema(table: &str, fields: &[StructField]) -> Result<SchemaRef> {
     let fields = fields
         .iter()
-        .map(|field| Ok(Field::new(field.name(), plain(table, field)?, true)))
+        .map(|field| {
+            let plain = Field::new(field.name(), plain(table, field)?, true);
+            Ok(plain.with_metadata(identity(field)))
+        })
         .collect::<Result<Vec<_>>>()?;
     Ok(Arc::new(Schema::new(fields)))
+}
+
+/// With column mapping, the name that a column has in files and keeps for its life (Delta
+/// protocol, "Column Mapping").
+fn identity(field: &StructField) -> HashMap<String, String> {
+    let physical = field.get_config_value(&ColumnMetadataKey::ColumnMappingPhysicalName);
+    physical
+        .map(|name| (COLUMN_IDENTITY.to_owned(), name.to_string()))
+        .into_iter()
+        .collect()
 }
 
 /// The plain Arrow type of a scalar column.
