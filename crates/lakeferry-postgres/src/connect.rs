@@ -3,6 +3,7 @@
 
 use std::{str::FromStr, time::Duration};
 
+use futures_util::future::join_all;
 use tokio_postgres::{Config, NoTls, SimpleQueryMessage, config::Host};
 
 use crate::{
@@ -20,8 +21,10 @@ const URL_FORM: &str = "write it as postgresql://user@host:5432/database";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 
-/// Set on every connection. An open transaction of a client that stopped ends with the lease; the
-/// transactions rest on READ COMMITTED, in which a fence sees what was committed while it waited.
+/// Set on every connection. A lease lives as long as its backend, so that ends within half a minute
+/// of its client's end: an open transaction of one that stopped, and a connection to one that
+/// vanished from the network. The transactions rest on READ COMMITTED, in which a fence sees what
+/// was committed while it waited.
 const SESSION_SETTINGS: &str = "\
 SET row_security = off; \
 SET timezone = 'UTC'; \
@@ -31,6 +34,9 @@ SET lock_timeout = 0; \
 SET idle_in_transaction_session_timeout = '30s'; \
 SET default_transaction_isolation = 'read committed'; \
 SET default_transaction_read_only = off; \
+SET tcp_keepalives_idle = 10; \
+SET tcp_keepalives_interval = 5; \
+SET tcp_keepalives_count = 4; \
 SET jit = off; \
 SELECT current_setting('server_version_num'), current_setting('server_encoding'), \
 pg_catalog.pg_is_in_recovery()";
@@ -126,11 +132,10 @@ impl ConnectSettings {
 }
 
 async fn later_settings(link: &Link, version: u32, doing: &Doing) -> Result<(), Error> {
-    for (since, setting) in LATER_SETTINGS {
-        if version < since {
-            continue;
-        }
-        match link.try_batch(&Sql::from(setting)).await {
+    let known = LATER_SETTINGS.iter().filter(|(since, _)| *since <= version);
+    let settings: Vec<Sql> = known.map(|(_, setting)| Sql::from(*setting)).collect();
+    for set in join_all(settings.iter().map(|setting| link.try_batch(setting))).await {
+        match set {
             // Not every platform of a server can look for its client.
             Err(error) if !is_certain(&error) => return Err(doing.failed(error, link.place())),
             _ => {}
