@@ -4,8 +4,8 @@ use std::{future::poll_fn, pin::Pin, sync::Arc};
 
 use futures_core::Stream;
 use lakeferry_model::{
-    Applied, AtWatermark, Clock, Commit, CommitOutcome, CommitRange, Effect, Fingerprint, Head,
-    NetChanges, Reading, Session, Source, Stage, Standing, Survey, Target, Watermark,
+    Applied, AtWatermark, Clock, Commit, CommitOutcome, CommitRange, Effect, Failure, Fingerprint,
+    Head, NetChanges, Reading, Session, Source, Stage, Standing, Survey, Target, Watermark,
 };
 use tracing::{Instrument, info_span};
 
@@ -171,12 +171,13 @@ where
                 if self.narrow(range, version) {
                     return Ok(None);
                 }
-                let at = rebuilt_at(&self.situation(standing));
-                let why = Why::LargeChanges;
                 return self
-                    .rebuild(session, &at, Stage::Refresh, why)
+                    .refresh(session, standing, Why::LargeChanges)
                     .await
                     .map(Some);
+            }
+            Collapsed::Unreadable(why) => {
+                return self.refresh(session, standing, why).await.map(Some);
             }
         };
         if !net.is_empty() {
@@ -190,6 +191,17 @@ where
             .await?;
         self.narrowed = None;
         Ok(Some(step))
+    }
+
+    /// Rebuilds by difference where changes turned out not to do.
+    async fn refresh(
+        &mut self,
+        session: &mut T::Session,
+        standing: &Standing<S::Position>,
+        why: Why,
+    ) -> Result<Step<S::Position>, RunError> {
+        let at = rebuilt_at(&self.situation(standing));
+        self.rebuild(session, &at, Stage::Refresh, why).await
     }
 
     /// Makes the next ranges smaller, for this one was too large at `version`; false if that was
@@ -217,14 +229,25 @@ where
         let limit = policy.collapse_memory_bytes;
         let columns = Arc::clone(&self.head.columns);
         let mut collapse = Collapse::new(columns, &policy.key_columns, limit).map_err(failed)?;
-        let changes = self.job.source.changes(range, reading).await;
-        let mut changes = changes.map_err(|error| RunError::source(self.job.name(), error))?;
+        let gone = Ok(Collapsed::Unreadable(Why::PastHorizon));
+        let mut changes = match self.job.source.changes(range, reading).await {
+            Ok(changes) => changes,
+            Err(error) if error.is_gone() => return gone,
+            Err(error) => return Err(RunError::source(self.job.name(), error)),
+        };
         let mut rows_read = 0;
         while let Some(batch) = next(&mut changes).await {
-            let batch = batch.map_err(|error| RunError::source(self.job.name(), error))?;
+            let batch = match batch {
+                Ok(batch) => batch,
+                Err(error) if error.is_gone() => return gone,
+                Err(error) => return Err(RunError::source(self.job.name(), error)),
+            };
             let version = batch.version;
             if !range.contains(version) {
                 return Err(self.bug(format!("the source gave version {version} out of range")));
+            }
+            if batch.rows.schema().fields() != self.head.columns.fields() {
+                return Ok(Collapsed::Unreadable(Why::OtherColumns));
             }
             rows_read += batch.rows.num_rows() as u64;
             if collapse.push(batch).map_err(failed)? == Verdict::Full {
@@ -293,6 +316,8 @@ enum Collapsed<P> {
     Net(NetChanges, u64),
     /// The commit at this version did not fit into memory any more.
     TooLarge(P),
+    /// The snapshot has to be read instead.
+    Unreadable(Why),
 }
 
 async fn next<T>(stream: &mut (impl Stream<Item = T> + Unpin)) -> Option<T> {

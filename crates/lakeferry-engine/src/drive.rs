@@ -6,7 +6,7 @@ use crate::{
     error::RunError,
     job::{Job, Request},
     job_state::{Event, JobState},
-    run::{Report, run},
+    run::{Report, Step, StepKind, run},
 };
 
 /// Brings `job` to the head, backing off between attempts as its policy says, and tells what all
@@ -27,6 +27,12 @@ where
     let retry = &job.policy.retry;
     let mut state = JobState::Idle.after(Event::Due, retry);
     loop {
+        // A rebuild that was asked for is done once.
+        let rebuilt = |step: &Step<_>| matches!(step.kind, StepKind::Rebuild(..));
+        let request = match report.steps.iter().any(rebuilt) {
+            true => Request::Sync,
+            false => request,
+        };
         let Err(error) = run(job, request, report).await else {
             return Ok(());
         };

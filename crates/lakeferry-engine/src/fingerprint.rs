@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use arrow_schema::Schema;
-use lakeferry_model::{COLUMN_IDENTITY, Fingerprint};
+use lakeferry_model::{COLUMN_IDENTITY, FILTER_COLUMNS, Fingerprint};
 use sha2::{Digest, Sha256};
 
 use crate::job::Policy;
@@ -19,6 +19,9 @@ pub fn fingerprint(policy: &Policy, columns: &Schema, encoding: &str) -> Fingerp
     part("encoding", encoding);
     part("timezone", "UTC");
     part("filter", policy.filter.as_deref().unwrap_or_default());
+    if let Some(read) = columns.metadata().get(FILTER_COLUMNS) {
+        part("filter columns", read);
+    }
     for column in columns.fields() {
         part("column", column.name());
         part("type", &column.data_type().to_string());
@@ -53,6 +56,22 @@ mod tests {
         };
         assert_eq!(column("col-1"), column("col-1"));
         assert_ne!(column("col-1"), column("col-2"));
+    }
+
+    #[test]
+    fn columns_of_the_filter_count() {
+        let reads = |read: &str| {
+            let field = Field::new("a", DataType::Int32, true);
+            let metadata = [(FILTER_COLUMNS.to_owned(), read.to_owned())].into();
+            fingerprint(
+                &policy(),
+                &Schema::new_with_metadata(vec![field], metadata),
+                "e1",
+            )
+            .rows
+        };
+        assert_eq!(reads("x int"), reads("x int"));
+        assert_ne!(reads("x int"), reads("x double"));
     }
 
     #[test]

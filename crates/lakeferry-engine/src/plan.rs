@@ -90,6 +90,8 @@ pub enum Why {
     PastHorizon,
     LargeChanges,
     Rewritten,
+    /// The source had other columns inside the range than it has at its head.
+    OtherColumns,
 }
 
 /// Why only an operator can decide what to do.

@@ -22,4 +22,9 @@ pub trait Failure: Error + Send + Sync + 'static {
     fn class(&self) -> FailureClass;
     /// What to do about it, for the operator.
     fn hint(&self) -> Option<String>;
+    /// Whether what was to be read is gone for good though its log still told of it: change files
+    /// or data files that were cleaned away. Changes that are gone are made up for by a refresh.
+    fn is_gone(&self) -> bool {
+        false
+    }
 }

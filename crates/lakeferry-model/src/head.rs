@@ -8,6 +8,10 @@ use crate::{Instant, TableId, Watermark, watermark::Digest};
 /// life, where that is not its name. A column that was dropped and made again has another one.
 pub const COLUMN_IDENTITY: &str = "lakeferry.column";
 
+/// The key in the metadata of [`Head::columns`] under which a source puts what the columns are that
+/// only the filter reads: where they change, so may its verdicts on rows that did not.
+pub const FILTER_COLUMNS: &str = "lakeferry.filter_columns";
+
 /// The newest version of a source, as a LIST of its log shows it, and what a job sees there.
 #[derive(Clone, Debug)]
 pub struct Head<P> {

@@ -50,7 +50,7 @@ mod watermark;
 pub use change::{ChangeBatch, Effect, NetChanges, RowCounts, Sign};
 pub use clock::Clock;
 pub use failure::{Failure, FailureClass};
-pub use head::{COLUMN_IDENTITY, Head, Size};
+pub use head::{COLUMN_IDENTITY, FILTER_COLUMNS, Head, Size};
 pub use identity::{Epoch, Fingerprint, Holder, JobKey};
 pub use position::{DeltaVersion, Position};
 pub use source::Source;

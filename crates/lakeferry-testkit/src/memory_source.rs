@@ -46,6 +46,9 @@ impl Failure for SourceError {
     fn hint(&self) -> Option<String> {
         None
     }
+    fn is_gone(&self) -> bool {
+        matches!(self, Self::Cleaned(_))
+    }
 }
 
 type Items<T> = Pin<Box<dyn Stream<Item = Result<T, SourceError>> + Send>>;

@@ -26,7 +26,10 @@ pub struct MemoryServer<P> {
 
 impl<P> Default for MemoryServer<P> {
     fn default() -> Self {
-        Self { state: Arc::default(), faults: Arc::default() }
+        Self {
+            state: Arc::default(),
+            faults: Arc::default(),
+        }
     }
 }
 

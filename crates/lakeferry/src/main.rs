@@ -18,7 +18,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_env("LAKEFERRY_LOG");
     tracing_subscriber::fmt()
-        .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new("lakeferry=warn,error")))
+        .with_env_filter(
+            filter.unwrap_or_else(|_| EnvFilter::new("lakeferry=warn,buoyant_kernel=off,error")),
+        )
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .init();

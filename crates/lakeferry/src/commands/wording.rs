@@ -61,6 +61,7 @@ pub(crate) fn rebuild_wording(stage: Stage, why: Why, at: DeltaVersion) -> Strin
         Why::SourceReplaced => "the source was replaced",
         Why::PastHorizon => "the changes can no longer be read",
         Why::LargeChanges => "the changes are a large part of the table",
+        Why::OtherColumns => "its columns changed, and changed back",
         Why::Rewritten => "files were rewritten without a change data feed",
     };
     format!("{what} from version {at} ({why})")
