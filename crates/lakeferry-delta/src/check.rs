@@ -30,10 +30,10 @@ pub(crate) async fn check(table: &Table) -> Result<Check> {
     let filter = shape.text.clone();
     let after_skipping = match shape.skips_files() {
         None => newest.head.size,
-        Some(_) => {
+        skip => {
             let (name, engine) = (table.name().to_owned(), table.engine());
             let work = move || {
-                let scan = scan(&name, newest.snapshot, &shape)?;
+                let scan = scan(&name, newest.snapshot, &shape, skip)?;
                 sum(files_of(&name, engine.as_ref(), &scan)?)
             };
             blocking(table.name(), work).await?

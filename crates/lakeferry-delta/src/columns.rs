@@ -3,9 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use arrow_schema::{DataType as ArrowType, Field, Schema, SchemaRef, TimeUnit};
-use delta_kernel::schema::{
-    ColumnMetadataKey, DataType, PrimitiveType, StructField, StructType,
-};
+use delta_kernel::schema::{ColumnMetadataKey, DataType, PrimitiveType, StructField, StructType};
 use lakeferry_model::COLUMN_IDENTITY;
 
 use crate::error::{Error, Result};

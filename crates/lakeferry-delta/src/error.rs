@@ -113,12 +113,16 @@ fn kind_here(error: &(dyn StdError + 'static)) -> Option<Kind> {
         return Some(match error {
             Store::NotFound { .. } => Kind::Missing,
             Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => Kind::Refused,
+            Store::Generic { source, .. } => match kind_of(source.as_ref()) {
+                Kind::Malformed => Kind::Storage,
+                kind => kind,
+            },
             _ => Kind::Storage,
         });
     }
     let error = error.downcast_ref::<std::io::Error>()?;
     Some(match error.kind() {
-        std::io::ErrorKind::NotFound => Kind::Missing,
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => Kind::Missing,
         std::io::ErrorKind::PermissionDenied => Kind::Refused,
         std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::InvalidData => Kind::Malformed,
         _ => Kind::Storage,
@@ -167,7 +171,7 @@ pub(crate) fn failed(
         },
         Kind::Unsupported => Error::Unreadable {
             table,
-            what: format!("cannot {doing}: {source}"),
+            what: format!("cannot {doing}: {}", unsupported(source.as_ref())),
             hint: "drop the table feature, or sync a copy of the table without it",
             source: None,
         },
@@ -177,5 +181,16 @@ pub(crate) fn failed(
             hint: "check the table with the engine that writes it",
             source: Some(source),
         },
+    }
+}
+
+/// What a table asks for that no reader of ours can do, in the kernel's words where they are clear.
+fn unsupported(error: &(dyn StdError + 'static)) -> String {
+    match error.downcast_ref::<delta_kernel::Error>() {
+        Some(delta_kernel::Error::Unsupported(what)) => what.clone(),
+        Some(delta_kernel::Error::MaxCatalogVersion(_)) => {
+            "feature 'catalogManaged' is not supported".to_owned()
+        }
+        _ => error.to_string(),
     }
 }

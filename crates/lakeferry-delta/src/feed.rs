@@ -145,7 +145,7 @@ fn give_signed(
         ));
     }
     let version = DeltaVersion(version.cast_unsigned());
-    let rows = in_shape(places, batch)?;
+    let rows = in_shape(table, places, batch)?;
     for sign in [Sign::Minus, Sign::Plus] {
         let signed = of_sign(table, &types, sign)?;
         let rows = filter_record_batch(&rows, &signed)
@@ -193,7 +193,7 @@ fn of_sign(table: &str, types: &StringArray, sign: Sign) -> Result<BooleanArray>
 }
 
 /// The columns of the shape, absent ones as nulls.
-fn in_shape(places: &[Found], batch: &RecordBatch) -> Result<RecordBatch> {
+fn in_shape(table: &str, places: &[Found], batch: &RecordBatch) -> Result<RecordBatch> {
     let rows = batch.num_rows();
     let columns: Vec<ArrayRef> = places
         .iter()
@@ -208,7 +208,7 @@ fn in_shape(places: &[Found], batch: &RecordBatch) -> Result<RecordBatch> {
         .collect::<Vec<_>>();
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)
-        .map_err(|error| broken("", &error.to_string()))
+        .map_err(|error| broken(table, &format!("rows cannot be put in order: {error}")))
 }
 
 fn broken(table: &str, what: &str) -> Error {

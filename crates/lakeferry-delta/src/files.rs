@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
 use delta_kernel::{
-    DeltaResult, Engine, FileMeta, PredicateRef,
+    DeltaResult, Engine, EngineData, FileDataReadResultIterator, FileMeta, PredicateRef,
     actions::deletion_vector::split_vector,
     engine::arrow_data::EngineDataArrowExt as _,
     scan::{
@@ -17,7 +17,10 @@ use delta_kernel::{
     schema::SchemaRef,
 };
 use futures_util::future::try_join_all;
-use tokio::{runtime::Handle, sync::Semaphore};
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, SemaphorePermit},
+};
 use url::Url;
 
 use crate::{
@@ -98,57 +101,24 @@ impl FileReader {
         }
     }
 
+    /// Hands over the rows of `file`.
     fn read_file(&self, file: &ScanFile, give: &impl Fn(RecordBatch) -> Wanted) -> Result<Wanted> {
-        let size = u64::try_from(file.size).unwrap_or_default();
-        let mebibytes = u32::try_from(size >> 20).unwrap_or(AT_ONCE_MIB);
-        let claim = self.budget.acquire_many(mebibytes.clamp(1, AT_ONCE_MIB));
-        let _claim = Handle::current()
-            .block_on(claim)
-            .map_err(|closed| Error::Broken {
-                table: self.table.clone(),
-                what: "the reading budget is closed".to_owned(),
-                source: Some(Box::new(closed)),
-            })?;
-        let failed = |error| self.failed_at(&file.path, error);
+        let _claim = self.claim(file)?;
+        let failed = |error| file_failed(&self.table, &file.path, error);
         let engine = self.engine.as_ref();
         let mut selection = file
             .dv_info
             .get_selection_vector(engine, &self.root)
             .map_err(failed)?;
-        // A deletion vector counts the rows of the whole file: then no row group may be skipped.
-        let row_groups = match selection {
-            None => self.row_groups.clone(),
-            Some(_) => None,
-        };
-        let location = self
-            .root
-            .join(&file.path)
-            .map_err(|error| failed(error.into()))?;
-        let meta = FileMeta {
-            location,
-            last_modified: 0,
-            size,
-        };
-        let batches = engine
-            .parquet_handler()
-            .read_parquet_files(&[meta], self.physical.clone(), row_groups)
-            .map_err(failed)?;
-        for batch in batches {
-            let transform = file.transform.clone();
-            let logical = transform_to_logical(
-                engine,
-                batch.map_err(failed)?,
-                &self.physical,
-                &self.logical,
-                transform,
-            )
-            .map_err(failed)?;
+        for batch in self.open(file, selection.is_some()).map_err(failed)? {
+            let mut logical = batch
+                .and_then(|batch| self.logical(batch, file))
+                .map_err(failed)?;
             let mut mine = selection.take();
             selection = split_vector(mine.as_mut(), logical.len(), None);
-            let logical = match mine {
-                None => logical,
-                Some(mine) => logical.apply_selection_vector(mine).map_err(failed)?,
-            };
+            if let Some(mine) = mine {
+                logical = logical.apply_selection_vector(mine).map_err(failed)?;
+            }
             let batch = logical.try_into_record_batch().map_err(failed)?;
             let rows = self.shape.rows(&batch)?;
             if rows.num_rows() > 0 && give(rows) == Wanted::NoMore {
@@ -158,8 +128,41 @@ impl FileReader {
         Ok(Wanted::More)
     }
 
-    fn failed_at(&self, path: &str, error: delta_kernel::Error) -> Error {
-        file_failed(&self.table, path, error)
+    /// Waits until `file` fits into the budget.
+    fn claim(&self, file: &ScanFile) -> Result<SemaphorePermit<'_>> {
+        let mebibytes = u32::try_from(file.size >> 20).unwrap_or(AT_ONCE_MIB);
+        let claim = self.budget.acquire_many(mebibytes.clamp(1, AT_ONCE_MIB));
+        Handle::current()
+            .block_on(claim)
+            .map_err(|closed| Error::Broken {
+                table: self.table.clone(),
+                what: "the reading budget is closed".to_owned(),
+                source: Some(Box::new(closed)),
+            })
+    }
+
+    /// The batches of `file` as stored. A deletion vector counts the rows of the whole file: with
+    /// one, no row group is skipped.
+    fn open(&self, file: &ScanFile, deletions: bool) -> DeltaResult<FileDataReadResultIterator> {
+        let meta = FileMeta {
+            location: self.root.join(&file.path)?,
+            last_modified: 0,
+            size: u64::try_from(file.size).unwrap_or_default(),
+        };
+        let row_groups = self.row_groups.clone().filter(|_| !deletions);
+        let handler = self.engine.parquet_handler();
+        handler.read_parquet_files(&[meta], self.physical.clone(), row_groups)
+    }
+
+    /// A batch as stored, in the table's columns.
+    fn logical(
+        &self,
+        batch: Box<dyn EngineData>,
+        file: &ScanFile,
+    ) -> DeltaResult<Box<dyn EngineData>> {
+        let engine = self.engine.as_ref();
+        let transform = file.transform.clone();
+        transform_to_logical(engine, batch, &self.physical, &self.logical, transform)
     }
 }
 

@@ -12,9 +12,10 @@
 //! | `table`, `head` | a version of a table and what a job sees there |
 //! | `columns`, `filter` | the job's columns and its filter, resolved against a table |
 //! | `shape` | what is read for a job and how it becomes the job's rows |
-//! | `files`, `feed`, `reader` | data files and change feeds to batches, in bounded memory |
+//! | `files`, `added`, `feed`, `reader` | data files and change feeds to batches, in bounded memory |
 //! | `snapshot`, `changes` | the two kinds of streams that a source gives |
 
+mod added;
 mod changes;
 mod check;
 mod columns;

@@ -11,7 +11,7 @@ use object_store::{Error as StoreError, ObjectMeta, ObjectStoreExt as _, path::P
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    error::{Error, Result, failed},
+    error::{Error, Kind, Result, failed, kind_of},
     location::Location,
 };
 
@@ -42,8 +42,8 @@ pub(crate) async fn list(location: &Location, from: u64) -> Result<Listing> {
     while let Some(file) = files.next().await {
         let file = match file {
             Ok(file) => file,
-            // A directory that vanished: nothing is listed, as on object storage.
-            Err(StoreError::NotFound { .. }) => continue,
+            // No directory, or a file that vanished: nothing is listed, as on object storage.
+            Err(error) if kind_of(&error) == Kind::Missing => continue,
             Err(error) => return Err(failed(location.name(), "list _delta_log", error)),
         };
         match version_of(&log, &file.location) {

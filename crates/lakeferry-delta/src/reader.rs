@@ -80,11 +80,6 @@ impl<T> Outlet<T> {
             Err(_) => Wanted::NoMore,
         }
     }
-
-    /// Whether the stream was dropped.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.0.is_closed()
-    }
 }
 
 impl<T: Unpin> Stream for Batches<T> {

@@ -9,7 +9,7 @@ use arrow_schema::{DataType, SchemaRef};
 use arrow_select::filter::filter_record_batch;
 use delta_kernel::{
     Predicate, Snapshot,
-    schema::{SchemaRef as KernelSchemaRef, StructField, StructType},
+    schema::{DataType as KernelType, SchemaRef as KernelSchemaRef, StructField, StructType},
     table_features::ColumnMappingMode,
 };
 
@@ -24,7 +24,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Shape {
     table: String,
-    /// The job's columns, then the columns that only the filter reads.
+    /// The job's columns, then the columns that only the filter reads, then what counts the rows.
     pub(crate) read: Vec<StructField>,
     layout: SchemaRef,
     /// The job's columns.
@@ -53,12 +53,16 @@ impl Shape {
                 read.push(field.clone());
             }
         }
+        let configuration = snapshot.table_configuration();
+        let partitions = configuration.logical_partition_columns().to_vec();
+        if read.iter().all(|field| partitions.contains(field.name())) {
+            read.push(some_stored(table, &schema, &partitions)?);
+        }
         let layout = columns::arrow_schema(table, &read)?;
         let filter = parsed
             .as_ref()
             .map(|parsed| parsed.bind(table, &layout))
             .transpose()?;
-        let configuration = snapshot.table_configuration();
         Ok(Self {
             table: table.to_owned(),
             read,
@@ -66,7 +70,7 @@ impl Shape {
             output,
             filter,
             text: parsed.map(|parsed| parsed.text()),
-            partitions: configuration.logical_partition_columns().to_vec(),
+            partitions,
             mapping: configuration.column_mapping_mode(),
         })
     }
@@ -145,4 +149,21 @@ impl Shape {
             source,
         }
     }
+}
+
+/// A column that data files have: where nothing else of them is read, the kernel could not tell
+/// how many rows there are.
+fn some_stored(table: &str, schema: &StructType, partitions: &[String]) -> Result<StructField> {
+    schema
+        .fields()
+        .filter(|field| !partitions.contains(field.name()))
+        .filter(|field| columns::plain(table, field).is_ok())
+        .min_by_key(|field| field.data_type() == &KernelType::STRING)
+        .cloned()
+        .ok_or_else(|| Error::Unfit {
+            table: table.to_owned(),
+            what: "partition columns cannot be synced alone".to_owned(),
+            hint: "list a column of another kind in columns: as well".to_owned(),
+            source: None,
+        })
 }

@@ -92,23 +92,17 @@ impl Table {
             return Ok(newest.snapshot);
         }
         let (engine, url) = (self.engine(), self.location.url().clone());
-        let built = tokio::task::spawn_blocking(move || {
+        let built = blocking(self.name(), move || {
             let builder = Snapshot::builder_for(url);
             let builder = match version {
                 Some(DeltaVersion(version)) => builder.at_version(version),
                 None => builder,
             };
-            builder.build(engine.as_ref())
+            Ok(builder.build(engine.as_ref()))
         });
-        let snapshot = match built.await {
-            Ok(Ok(snapshot)) => snapshot,
-            Ok(Err(error)) => return Err(self.why_not_loaded(version, error).await),
-            Err(stopped) => {
-                return blocking(self.name(), move || {
-                    std::panic::resume_unwind(stopped.into_panic())
-                })
-                .await;
-            }
+        let snapshot = match built.await? {
+            Ok(snapshot) => snapshot,
+            Err(error) => return Err(self.why_not_loaded(version, error).await),
         };
         let configuration = snapshot.table_configuration();
         configuration
@@ -147,6 +141,15 @@ impl Table {
             }
             _ => failed(self.name(), "read its log", error),
         }
+    }
+
+    /// Passes `read` on. After a failure nothing that was remembered is trusted: the log files that
+    /// a snapshot names may have been cleaned away under it.
+    pub(crate) fn trusting<T>(&self, read: Result<T>) -> Result<T> {
+        if read.is_err() {
+            self.remember(None);
+        }
+        read
     }
 
     /// Checks that the log still has what `watermark` says.

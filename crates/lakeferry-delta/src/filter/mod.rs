@@ -26,7 +26,8 @@ pub(crate) use pushdown::Skipping;
 
 use crate::error::{Cause, Error, Result};
 
-const ADVICE: &str = "see the filter of the job";
+const ADVICE: &str =
+    "give a condition over the table's columns, such as age >= 18 AND city = 'Oslo'";
 
 /// One session for all filters: it only knows functions and types.
 static SESSION: LazyLock<SessionState> =

@@ -63,12 +63,36 @@ impl VisitorMut for Names<'_> {
 
 impl Names<'_> {
     fn column(&mut self, name: &mut Ident) -> Result<()> {
-        let field = columns::find(self.table, self.schema, &name.value)?;
-        columns::plain(self.table, field)?;
+        let field = columns::find(self.table, self.schema, &name.value).map_err(in_filter)?;
+        if columns::plain(self.table, field).is_err() {
+            let why = format!(
+                "column {} has a type that filters cannot read yet",
+                field.name()
+            );
+            return Err(super::unfit(self.table, why, None));
+        }
         if !self.columns.contains(field) {
             self.columns.push(field.clone());
         }
         *name = Ident::with_quote('"', field.name());
         Ok(())
+    }
+}
+
+/// The error of a name that is no column: it may have been meant as text.
+fn in_filter(error: Error) -> Error {
+    match error {
+        Error::Unfit {
+            table,
+            what,
+            hint,
+            source,
+        } => Error::Unfit {
+            table,
+            what: format!("the filter is refused: {what}"),
+            hint: format!("{hint}; text goes in single quotes"),
+            source,
+        },
+        other => other,
     }
 }

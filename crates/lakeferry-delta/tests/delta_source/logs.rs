@@ -1,1 +1,243 @@
-//! todo
+//! Logs that change: cleaned, replaced, rewritten, damaged.
+
+use std::fs;
+
+use arrow_array::{Int64Array, RecordBatch};
+use lakeferry_delta_testkit::{DeltaTable, NewTable};
+use lakeferry_model::{
+    AtWatermark, Content, Failure as _, FailureClass, Reading, Source as _, Survey,
+};
+
+use crate::world::{World, array, batch, changes, contents, rows, snapshot_at, watermark};
+
+fn ids(range: std::ops::Range<i64>) -> RecordBatch {
+    batch(&[("id", array::<Int64Array>(range.collect::<Vec<_>>()))])
+}
+
+/// A table with the feed and five commits of a row each.
+async fn five() -> (World, DeltaTable) {
+    let (world, mut table) = World::with(NewTable::with_feed(), ids(0..1)).await;
+    for id in 1..5 {
+        table.append(ids(id..id + 1)).await.unwrap();
+    }
+    (world, table)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_stands_still_is_not_read_again() {
+    let (world, mut table) = five().await;
+    let source = world.source(None, None);
+    let first = source.head().await.unwrap();
+    assert_eq!(first.version.0, 4);
+    // Nothing but a LIST stands behind a second look: the commit could not even be read.
+    let commit = world.commit_file(4);
+    let (hidden, moved) = (world.log_file("hidden"), fs::metadata(&commit).unwrap());
+    fs::rename(world.commit_file(0), &hidden).unwrap();
+    let second = source.head().await.unwrap();
+    assert_eq!(
+        (second.version, second.digest),
+        (first.version, first.digest)
+    );
+    assert_eq!(fs::metadata(&commit).unwrap().len(), moved.len());
+    fs::rename(&hidden, world.commit_file(0)).unwrap();
+    table.append(ids(9..10)).await.unwrap();
+    assert_eq!(source.head().await.unwrap().version.0, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_was_cleaned_past_the_watermark_has_no_commits() {
+    let (world, mut table) = five().await;
+    let source = world.source(None, None);
+    let after = {
+        let mut at_one = watermark(&source).await;
+        at_one.version.0 = 1;
+        at_one.digest = None;
+        at_one
+    };
+    table.checkpoint().await.unwrap();
+    for version in 0..=2 {
+        fs::remove_file(world.commit_file(version)).unwrap();
+    }
+    // What was remembered names log files that are gone: one error, then all is read anew.
+    let at_head = watermark(&source).await;
+    let stale = snapshot_at(&source, &at_head).await.unwrap_err();
+    assert_eq!(stale.class(), FailureClass::Transient);
+    for source in [source, world.source(None, None)] {
+        let head = source.head().await.unwrap();
+        let survey: Survey<_> = source.survey(&after, &head).await.unwrap();
+        assert_eq!(survey.at_watermark, AtWatermark::Gone);
+        assert!(survey.commits.is_empty());
+        assert_eq!(rows(&source).await.len(), 5);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feed_whose_first_version_cannot_be_loaded_is_past_the_horizon() {
+    let (world, mut table) = five().await;
+    let source = world.source(None, None);
+    let mut after = watermark(&source).await;
+    after.version.0 = 2;
+    after.digest = None;
+    table.checkpoint().await.unwrap();
+    // Commits 2 to 4 are there, but no log checkpoint leads to them.
+    for version in 0..=1 {
+        fs::remove_file(world.commit_file(version)).unwrap();
+    }
+    let source = world.source(None, None);
+    assert_eq!(contents(&source, &after).await, []);
+    let lost = changes(&source, &after, Reading::Feed).await.unwrap_err();
+    insta::assert_snapshot!(world.told(&lost));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_without_its_commit_file_has_no_digest() {
+    let (world, mut table) = five().await;
+    table.checkpoint().await.unwrap();
+    table.append(ids(5..6)).await.unwrap();
+    let (newest, aside) = (world.commit_file(5), world.path().join("aside"));
+    fs::rename(&newest, &aside).unwrap();
+    for version in 0..=4 {
+        fs::remove_file(world.commit_file(version)).unwrap();
+    }
+    let source = world.source(None, None);
+    let head = source.head().await.unwrap();
+    assert_eq!((head.version.0, head.digest), (4, None));
+    assert_eq!(rows(&source).await.len(), 5);
+    let after = watermark(&source).await;
+    fs::rename(&aside, &newest).unwrap();
+    let head = source.head().await.unwrap();
+    let survey = source.survey(&after, &head).await.unwrap();
+    assert_eq!(survey.at_watermark, AtWatermark::Gone);
+    assert_eq!(survey.commits.len(), 1);
+    assert_eq!(
+        changes(&source, &after, Reading::Feed).await.unwrap(),
+        ["5 + 5"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_was_rewritten_is_noticed() {
+    let (world, mut table) = five().await;
+    let source = world.source(None, None);
+    let before = watermark(&source).await;
+    table.append(ids(5..6)).await.unwrap();
+    let mut text = fs::read_to_string(world.commit_file(4)).unwrap();
+    text.push('\n');
+    fs::write(world.commit_file(4), text).unwrap();
+    let head = source.head().await.unwrap();
+    let survey = source.survey(&before, &head).await.unwrap();
+    assert_ne!(
+        survey.at_watermark,
+        AtWatermark::Commit(before.digest.unwrap())
+    );
+    let moved = changes(&source, &before, Reading::Feed).await.unwrap_err();
+    insta::assert_snapshot!(world.told(&moved));
+    assert!(snapshot_at(&source, &before).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_was_dropped_and_made_again_is_another_one() {
+    let (world, _table) = five().await;
+    let source = world.source(None, None);
+    let before = watermark(&source).await;
+    fs::remove_dir_all(world.path()).unwrap();
+    let gone = source.head().await.unwrap_err();
+    insta::assert_snapshot!("a_dropped_table", world.told(&gone));
+    let mut table = DeltaTable::create_with(&world.path(), ids(0..3), NewTable::with_feed())
+        .await
+        .unwrap();
+    for id in 1..6 {
+        table.append(ids(id..id + 1)).await.unwrap();
+    }
+    let head = source.head().await.unwrap();
+    assert_ne!(head.table_id, before.table_id);
+    assert!(snapshot_at(&source, &before).await.is_err());
+    assert_eq!(rows(&source).await.len(), 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_commit_is_an_error_that_names_it() {
+    let (world, _table) = five().await;
+    let source = world.source(None, None);
+    let head = source.head().await.unwrap();
+    let mut after = watermark(&source).await;
+    after.version.0 = 1;
+    fs::write(world.commit_file(3), "{\"add\": {\"path\"").unwrap();
+    let damaged = source.survey(&after, &head).await.unwrap_err();
+    insta::assert_snapshot!(world.told(&damaged));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_files_that_are_gone_are_a_loss_or_a_move() {
+    let (world, mut table) = World::with(NewTable::with_feed(), ids(0..3)).await;
+    let source = world.source(None, None);
+    let old = watermark(&source).await;
+    table.update(&[("id", "id + 10")], None).await.unwrap();
+    let now = watermark(&source).await;
+    for entry in fs::read_dir(world.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "parquet")
+        {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    let vacuumed = snapshot_at(&source, &old).await.unwrap_err();
+    let lost = snapshot_at(&source, &now).await.unwrap_err();
+    fs::remove_dir_all(world.path().join("_change_data")).unwrap();
+    let feed = changes(&source, &old, Reading::Feed).await.unwrap_err();
+    let told = [&vacuumed, &lost, &feed].map(|error| without_names(&world.told(error)));
+    insta::assert_snapshot!(told.join("\n\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn removes_without_partition_values_are_not_read_as_a_feed() {
+    let (world, mut table) = five().await;
+    let start = batch(&[
+        ("id", array::<Int64Array>(vec![1, 2])),
+        ("part", array::<Int64Array>(vec![1, 2])),
+    ]);
+    drop(table);
+    fs::remove_dir_all(world.path()).unwrap();
+    let new = NewTable::with_feed().partitioned_by(&["part"]);
+    table = DeltaTable::create_with(&world.path(), start, new)
+        .await
+        .unwrap();
+    let source = world.source(None, None);
+    let after = watermark(&source).await;
+    table.delete(Some("part = 1")).await.unwrap();
+    assert_eq!(contents(&source, &after).await, [Content::Feed]);
+    let commit = fs::read_to_string(world.commit_file(1)).unwrap();
+    let bare: Vec<_> = commit.lines().map(without_partition_values).collect();
+    fs::write(world.commit_file(1), bare.join("\n")).unwrap();
+    assert_eq!(contents(&source, &after).await, [Content::Rewritten]);
+}
+
+/// A commit's line whose remove, if it is one, has only what the protocol demands; without change
+/// files.
+fn without_partition_values(line: &str) -> String {
+    let mut action: serde_json::Value = serde_json::from_str(line).unwrap();
+    if let Some(remove) = action
+        .get_mut("remove")
+        .and_then(|value| value.as_object_mut())
+    {
+        remove.retain(|key, _| ["path", "dataChange", "deletionTimestamp"].contains(&key.as_str()));
+    }
+    if action.get("cdc").is_some() {
+        return String::new();
+    }
+    action.to_string()
+}
+
+/// `text` without the random parts of file names.
+fn without_names(text: &str) -> String {
+    let words = text.split_inclusive(['/', ' ', '\n']).map(|word| {
+        if word.contains("parquet") {
+            "FILE "
+        } else {
+            word
+        }
+    });
+    words.collect()
+}

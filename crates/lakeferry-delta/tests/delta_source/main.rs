@@ -2,6 +2,7 @@
 
 mod contract;
 mod feed;
+mod figures;
 mod filters;
 mod logs;
 mod reading;

@@ -1,1 +1,95 @@
-//! todo
+//! Locations that are no tables, tables that cannot be read, columns that do not fit.
+
+use std::{fs, sync::Arc};
+
+use arrow_array::{Int64Array, StringArray, StructArray};
+use arrow_schema::{DataType, Field};
+use lakeferry_delta::{DeltaSource, Settings};
+use lakeferry_delta_testkit::NewTable;
+use lakeferry_model::Source as _;
+
+use crate::world::{World, array, batch, rows};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_table_is_told_apart() {
+    let world = World::new();
+    let at = |location: String| {
+        DeltaSource::new(Settings {
+            location,
+            ..Settings::default()
+        })
+    };
+    let path = world.path().to_str().unwrap().to_owned();
+    let mut told = Vec::new();
+    for location in ["s3://bucket/table", "nonsense://", "file://[/"] {
+        told.push(world.told(&at(location.to_owned()).unwrap_err()));
+    }
+    let source = at(path.clone()).unwrap();
+    told.push(world.told(&source.head().await.unwrap_err()));
+    fs::write(&path, "a file").unwrap();
+    told.push(world.told(&source.head().await.unwrap_err()));
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    told.push(world.told(&source.head().await.unwrap_err()));
+    fs::create_dir(world.path().join("_delta_log")).unwrap();
+    told.push(world.told(&source.head().await.unwrap_err()));
+    fs::write(world.commit_file(0), "not json").unwrap();
+    told.push(world.told(&source.head().await.unwrap_err()));
+    fs::write(world.commit_file(0), "{\"commitInfo\":{}}").unwrap();
+    told.push(world.told(&source.head().await.unwrap_err()));
+    insta::assert_snapshot!(told.join("\n\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unsupported_features_are_named() {
+    let start = batch(&[("id", array::<Int64Array>(vec![1]))]);
+    let mut told = Vec::new();
+    for protocol in [
+        r#"{"protocol":{"minReaderVersion":3,"minWriterVersion":7,"readerFeatures":["fancyRows","timestampNtz"],"writerFeatures":["fancyRows","timestampNtz"]}}"#,
+        r#"{"protocol":{"minReaderVersion":3,"minWriterVersion":7,"readerFeatures":["catalogManaged"],"writerFeatures":["catalogManaged","inCommitTimestamp"]}}"#,
+        r#"{"protocol":{"minReaderVersion":9,"minWriterVersion":9}}"#,
+    ] {
+        let (world, _table) = World::with(NewTable::without_feed(), start.clone()).await;
+        let commit = fs::read_to_string(world.commit_file(0)).unwrap();
+        let lines = commit.lines().map(|line| {
+            if line.contains("\"protocol\":") {
+                protocol
+            } else {
+                line
+            }
+        });
+        fs::write(world.commit_file(0), lines.collect::<Vec<_>>().join("\n")).unwrap();
+        told.push(world.told(&world.source(None, None).head().await.unwrap_err()));
+    }
+    insta::assert_snapshot!(told.join("\n\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_that_do_not_fit_are_named() {
+    let inner = Arc::new(Field::new("x", DataType::Int64, true));
+    let point = StructArray::from(vec![(inner, array::<Int64Array>(vec![1]))]);
+    let start = batch(&[
+        ("Id", array::<Int64Array>(vec![1])),
+        ("name", array::<StringArray>(vec!["a"])),
+        ("point", array::<StructArray>(point)),
+    ]);
+    let (world, _table) = World::with(NewTable::without_feed(), start).await;
+    let mut told = Vec::new();
+    for (columns, filter) in [
+        (None, None),
+        (Some(&["id", "point"][..]), None),
+        (Some(&["id", "nme"]), None),
+        (Some(&["id", "ID"]), None),
+        (Some(&[]), None),
+        (Some(&["id"]), Some("point IS NULL")),
+        (Some(&["id"]), Some("point.x = 1")),
+    ] {
+        let error = world.source(columns, filter).head().await.unwrap_err();
+        told.push(format!("{columns:?} {filter:?}\n{}", world.told(&error)));
+    }
+    insta::assert_snapshot!(told.join("\n\n"));
+    assert_eq!(
+        rows(&world.source(Some(&["NAME", "id"]), None)).await,
+        ["a | 1"]
+    );
+}
