@@ -1,6 +1,8 @@
 //! A target can be rebuilt from its source whatever it has, and then only what differs is written.
 
-use lakeferry_delta_testkit::NewTable;
+use std::path::{Path, PathBuf};
+
+use lakeferry_delta_testkit::{DeltaTable, NewTable};
 use lakeferry_postgres_testkit::servers;
 
 use crate::{deployment::Deployment, tables};
@@ -120,4 +122,61 @@ async fn a_source_that_was_replaced_waits_for_a_backfill() {
         assert_eq!(deployment.backfill("words").rows(), [1, 0, 4]);
         assert_eq!(deployment.dump("words"), "1,one\n7,seven");
     }
+}
+
+/// The same table whose newest commit was taken back and made anew: only its digest differs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_was_taken_back_waits_for_a_backfill() {
+    for version in servers() {
+        let mut deployment = Deployment::start(version);
+        let path = deployment.lake("words");
+        let mut table = tables::create(&path, NewTable::with_feed(), ROWS).await;
+        let committed = table.delete(Some("id = 1")).await.unwrap();
+        deployment.job("words", &path, &[]);
+        deployment.sync();
+        for more in [false, true] {
+            std::fs::remove_file(commit_file(&path, committed)).unwrap();
+            let mut table = DeltaTable::open(&path).await.unwrap();
+            assert_eq!(table.delete(Some("id = 2")).await.unwrap(), committed);
+            if more {
+                table.delete(Some("id = 3")).await.unwrap();
+            }
+            let failure = deployment.run(&["sync"]).failure(1);
+            assert!(failure.contains("was committed anew"), "{failure}");
+            assert!(failure.contains("lakeferry backfill"), "{failure}");
+        }
+        assert_eq!(deployment.backfill("words").rows(), [1, 0, 2]);
+        assert_eq!(deployment.dump("words"), "1,one\n4,\n5,five");
+    }
+}
+
+/// A log that was cleaned does not say any more what changed: the table is compared.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_cleaned_past_the_watermark_is_a_rebuild_by_difference() {
+    for version in servers() {
+        let mut deployment = Deployment::start(version);
+        let path = deployment.lake("words");
+        let mut table = tables::create(&path, NewTable::with_feed(), ROWS).await;
+        deployment.job("words", &path, &[]);
+        deployment.sync();
+        table.delete(Some("id = 1")).await.unwrap();
+        table
+            .update(&[("word", "'deux'")], Some("id = 2"))
+            .await
+            .unwrap();
+        table.checkpoint().await.unwrap();
+        for cleaned in 0..=2 {
+            std::fs::remove_file(commit_file(&path, cleaned)).unwrap();
+        }
+        let done = deployment.sync();
+        done.assert_only("can no longer be read");
+        assert_eq!(done.rows(), [0, 1, 1]);
+        assert_eq!(deployment.dump("words"), "2,deux\n3,\"\"\n4,\n5,five");
+        table.delete(Some("id = 2")).await.unwrap();
+        assert_eq!(deployment.sync().rows(), [0, 0, 1]);
+    }
+}
+
+fn commit_file(table: &Path, version: u64) -> PathBuf {
+    table.join(format!("_delta_log/{version:020}.json"))
 }

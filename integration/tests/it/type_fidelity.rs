@@ -189,43 +189,53 @@ fn puts(ids: Ids) -> RecordBatch {
     tables::batch([(OP_COLUMN, ops, false)].into_iter().chain(columns(ids)))
 }
 
-/// Asserts that the target has the expected types, and exactly the values, once for each of `ids`.
+/// Asserts that the target of `job` has the expected types, and exactly the values, once for each
+/// of `ids`.
 #[track_caller]
-fn assert_values(deployment: &Deployment, ids: &[Ids]) {
-    let values = ids.iter().flat_map(|ids| ids.iter().zip(VALUES));
-    let values: Vec<_> = values
-        .map(|(id, values)| format!("({id}, {values})"))
-        .collect();
-    deployment.sql(&format!(
-        "SET client_min_messages = warning; DROP TABLE IF EXISTS expected; \
-         CREATE TABLE expected ({TYPES}); \
-         INSERT INTO expected VALUES {};",
-        values.join(", ")
-    ));
+fn assert_values(deployment: &Deployment, job: &str, ids: &[Ids]) {
+    expect(deployment, ids);
     let types = |table: &str| {
         deployment.sql(&format!(
             "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute \
              WHERE attrelid = '{table}'::regclass AND attnum > 0 ORDER BY attnum"
         ))
     };
-    assert_eq!(types("scalars"), types("expected"));
-    let differ = "SELECT s, e FROM scalars AS s FULL JOIN expected AS e USING (id) \
-        WHERE s IS NULL OR e IS NULL OR s *<> e";
-    assert_eq!(deployment.sql(differ), "");
-    let count = deployment.sql("SELECT count(*) FROM scalars");
-    assert_eq!(count, (ids.len() * ROWS).to_string());
+    assert_eq!(types(job), types("expected"), "{job}");
+    assert_eq!(differences(deployment, job), "", "{job}");
+    let count = deployment.sql(&format!("SELECT count(*) FROM {job}"));
+    assert_eq!(count, (ids.len() * ROWS).to_string(), "{job}");
 }
 
-async fn start(deployment: &mut Deployment, name: NewTable) -> DeltaTable {
-    let path = deployment.lake("scalars");
+/// Fills the table `expected` with the values, once for each of `ids`.
+fn expect(deployment: &Deployment, ids: &[Ids]) {
+    let values = ids.iter().flat_map(|ids| ids.iter().zip(VALUES));
+    let values: Vec<_> = values
+        .map(|(id, values)| format!("({id}, {values})"))
+        .collect();
+    deployment.sql(&format!(
+        "SET client_min_messages = warning; DROP TABLE IF EXISTS expected; \
+         CREATE TABLE expected ({TYPES}); INSERT INTO expected VALUES {};",
+        values.join(", ")
+    ));
+}
+
+/// The rows of a target that are not those of `expected`, and the other way round.
+fn differences(deployment: &Deployment, job: &str) -> String {
+    deployment.sql(&format!(
+        "SELECT f, e FROM {job} AS f FULL JOIN expected AS e USING (id) \
+         WHERE f IS NULL OR e IS NULL OR f *<> e"
+    ))
+}
+
+/// Makes the source of a job, with the first rows.
+async fn create(deployment: &mut Deployment, job: &str, new: NewTable) -> DeltaTable {
+    let path = deployment.lake(job);
     let rows = rows(FIRST);
-    let mut table = DeltaTable::create(&path, &rows.schema(), name)
+    let mut table = DeltaTable::create(&path, &rows.schema(), new)
         .await
         .unwrap();
     table.append(rows).await.unwrap();
-    deployment.job("scalars", &path, &["refresh_above: 100%"]);
-    deployment.sync().assert_only("fill the table");
-    assert_values(deployment, &[FIRST]);
+    deployment.job(job, &path, &["refresh_above: 100%"]);
     table
 }
 
@@ -233,18 +243,20 @@ async fn start(deployment: &mut Deployment, name: NewTable) -> DeltaTable {
 async fn every_scalar_value_arrives_through_the_feed() {
     for version in servers() {
         let mut deployment = Deployment::start(version);
-        let mut table = start(&mut deployment, NewTable::with_feed()).await;
+        let mut table = create(&mut deployment, "scalars", NewTable::with_feed()).await;
+        deployment.sync().assert_only("fill the table");
+        assert_values(&deployment, "scalars", &[FIRST]);
         table.append(rows(SECOND)).await.unwrap();
         let done = deployment.sync();
         done.assert_only("from the change data feed");
         assert_eq!(done.rows(), [8, 0, 0]);
-        assert_values(&deployment, &[FIRST, SECOND]);
+        assert_values(&deployment, "scalars", &[FIRST, SECOND]);
 
         table.merge(&["id"], puts(ROTATED)).await.unwrap();
         let done = deployment.sync();
         done.assert_only("from the change data feed");
         assert_eq!(done.rows(), [0, 8, 0]);
-        assert_values(&deployment, &[ROTATED, SECOND]);
+        assert_values(&deployment, "scalars", &[ROTATED, SECOND]);
 
         // Written anew with the same values: there is nothing to write, NaN and −0.0 included.
         table.merge(&["id"], puts(ROTATED)).await.unwrap();
@@ -256,18 +268,19 @@ async fn every_scalar_value_arrives_through_the_feed() {
 async fn every_scalar_value_arrives_through_files() {
     for version in servers() {
         let mut deployment = Deployment::start(version);
-        let mut table = start(&mut deployment, NewTable::without_feed()).await;
+        let mut table = create(&mut deployment, "scalars", NewTable::without_feed()).await;
+        deployment.sync().assert_only("fill the table");
         table.append(rows(SECOND)).await.unwrap();
         deployment
             .sync()
             .assert_only("from the files that were added");
-        assert_values(&deployment, &[FIRST, SECOND]);
+        assert_values(&deployment, "scalars", &[FIRST, SECOND]);
 
         table.overwrite(rows(ROTATED)).await.unwrap();
         let done = deployment.sync();
         done.assert_only("rebuild by difference");
         assert_eq!(done.rows(), [0, 8, 8]);
-        assert_values(&deployment, &[ROTATED]);
+        assert_values(&deployment, "scalars", &[ROTATED]);
         assert_eq!(deployment.backfill("scalars").rows(), [0, 0, 0]);
     }
 }
@@ -275,15 +288,117 @@ async fn every_scalar_value_arrives_through_files() {
 /// Partition values are not in the files but in the log, as text.
 #[tokio::test(flavor = "multi_thread")]
 async fn partition_values_arrive() {
+    const COLUMNS: [&str; 5] = ["boolean", "cents", "date", "int", "instant"];
     for version in servers() {
-        for column in ["int", "date", "boolean", "cents", "text"] {
-            let mut deployment = Deployment::start(version);
+        let mut deployment = Deployment::start(version);
+        let mut sources = Vec::new();
+        for column in COLUMNS {
             let by_column = NewTable::with_feed().partitioned_by(&[column]);
-            let mut table = start(&mut deployment, by_column).await;
-            table.append(rows(SECOND)).await.unwrap();
-            deployment.sync();
-            assert_values(&deployment, &[FIRST, SECOND]);
+            sources.push(create(&mut deployment, &format!("by_{column}"), by_column).await);
         }
+        for ids in [vec![FIRST], vec![FIRST, SECOND]] {
+            assert_eq!(deployment.run(&["sync"]).jobs_done().len(), COLUMNS.len());
+            for column in COLUMNS {
+                assert_values(&deployment, &format!("by_{column}"), &ids);
+            }
+            for source in &mut sources {
+                source.append(rows(SECOND)).await.unwrap();
+            }
+        }
+    }
+}
+
+/// A key of any type finds its row: to update it, to delete it, and to put it back. −0.0 and NaN
+/// are among the keys; a boolean cannot be, for it has two values.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_type_can_be_a_key() {
+    const KEYS: [&str; 14] = [
+        "byte", "short", "int", "long", "float", "double", "cents", "whole", "fraction", "text",
+        "bytes", "date", "instant", "local",
+    ];
+    for version in servers() {
+        let mut deployment = Deployment::start(version);
+        let mut table = create(&mut deployment, "by_id", NewTable::with_feed()).await;
+        table.append(ballast()).await.unwrap();
+        deployment.forget_jobs();
+        for key in KEYS {
+            let key_line = format!("key: [{key}]");
+            let options = [&key_line, "filter: int IS NOT NULL"];
+            deployment.job(&format!("by_{key}"), &deployment.lake("by_id"), &options);
+        }
+        let sync = |way: &str, rows: [u64; 3]| {
+            for job in deployment.run(&["sync"]).jobs_done() {
+                job.assert_only(way);
+                assert_eq!(job.rows(), rows, "{}", job.job);
+            }
+        };
+        sync("fill the table", [7, 0, 0]);
+        let set = [("id", "id + 100")];
+        table.update(&set, Some("id < 100")).await.unwrap();
+        sync("from the change data feed", [0, 7, 0]);
+        table.delete(Some("id IN (101, 104, 105)")).await.unwrap();
+        sync("from the change data feed", [0, 0, 3]);
+        let ids = FIRST.map(|id| id + 100);
+        table.merge(&["id"], puts(ids)).await.unwrap();
+        sync("from the change data feed", [3, 0, 0]);
+
+        expect(&deployment, &[ids]);
+        deployment.sql("DELETE FROM expected WHERE int IS NULL");
+        for key in KEYS {
+            assert_eq!(differences(&deployment, &format!("by_{key}")), "", "{key}");
+        }
+    }
+}
+
+/// Rows without an `int`, so many that a change of the others is a small part of the table.
+fn ballast() -> RecordBatch {
+    let ids = 1_000..4_000;
+    let texts = ids
+        .clone()
+        .map(|id: i64| format!("{:x}", id.wrapping_mul(0x5851_f42d_4c95_7f2d)));
+    tables::batch([
+        (
+            "id",
+            Arc::new(Int64Array::from_iter_values(ids)) as ArrayRef,
+            false,
+        ),
+        ("text", Arc::new(StringArray::from_iter_values(texts)), true),
+    ])
+}
+
+/// The last date of Postgres and the last timestamp of Delta are further than the writer's
+/// statistics reach, so it is told to write none.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_moments_arrive() {
+    for version in servers() {
+        let mut deployment = Deployment::start(version);
+        let path = deployment.lake("moments");
+        let micros = TimestampMicrosecondArray::from(vec![i64::MAX]);
+        let rows = tables::batch([
+            ("id", Arc::new(Int64Array::from(vec![1])) as ArrayRef, false),
+            (
+                "date",
+                Arc::new(Date32Array::from(vec![2_145_042_905])),
+                true,
+            ),
+            (
+                "instant",
+                Arc::new(micros.clone().with_timezone("UTC")),
+                true,
+            ),
+            ("local", Arc::new(micros), true),
+        ]);
+        let new = NewTable::with_feed().property("delta.dataSkippingNumIndexedCols", "0");
+        let mut table = DeltaTable::create(&path, &rows.schema(), new)
+            .await
+            .unwrap();
+        table.append(rows).await.unwrap();
+        deployment.job("moments", &path, &[]);
+        deployment.sync();
+        assert_eq!(
+            deployment.dump("moments"),
+            "1,5874897-12-31,294247-01-10 04:00:54.775807+00,294247-01-10 04:00:54.775807"
+        );
     }
 }
 
