@@ -54,16 +54,19 @@ impl Actions {
     /// | has change files | Feed | Rewritten |
     /// | only added files, without deletion vectors | Feed | Added |
     /// | removed files that lack their partition values | Rewritten | Rewritten |
+    /// | removed files and changed the metadata | Rewritten | Rewritten |
     /// | anything else | Feed | Rewritten |
     ///
-    /// The fourth row is there because the feed of a whole removed file is the file itself, and
+    /// The fifth row is there because the removed files were written under the metadata before, and
+    /// the feed would read them under the one after. The fourth row is there because the feed of a whole removed file is the file itself, and
     /// without the values its partition columns would read as null.
     pub(crate) fn content(&self, feed: bool, partitioned: bool) -> Content {
         let changed = self.adds.files + self.removes.files + self.feeds.files > 0;
+        let recast = self.metadata && self.removes.files > 0;
         let nameless = partitioned && self.bare_removes && self.feeds.files == 0;
         match (changed, feed) {
             (false, _) => Content::Nothing,
-            (true, true) if nameless => Content::Rewritten,
+            (true, true) if nameless || recast => Content::Rewritten,
             (true, true) => Content::Feed,
             (true, false) if self.feeds.files > 0 => Content::Rewritten,
             (true, false) if self.removes.files == 0 && !self.deletion_vectors => Content::Added,

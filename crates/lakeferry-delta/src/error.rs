@@ -75,6 +75,10 @@ impl Failure for Error {
             Self::Broken { .. } => Some("report this as a bug of lakeferry".to_owned()),
         }
     }
+
+    fn is_gone(&self) -> bool {
+        matches!(self, Self::Lost { .. })
+    }
 }
 
 /// How an error of the kernel or of storage reads, once its causes are looked through.

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use delta_kernel::{Engine, Snapshot, SnapshotRef};
-use lakeferry_model::{DeltaVersion, Head, Size};
+use lakeferry_model::{DeltaVersion, Digest, Head, Size};
 
 use crate::{
     commit::plus,
@@ -38,17 +38,16 @@ pub(crate) async fn look(table: &Table) -> Result<Newest> {
 async fn load(table: &Table) -> Result<Newest> {
     let snapshot = table.load(None).await?;
     let version = snapshot.version();
-    let shape = Shape::of(&table.settings, &snapshot)?;
     let listing = log::list(&table.location, version).await?;
     let file = listing.commits.get(&version).cloned();
-    let digest = match file {
-        None => None,
-        Some(_) => Some(
-            log::digest_of(&table.location, version)
-                .await?
-                .ok_or_else(|| log::vanished(&table.location, version))?,
-        ),
+    let (snapshot, digest) = match file {
+        None => (snapshot, None),
+        Some(_) => {
+            let (snapshot, digest) = pinned(table, version).await?;
+            (snapshot, Some(digest))
+        }
     };
+    let shape = Shape::of(&table.settings, &snapshot)?;
     let size = size_of(table, snapshot.clone()).await?;
     let head = Head {
         table_id: id_of(&snapshot),
@@ -70,6 +69,18 @@ async fn load(table: &Table) -> Result<Newest> {
     };
     table.remember(Some(newest.clone()));
     Ok(newest)
+}
+
+/// The table at `version` and the digest of the commit that made it. It is digested before and
+/// after the table is loaded, so that no other commit can have come in between.
+async fn pinned(table: &Table, version: u64) -> Result<(SnapshotRef, Digest)> {
+    let before = log::digest_of(&table.location, version).await?;
+    let snapshot = table.load(Some(DeltaVersion(version))).await?;
+    let after = log::digest_of(&table.location, version).await?;
+    match (before, after) {
+        (Some(before), Some(after)) if before == after => Ok((snapshot, after)),
+        _ => Err(log::vanished(&table.location, version)),
+    }
 }
 
 /// What there is to read at `snapshot`, before deletion vectors.

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use arrow_array::{Array as _, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_cast::cast;
-use arrow_schema::{DataType, SchemaRef};
+use arrow_schema::{DataType, Schema, SchemaRef};
 use arrow_select::filter::filter_record_batch;
 use delta_kernel::{
     Predicate, Snapshot,
     schema::{DataType as KernelType, SchemaRef as KernelSchemaRef, StructField, StructType},
     table_features::ColumnMappingMode,
 };
+
+use lakeferry_model::FILTER_COLUMNS;
 
 use crate::{
     columns,
@@ -53,6 +55,7 @@ impl Shape {
                 read.push(field.clone());
             }
         }
+        let output = with_filter_columns(output, &read);
         let configuration = snapshot.table_configuration();
         let partitions = configuration.logical_partition_columns().to_vec();
         if read.iter().all(|field| partitions.contains(field.name())) {
@@ -166,4 +169,20 @@ fn some_stored(table: &str, schema: &StructType, partitions: &[String]) -> Resul
             hint: "list a column of another kind in columns: as well".to_owned(),
             source: None,
         })
+}
+
+/// `output`, with what the columns of `read` are that come after its own: only the filter reads
+/// them, and where one of them changes so may its verdicts.
+fn with_filter_columns(output: SchemaRef, read: &[StructField]) -> SchemaRef {
+    let others = &read[output.fields().len()..];
+    if others.is_empty() {
+        return output;
+    }
+    let told = others.iter().map(|field| {
+        let physical = field.physical_name(ColumnMappingMode::Name);
+        format!("{} {} {physical}", field.name(), field.data_type())
+    });
+    let told = told.collect::<Vec<_>>().join(", ");
+    let metadata = [(FILTER_COLUMNS.to_owned(), told)].into();
+    Arc::new(Schema::new_with_metadata(output.fields().clone(), metadata))
 }

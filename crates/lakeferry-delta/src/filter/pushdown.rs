@@ -4,8 +4,12 @@
 //! only where the kernel's statistics order values as DataFusion does:
 //!
 //! * Floats are left out: statistics leave NaN out, and DataFusion orders it above all numbers.
-//! * Decimals of more than 15 digits are left out of file skipping with all others: writers put
-//!   them into the log as floats.
+//! * Decimals of more than 15 digits are left out of file skipping: writers put them into the log
+//!   as floats. All decimals are left out of row groups, whose statistics the kernel reads with the
+//!   table's scale and not with the file's.
+//! * Strings are left out of row groups: old files order them as signed bytes, and the kernel does
+//!   not look which order it was.
+//! * Columns that were widened are left out: statistics are of the type that they had.
 //! * Timestamps are left out of row groups: their statistics are in the file's own unit, which the
 //!   kernel does not look at. Partition values that are timestamps are left out altogether, and so
 //!   are null tests of partition values: an empty string in the log reads as null.
@@ -27,6 +31,9 @@ use delta_kernel::{
 const LONGEST_LIST: usize = 64;
 /// Digits that a 64-bit float holds for certain.
 const FLOAT_DIGITS: u8 = 15;
+
+/// What a field's metadata has once it was widened (Delta protocol, "Type Widening").
+const TYPE_CHANGES: &str = "delta.typeChanges";
 
 /// A filter and the columns it reads.
 pub(crate) struct Skipping<'a> {
@@ -194,6 +201,9 @@ impl<'a> Skipping<'a> {
         let DataType::Primitive(data_type) = field.data_type() else {
             return None;
         };
+        if field.metadata.contains_key(TYPE_CHANGES) {
+            return None;
+        }
         let timestamp = matches!(
             data_type,
             PrimitiveType::Timestamp | PrimitiveType::TimestampNtz
@@ -218,6 +228,7 @@ impl<'a> Skipping<'a> {
 fn scalar(value: &ScalarValue, data_type: &PrimitiveType, against: Against<'_>) -> Option<Scalar> {
     use PrimitiveType as P;
     use ScalarValue as V;
+    let in_log = matches!(against, Against::Log { .. });
     Some(match (value, data_type) {
         (V::Int8(Some(v)), P::Byte) => Scalar::Byte(*v),
         (V::Int16(Some(v)), P::Short) => Scalar::Short(*v),
@@ -225,13 +236,13 @@ fn scalar(value: &ScalarValue, data_type: &PrimitiveType, against: Against<'_>) 
         (V::Int64(Some(v)), P::Long) => Scalar::Long(*v),
         (V::Boolean(Some(v)), P::Boolean) => Scalar::Boolean(*v),
         (V::Date32(Some(v)), P::Date) => Scalar::Date(*v),
-        (V::Utf8(Some(v)), P::String) => Scalar::String(v.clone()),
+        (V::Utf8(Some(v)), P::String) if in_log => Scalar::String(v.clone()),
         (V::TimestampMicrosecond(Some(v), Some(_)), P::Timestamp) => Scalar::Timestamp(*v),
         (V::TimestampMicrosecond(Some(v), None), P::TimestampNtz) => Scalar::TimestampNtz(*v),
-        (V::Decimal128(Some(v), precision, scale), P::Decimal(decimal)) => {
+        (V::Decimal128(Some(v), precision, scale), P::Decimal(decimal)) if in_log => {
             let same = *precision == decimal.precision()
                 && u8::try_from(*scale).ok() == Some(decimal.scale());
-            let exact = *precision <= FLOAT_DIGITS || matches!(against, Against::RowGroups { .. });
+            let exact = *precision <= FLOAT_DIGITS;
             Scalar::Decimal(
                 (same && exact)
                     .then(|| DecimalData::try_new(*v, *decimal).ok())
