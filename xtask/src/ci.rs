@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::checkout::Checkout;
 use crate::stage::{Stages, execute, has_subcommand};
 use crate::test::{self, Closing};
-use crate::{sabotage, tidy};
+use crate::{sabotage, tidy, tour};
 
 pub(crate) fn run(checkout: &Checkout) -> Result<Closing> {
     let cargo = |arguments: &str| {
@@ -26,6 +26,7 @@ pub(crate) fn run(checkout: &Checkout) -> Result<Closing> {
         cargo("clippy --locked --workspace --all-targets --all-features -- -D warnings")
     })?;
     stages.run("build", || cargo("test --locked --workspace --no-run"))?;
+    stages.run("tour", || tour::run(checkout))?;
     stages.run("sabotage", || sabotage::run(checkout, None))?;
     let closing = stages.run("test", || test::run(checkout))?;
     println!("{}", stages.table());

@@ -27,3 +27,18 @@ pub(crate) fn run(checkout: &Checkout) -> Result<()> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), Into::into);
     execute(Command::new(target.join("debug/examples/tour")).current_dir(root))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `ci` runs both: the tour as a stage, the tests as the last one.
+    #[test]
+    fn the_readme_shows_no_command_that_nothing_runs() {
+        let readme = Checkout::find().unwrap().root().join("README.md");
+        let readme = std::fs::read_to_string(readme).unwrap();
+        let shown = readme.split("```console\n").skip(1);
+        let shown: Vec<_> = shown.filter_map(|rest| rest.split("```").next()).collect();
+        assert_eq!(shown, ["cargo xtask tour\n", "cargo xtask test\n"]);
+    }
+}

@@ -54,8 +54,11 @@ pub(crate) fn chosen<'a>(
 pub(crate) async fn source(
     job: &lakeferry_config::Job,
 ) -> Result<(DeltaSource, Check, Vec<String>), Trouble> {
+    // Absolute, so that messages say where the table was looked for.
+    let directory = job.source.directory();
+    let location = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
     let settings = lakeferry_delta::Settings {
-        location: job.source.directory().to_string_lossy().into_owned(),
+        location: location.to_string_lossy().into_owned(),
         columns: job.columns.clone(),
         filter: job.filter.clone(),
     };
