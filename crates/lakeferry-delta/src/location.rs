@@ -1,6 +1,10 @@
 //! Where a table is: a path or URL, and the storage behind it.
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use object_store::{ObjectStore, local::LocalFileSystem, path::Path as StorePath};
 use url::Url;
@@ -68,7 +72,10 @@ impl Location {
 
     /// Why there is no log at this location.
     pub(crate) fn why_no_log(&self) -> Error {
-        let (what, hint) = match self.url.to_file_path() {
+        let local = self.url.to_file_path();
+        // Without the slash at its end, with which a file would seem absent.
+        let local = local.map(|path| path.components().collect::<PathBuf>());
+        let (what, hint) = match local {
             Ok(path) if !path.exists() => (
                 "the path does not exist",
                 "check the location; relative paths start at the working directory",

@@ -1,21 +1,24 @@
-//! Figures, printed: how fast rows come and how much memory they take. Run by hand, alone:
+//! Figures: how fast rows come, and that memory does not grow with the table. To see them:
 //! `cargo test --workspace --test delta_source -- --ignored --nocapture --test-threads 1`.
 
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
-use lakeferry_delta::DeltaSource;
+use lakeferry_delta::{DeltaSource, Settings};
 use lakeferry_delta_testkit::{DeltaTable, NewTable, append_lineitem, lineitem_columns};
 use lakeferry_model::{CommitRange, Instant, Reading, Source as _};
 
 use crate::world::{World, watermark};
 
-async fn lineitem(scale: f64) -> (World, DeltaTable) {
+/// The environment variable that tells a child process which table to read.
+const CHILD_TABLE: &str = "LAKEFERRY_TEST_TABLE";
+
+async fn lineitem(scale: f64, commits: u16) -> (World, DeltaTable) {
     let world = World::new();
     let mut table = DeltaTable::create(&world.path(), &lineitem_columns(), NewTable::with_feed())
         .await
         .unwrap();
-    append_lineitem(&mut table, scale, 4).await.unwrap();
+    append_lineitem(&mut table, scale, commits).await.unwrap();
     (world, table)
 }
 
@@ -51,7 +54,7 @@ async fn read_all(source: &DeltaSource) -> (usize, ()) {
 #[ignore = "prints figures"]
 async fn reading_lineitem() {
     for scale in [0.1, 0.4] {
-        let (world, mut table) = lineitem(scale).await;
+        let (world, mut table) = lineitem(scale, 4).await;
         let all = world.source(None, None);
         timed(&format!("head at {scale}"), async {
             (0, all.head().await.unwrap())
@@ -79,4 +82,61 @@ async fn reading_lineitem() {
         })
         .await;
     }
+}
+
+/// Tables of equal files, read by processes of their own (the writer takes much more) whose
+/// consumer is slower than the reader.
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_does_not_grow_with_the_table() {
+    let small = peak_of_reading(0.1, 8).await;
+    let large = peak_of_reading(0.4, 32).await;
+    println!("peak memory: {small} KiB for 0.6 M rows, {large} KiB for 2.4 M rows");
+    // The rows more are about 300 MiB; allocators differ from run to run by some.
+    assert!(large < small + 64 * 1024, "{small} KiB became {large} KiB");
+}
+
+async fn peak_of_reading(scale: f64, commits: u16) -> u64 {
+    let (world, _table) = lineitem(scale, commits).await;
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "figures::a_child_reads_slowly",
+            "--ignored",
+            "--nocapture",
+        ])
+        .env(CHILD_TABLE, world.path())
+        // Else glibc keeps what threads free apart, and the peak is of its making.
+        .env("MALLOC_ARENA_MAX", "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(child.stdout).unwrap();
+    let peak = said.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak = peak.unwrap_or_else(|| panic!("the child said {said}"));
+    peak.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a part of memory_does_not_grow_with_the_table"]
+async fn a_child_reads_slowly() {
+    let Some(location) = std::env::var_os(CHILD_TABLE) else {
+        return;
+    };
+    let location = location.into_string().unwrap();
+    let source = DeltaSource::new(Settings {
+        location,
+        ..Settings::default()
+    })
+    .unwrap();
+    let watermark = watermark(&source).await;
+    let stream = source.snapshot(&watermark).await.unwrap();
+    stream
+        .try_for_each(async |_| {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            Ok(())
+        })
+        .await
+        .unwrap();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find(|line| line.starts_with("VmHWM"));
+    println!("\n{}", peak.unwrap());
 }
