@@ -57,9 +57,10 @@ impl Actions {
     /// | removed files and changed the metadata | Rewritten | Rewritten |
     /// | anything else | Feed | Rewritten |
     ///
-    /// The fifth row is there because the removed files were written under the metadata before, and
-    /// the feed would read them under the one after. The fourth row is there because the feed of a whole removed file is the file itself, and
-    /// without the values its partition columns would read as null.
+    /// The fourth row is there because the feed of a whole removed file is the file itself, and
+    /// without the values its partition columns would read as null. The fifth is there because
+    /// the removed files were written under the metadata before, and the feed would read them
+    /// under the one after.
     pub(crate) fn content(&self, feed: bool, partitioned: bool) -> Content {
         let changed = self.adds.files + self.removes.files + self.feeds.files > 0;
         let recast = self.metadata && self.removes.files > 0;

@@ -154,13 +154,25 @@ fn kind_of_kernel(error: &delta_kernel::Error) -> Option<Kind> {
     }
 }
 
+/// `error` as a cause, without the backtrace that the kernel may wrap around its own.
+pub(crate) fn cause(error: impl StdError + Send + Sync + 'static) -> Cause {
+    let error: Cause = Box::new(error);
+    match error.downcast::<delta_kernel::Error>() {
+        Ok(kernel) => match *kernel {
+            delta_kernel::Error::Backtraced { source, .. } => source,
+            other => Box::new(other),
+        },
+        Err(error) => error,
+    }
+}
+
 /// The error of a failed read of the table itself, where nothing better is known.
 pub(crate) fn failed(
     table: &str,
     doing: &str,
     error: impl StdError + Send + Sync + 'static,
 ) -> Error {
-    let (table, source) = (table.to_owned(), Box::new(error));
+    let (table, source) = (table.to_owned(), cause(error));
     match kind_of(source.as_ref()) {
         Kind::Missing | Kind::Storage => Error::Unreachable {
             table,

@@ -21,7 +21,7 @@ use lakeferry_model::{ChangeBatch, DeltaVersion, Sign};
 
 use crate::{
     columns,
-    error::{Error, Kind, Result, failed, kind_of},
+    error::{Error, Kind, Result, cause, failed, kind_of},
     reader::Wanted,
     shape::Shape,
     table::Table,
@@ -60,7 +60,7 @@ pub(crate) fn read(
         Kind::Missing => Error::Lost {
             table: name.to_owned(),
             what: format!("change files of versions {first} to {last} are no longer in storage"),
-            source: Some(Box::new(error)),
+            source: Some(cause(error)),
         },
         _ => failed(name, &doing, error),
     };

@@ -25,7 +25,7 @@ use url::Url;
 
 use crate::{
     engine::blocking,
-    error::{Error, Kind, Result, failed, kind_of},
+    error::{Error, Kind, Result, cause, failed, kind_of},
     reader::Wanted,
     shape::Shape,
 };
@@ -172,7 +172,7 @@ pub(crate) fn file_failed(table: &str, path: &str, error: delta_kernel::Error) -
         Kind::Missing => Error::Lost {
             table: table.to_owned(),
             what: format!("{path} is in the log and no longer in storage"),
-            source: Some(Box::new(error)),
+            source: Some(cause(error)),
         },
         _ => failed(table, &format!("read {path}"), error),
     }

@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 
 use crate::{
     engine::{blocking, engine_over},
-    error::{Error, Kind, Result, failed, kind_of},
+    error::{Error, Kind, Result, cause, failed, kind_of},
     location::Location,
     log,
     source::Settings,
@@ -136,7 +136,7 @@ impl Table {
                 Error::Lost {
                     table: self.name().to_owned(),
                     what: format!("its log was cleaned past version {version}"),
-                    source: Some(Box::new(error)),
+                    source: Some(cause(error)),
                 }
             }
             _ => failed(self.name(), "read its log", error),
