@@ -20,7 +20,7 @@ mod world;
 use std::{thread, time::Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use lakeferry_postgres_testkit::{Version, servers};
+use lakeferry_postgres_testkit::servers;
 use rand::{Rng as _, SeedableRng as _, seq::IndexedRandom as _};
 use rand_chacha::ChaCha8Rng;
 
@@ -34,30 +34,33 @@ const KILLS_LONG: usize = 3_000;
 
 /// TPC-H's scale: 600,000 rows, so that a fill lasts.
 const SCALE: f64 = 0.1;
+const SCALE_SMALL: f64 = 0.01;
 
 /// Of so many kills, one comes at any time; it counts for the phase that it meets.
 const ANYTIME: u32 = 8;
 
+/// Of so many kills, one comes during a refresh; it does not count.
+const REFRESH: u32 = 16;
+
 #[test]
 fn killed_at_any_moment_nothing_is_lost_doubled_or_reordered() {
-    let mut random = seeded("crash_recovery");
     let started = now();
-    let servers = servers();
-    let least = kills().div_ceil(Phase::ALL.len() * servers.len());
-    let worlds: Vec<_> = servers.into_iter().map(|version| (version, random.random())).collect();
-    let histograms = thread::scope(|scope| {
-        let start = |(version, seed)| scope.spawn(move || on_server(version, seed, least));
-        let running: Vec<_> = worlds.into_iter().map(start).collect();
-        running.into_iter().map(|it| it.join().expect("a server's thread")).collect::<Vec<_>>()
-    });
+    let least = kills().div_ceil(Phase::ALL.len() * servers().len());
+    let kill = async |world: &mut World| kill_until_met(world, least).await;
     let mut all = Histogram::default();
-    for (name, histogram) in histograms {
-        println!("{name}\n{histogram}\n");
+    for (server, histogram) in on_each_server("crash_recovery", SCALE, kill) {
+        println!("{server}\n{histogram}\n");
         all.add_all(&histogram);
     }
     let minutes = started.elapsed().as_secs_f64() / 60.0;
     println!("all servers, {minutes:.1} minutes\n{all}");
     assert!(all.total() >= kills(), "only {} kills", all.total());
+}
+
+#[test]
+fn a_second_sync_waits_for_the_first_or_says_who_has_the_job() {
+    let syncs = async |world: &mut World| world.second_sync().await;
+    on_each_server("second_sync", SCALE_SMALL, syncs);
 }
 
 fn kills() -> usize {
@@ -67,22 +70,40 @@ fn kills() -> usize {
     from_environment("LAKEFERRY_KILLS").unwrap_or(default)
 }
 
-/// Kills until each phase was met `least` times; says so with the server's name.
-fn on_server(version: Version, seed: u64, least: usize) -> (String, Histogram) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
-    let done = runtime.block_on(async {
+/// Does `work` on all servers at once, each with a world of its own; gives what came of it with
+/// the server's name.
+fn on_each_server<T: Send>(
+    test: &str,
+    scale: f64,
+    work: impl AsyncFn(&mut World) -> Result<T> + Sync,
+) -> Vec<(String, T)> {
+    let mut random = seeded(test);
+    let chances = servers()
+        .into_iter()
+        .map(|version| (version, random.random()));
+    let work = &work;
+    let on_server = |version, seed| {
         let random = ChaCha8Rng::seed_from_u64(seed);
-        let mut world = World::create(version, SCALE, random).await?;
-        let histogram = kill_until_met(&mut world, least).await?;
-        anyhow::Ok((format!("postgres {}", world.release()), histogram))
-    });
-    done.unwrap_or_else(|error| panic!("postgres {version}: {error:?}"))
+        let runtime = tokio::runtime::Runtime::new()?;
+        runtime.block_on(async {
+            let mut world = World::create(version, scale, random).await?;
+            let done = work(&mut world).await?;
+            Ok((format!("postgres {}", world.release()), done))
+        })
+    };
+    thread::scope(|scope| {
+        let started: Vec<_> = chances
+            .map(|(version, seed)| scope.spawn(move || on_server(version, seed)))
+            .collect();
+        let done = started
+            .into_iter()
+            .map(|thread| thread.join().expect("no thread panics"));
+        let done: Result<Vec<_>> = done.collect();
+        done.unwrap_or_else(|error| panic!("{error:#}"))
+    })
 }
 
+/// Kills until each phase was met `least` times.
 async fn kill_until_met(world: &mut World, least: usize) -> Result<Histogram> {
     let mut histogram = Histogram::default();
     let most = 100 + least * Phase::ALL.len() * 3;
@@ -92,25 +113,34 @@ async fn kill_until_met(world: &mut World, least: usize) -> Result<Histogram> {
         let Some(phase) = missing.choose(&mut world.random) else {
             return Ok(histogram);
         };
-        let kill = if world.random.random_ratio(1, ANYTIME) {
-            Kill::anytime(&mut world.random)
+        let random = &mut world.random;
+        let kill = if random.random_ratio(1, ANYTIME) {
+            Kill::anytime(random)
+        } else if random.random_ratio(1, REFRESH) {
+            Kill::in_refresh(random)
         } else {
-            Kill::in_phase(*phase, &mut world.random)
+            Kill::in_phase(*phase, random)
         };
         let started = now();
-        let met = world.kill(&kill).await.with_context(|| format!("kill {number}: {kill:?}"))?;
+        let name = format!("postgres {}: {number}: {kill:?}", world.release());
+        let met = world.kill(&kill).await.with_context(|| name.clone())?;
         println!(
-            "postgres {}: {number}: {kill:?}: {met:?} in {:?}",
-            world.release(),
-            started.elapsed()
+            "{name}: {met:?} in {:.1} s",
+            started.elapsed().as_secs_f64()
         );
-        histogram.add(met);
+        histogram.add(kill.work, met);
     }
-    ensure!(false, "after {most} kills, not every phase was met:\n{histogram}");
+    ensure!(
+        false,
+        "after {most} kills, not every phase was met:\n{histogram}"
+    );
     Ok(histogram)
 }
 
-#[expect(clippy::disallowed_methods, reason = "how long a test takes is never replayed")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long a test takes is never replayed"
+)]
 fn now() -> Instant {
     Instant::now()
 }

@@ -35,18 +35,22 @@ impl Kill {
     /// A kill that is to meet the product in `phase`.
     pub(super) fn in_phase(phase: Phase, random: &mut impl Rng) -> Self {
         use Work::{Fill, Increment};
-        let mostly_increment = if random.random_ratio(1, 4) { Fill } else { Increment };
+        let mostly_increment = if random.random_ratio(1, 4) {
+            Fill
+        } else {
+            Increment
+        };
         let (work, aim) = match phase {
             Phase::Start => {
                 let any = [Lock::Progress, Lock::Claim, Lock::Lease];
                 let (work, lock) = match mostly_increment {
                     Fill => (Fill, Lock::Schema),
-                    Increment => (Increment, one_of(&any, random)),
+                    _ => (Increment, one_of(&any, random)),
                 };
                 (work, Aim::Blocked(phase, lock))
             }
-            Phase::FirstCopy => (Fill, during(phase, 1_500, random)),
-            Phase::KeyBuild => (Fill, during(phase, 300, random)),
+            Phase::FirstCopy => (Fill, during(phase, 900, random)),
+            Phase::KeyBuild => (Fill, during(phase, 200, random)),
             Phase::Rename => (Fill, Aim::Blocked(phase, Lock::Reserved)),
             Phase::Staging => (Increment, during(phase, 20, random)),
             Phase::Apply => {
@@ -58,32 +62,60 @@ impl Kill {
                 (mostly_increment, Aim::Unanswered(lock))
             }
         };
-        let can_linger = match aim {
-            Aim::Blocked(_, lock) => lock.lets_readers_pass(),
-            Aim::Unanswered(_) => true,
-            Aim::During(..) | Aim::Anytime(_) => false,
+        let lingers = may_linger(aim) && random.random_ratio(1, 3);
+        Self { work, aim, lingers }
+    }
+
+    /// A kill during a refresh.
+    pub(super) fn in_refresh(random: &mut impl Rng) -> Self {
+        let work = Work::Refresh;
+        let lock = lock_of_apply(work, random);
+        let aim = match random.random_range(0..4) {
+            0 => during(Phase::Staging, 900, random),
+            1 => during(Phase::KeyBuild, 100, random),
+            2 => Aim::Blocked(Phase::Apply, lock),
+            _ => Aim::Unanswered(lock),
         };
-        Self { work, aim, lingers: can_linger && random.random_ratio(1, 3) }
+        let lingers = may_linger(aim) && random.random_ratio(1, 3);
+        Self { work, aim, lingers }
     }
 
     /// A kill at any time.
     pub(super) fn anytime(random: &mut impl Rng) -> Self {
-        let (work, longest) =
-            if random.random() { (Work::Fill, 6_000) } else { (Work::Increment, 1_000) };
+        let (work, longest) = if random.random() {
+            (Work::Fill, 3_000)
+        } else {
+            (Work::Increment, 1_000)
+        };
         let after = Duration::from_millis(random.random_range(0..longest));
-        Self { work, aim: Aim::Anytime(after), lingers: false }
+        Self {
+            work,
+            aim: Aim::Anytime(after),
+            lingers: false,
+        }
+    }
+}
+
+fn may_linger(aim: Aim) -> bool {
+    match aim {
+        Aim::Blocked(_, lock) => lock.lets_readers_pass(),
+        Aim::Unanswered(_) => true,
+        Aim::During(..) | Aim::Anytime(_) => false,
     }
 }
 
 fn lock_of_apply(work: Work, random: &mut impl Rng) -> Lock {
     match work {
         Work::Fill => Lock::Runs,
-        Work::Increment => one_of(&[Lock::Table, Lock::Row, Lock::Runs], random),
+        Work::Increment | Work::Refresh => one_of(&[Lock::Table, Lock::Row, Lock::Runs], random),
     }
 }
 
 fn during(phase: Phase, longest_millis: u64, random: &mut impl Rng) -> Aim {
-    Aim::During(phase, Duration::from_millis(random.random_range(0..longest_millis)))
+    Aim::During(
+        phase,
+        Duration::from_millis(random.random_range(0..longest_millis)),
+    )
 }
 
 fn one_of(locks: &[Lock], random: &mut impl Rng) -> Lock {

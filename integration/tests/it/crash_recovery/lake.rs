@@ -28,9 +28,17 @@ pub(super) enum Change {
     /// The rows of these orders change.
     Update(Range<i64>),
     /// Every seventh of these orders goes, and what came `BANDS` commits ago.
-    Delete { orders: Range<i64>, remainder: i64, bands: Range<i64> },
+    Delete {
+        orders: Range<i64>,
+        remainder: i64,
+        bands: Range<i64>,
+    },
     /// Every fifth of these orders gets another key.
-    Move { orders: Range<i64>, remainder: i64, shift: i64 },
+    Move {
+        orders: Range<i64>,
+        remainder: i64,
+        shift: i64,
+    },
     /// All of these orders go.
     Clear(Range<i64>),
     /// These orders, as they were first, come with `shift` added to their keys.
@@ -41,15 +49,24 @@ impl Change {
     /// The rows that it is about.
     pub(super) fn predicate(&self) -> String {
         let of = |orders: &Range<i64>| {
-            format!("l_orderkey >= {} AND l_orderkey < {}", orders.start, orders.end)
+            format!(
+                "l_orderkey >= {} AND l_orderkey < {}",
+                orders.start, orders.end
+            )
         };
         match self {
             Self::Update(orders) | Self::Clear(orders) | Self::Insert { orders, .. } => of(orders),
-            Self::Delete { orders, remainder, bands } => {
+            Self::Delete {
+                orders,
+                remainder,
+                bands,
+            } => {
                 let (orders, bands) = (of(orders), of(bands));
                 format!("({orders} AND l_orderkey % 7 = {remainder}) OR ({bands})")
             }
-            Self::Move { orders, remainder, .. } => {
+            Self::Move {
+                orders, remainder, ..
+            } => {
                 format!("{} AND l_orderkey % 5 = {remainder}", of(orders))
             }
         }
@@ -106,8 +123,15 @@ impl Lake {
             let shift = (version + 1) * BAND;
             let remainder = version % 5;
             match kind {
-                0 => changes.push(Change::Move { orders: moved.clone(), remainder, shift }),
-                1 => changes.push(Change::Insert { orders: first_third(&inserted), shift }),
+                0 => changes.push(Change::Move {
+                    orders: moved.clone(),
+                    remainder,
+                    shift,
+                }),
+                1 => changes.push(Change::Insert {
+                    orders: first_third(&inserted),
+                    shift,
+                }),
                 2 => changes.push(Change::Delete {
                     orders: deleted.clone(),
                     remainder,
@@ -115,7 +139,10 @@ impl Lake {
                 }),
                 _ => {
                     changes.push(Change::Clear(restored.clone()));
-                    changes.push(Change::Insert { orders: restored.clone(), shift: 0 });
+                    changes.push(Change::Insert {
+                        orders: restored.clone(),
+                        shift: 0,
+                    });
                     version += 1;
                 }
             }
@@ -129,15 +156,20 @@ impl Lake {
         match change {
             Change::Update(_) | Change::Move { .. } => {
                 let set = change.assignments();
-                let set: Vec<_> = set.iter().map(|(name, value)| (*name, value.as_str())).collect();
+                let set: Vec<_> = set
+                    .iter()
+                    .map(|(name, value)| (*name, value.as_str()))
+                    .collect();
                 self.table.update(&set, Some(&predicate)).await
             }
             Change::Delete { .. } | Change::Clear(_) => self.table.delete(Some(&predicate)).await,
             Change::Insert { orders, shift } => {
                 let part = 1 + (orders.start - 1) / self.keys_in_part();
                 let rows = lineitem(self.scale, u16::try_from(part)?, PARTS)?;
-                let rows: Result<Vec<_>> =
-                    rows.iter().map(|rows| shifted(rows, orders, *shift)).collect();
+                let rows: Result<Vec<_>> = rows
+                    .iter()
+                    .map(|rows| shifted(rows, orders, *shift))
+                    .collect();
                 self.table.append_all(rows?).await
             }
         }

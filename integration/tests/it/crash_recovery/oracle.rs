@@ -47,7 +47,9 @@ impl Oracle {
         scale: f64,
         version: u64,
     ) -> Result<Self> {
-        let columns = COLUMNS.map(|(name, kind)| format!("{name} {kind}")).join(", ");
+        let columns = COLUMNS
+            .map(|(name, kind)| format!("{name} {kind}"))
+            .join(", ");
         let names = names();
         let mut script = format!(
             "CREATE SCHEMA oracle;\n\
@@ -69,7 +71,10 @@ impl Oracle {
              ANALYZE oracle.original, oracle.lineitem;"
         )?;
         deployment.sql(&script);
-        let mut oracle = Self { client, versions: BTreeMap::new() };
+        let mut oracle = Self {
+            client,
+            versions: BTreeMap::new(),
+        };
         oracle.note(version).await?;
         Ok(oracle)
     }
@@ -80,17 +85,24 @@ impl Oracle {
         let (hash, table) = (row_hash(), "oracle.lineitem");
         let mend = format!("UPDATE {table} SET hash = {hash} WHERE hash IS NULL");
         self.client.batch_execute(&mend).await?;
-        self.client.batch_execute(&format!("VACUUM {table}")).await?;
+        self.client
+            .batch_execute(&format!("VACUUM {table}"))
+            .await?;
         self.note(version).await
     }
 
     /// What the target has to be at `version`.
     pub(super) fn content_at(&self, version: u64) -> Result<&Content> {
-        self.versions.get(&version).with_context(|| format!("version {version} is nobody's"))
+        self.versions
+            .get(&version)
+            .with_context(|| format!("version {version} is nobody's"))
     }
 
     async fn note(&mut self, version: u64) -> Result<()> {
-        let row = self.client.query_one(&content_sql("oracle.lineitem", "hash"), &[]).await?;
+        let row = self
+            .client
+            .query_one(&content_sql("oracle.lineitem", "hash"), &[])
+            .await?;
         self.versions.insert(version, row.get(0));
         Ok(())
     }
@@ -119,7 +131,10 @@ fn statement(change: &Change) -> String {
     match change {
         Change::Update(_) | Change::Move { .. } => {
             let set = change.assignments();
-            let set: Vec<_> = set.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+            let set: Vec<_> = set
+                .iter()
+                .map(|(name, value)| format!("{name} = {value}"))
+                .collect();
             let set = set.join(", ");
             format!("UPDATE oracle.lineitem SET {set}, hash = NULL WHERE {predicate}")
         }

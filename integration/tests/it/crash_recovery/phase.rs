@@ -7,12 +7,14 @@ use anyhow::Result;
 use tokio_postgres::Client;
 
 /// What the product was sent out to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Work {
     /// The first fill of a table that does not exist.
     Fill,
     /// Commits onto a table that was filled.
     Increment,
+    /// A rebuild by difference of a table that was filled.
+    Refresh,
 }
 
 /// A phase of a run, in the order in which they come.
@@ -22,9 +24,10 @@ pub(super) enum Phase {
     Start,
     /// The COPY of a first fill.
     FirstCopy,
+    /// Of the table that is filled, or of the staging of a refresh.
     KeyBuild,
     Rename,
-    /// The COPY of an increment.
+    /// The COPY of an increment or a refresh.
     Staging,
     /// A statement of the apply, before COMMIT.
     Apply,
@@ -53,10 +56,11 @@ impl Phase {
         if begins(&["COPY "]) {
             return Some(match work {
                 Work::Fill => Self::FirstCopy,
-                Work::Increment => Self::Staging,
+                Work::Increment | Work::Refresh => Self::Staging,
             });
         }
-        if query.contains(" PRIMARY KEY (") && begins(&["ALTER TABLE "]) {
+        let adds_key = query.contains(" PRIMARY KEY (") && begins(&["ALTER TABLE "]);
+        if adds_key || begins(&["CREATE UNIQUE INDEX ON "]) {
             return Some(Self::KeyBuild);
         }
         if query.contains(" RENAME TO ") {
@@ -122,7 +126,11 @@ pub(super) async fn look(client: &Client, work: Work) -> Result<Vec<Activity>> {
     let activities = rows.iter().map(|row| {
         let is_active: bool = row.get(1);
         let phase = Phase::of(work, row.get(4), row.get(3));
-        Activity { pid: row.get(0), phase: phase.filter(|_| is_active), is_blocked: row.get(2) }
+        Activity {
+            pid: row.get(0),
+            phase: phase.filter(|_| is_active),
+            is_blocked: row.get(2),
+        }
     });
     Ok(activities.collect())
 }

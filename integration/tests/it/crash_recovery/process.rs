@@ -32,7 +32,9 @@ pub(super) struct Ended {
 impl Process {
     /// Starts `lakeferry --config CONFIG ARGUMENTS`; what it says goes to a file in `folder`.
     pub(super) fn start(config: &Path, folder: &Path, arguments: &[&str]) -> Result<Self> {
-        let said = tempfile::Builder::new().prefix("said-").tempfile_in(folder)?;
+        let said = tempfile::Builder::new()
+            .prefix("said-")
+            .tempfile_in(folder)?;
         let (file, said) = said.keep()?;
         let child = Command::new(env!("CARGO_BIN_EXE_lakeferry"))
             .arg("--config")
@@ -44,6 +46,10 @@ impl Process {
             .spawn()
             .context("cannot start lakeferry")?;
         Ok(Self { child, said })
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub(super) fn has_ended(&mut self) -> Result<bool> {
@@ -67,7 +73,10 @@ impl Process {
     pub(super) fn kill(mut self) -> Result<()> {
         kill_process(self.pid()?, Signal::KILL)?;
         let status = self.child.wait()?;
-        ensure!(status.code().is_none(), "lakeferry ended by itself: {status}");
+        ensure!(
+            status.code().is_none(),
+            "lakeferry ended by itself: {status}"
+        );
         fs::remove_file(&self.said)?;
         Ok(())
     }
@@ -81,7 +90,10 @@ impl Process {
             self.child.wait().context("cannot wait for lakeferry")
         });
         let Ok(status) = ended.await else {
-            bail!("lakeferry did not end within {limit:?}; it said: {}", self.said()?);
+            bail!(
+                "lakeferry did not end within {limit:?}; it said: {}",
+                self.said()?
+            );
         };
         let (code, said) = (status?.code(), self.said()?);
         fs::remove_file(&self.said)?;

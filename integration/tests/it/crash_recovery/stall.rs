@@ -86,7 +86,10 @@ impl Held {
         let session = connect(url).await?;
         let reserved: String = session.query_typed(RESERVED, &[]).await?[0].get(0);
         let sql = format!("BEGIN; {}", lock.sql(changing, &reserved));
-        session.batch_execute(&sql).await.with_context(|| format!("take {lock:?}"))?;
+        session
+            .batch_execute(&sql)
+            .await
+            .with_context(|| format!("take {lock:?}"))?;
         Ok(Self { session })
     }
 
@@ -109,7 +112,9 @@ impl Unanswered {
     /// From its end on, no commit that writes is answered.
     pub(super) async fn begin(url: &str) -> Result<Self> {
         let session = connect(url).await?;
-        session.batch_execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await?;
+        session
+            .batch_execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+            .await?;
         session.batch_execute("SELECT pg_reload_conf()").await?;
         let other = connect(url).await?;
         let pid: i32 = other.query_typed("SELECT pg_backend_pid()", &[]).await?[0].get(0);
@@ -128,14 +133,20 @@ impl Unanswered {
             }
             anyhow::Ok(())
         };
-        timeout(FIRST_WAIT, is_waiting).await.context("no commit waits for a standby")??;
+        timeout(FIRST_WAIT, is_waiting)
+            .await
+            .context("no commit waits for a standby")??;
         Ok(Self { session, waits })
     }
 
     /// Lets the commits go.
     pub(super) async fn end(self) -> Result<()> {
-        self.session.batch_execute("ALTER SYSTEM RESET synchronous_standby_names").await?;
-        self.session.batch_execute("SELECT pg_reload_conf()").await?;
+        self.session
+            .batch_execute("ALTER SYSTEM RESET synchronous_standby_names")
+            .await?;
+        self.session
+            .batch_execute("SELECT pg_reload_conf()")
+            .await?;
         self.waits.abort();
         Ok(())
     }

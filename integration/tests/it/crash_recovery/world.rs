@@ -84,7 +84,15 @@ impl World {
         let oracle = Oracle::load(&deployment, oracle, scale, lake.head()).await?;
         let client = connect(&deployment.url()).await?;
         let (version, changing) = (None, String::new());
-        Ok(Self { deployment, client, lake, oracle, random, version, changing })
+        Ok(Self {
+            deployment,
+            client,
+            lake,
+            oracle,
+            random,
+            version,
+            changing,
+        })
     }
 
     pub(super) fn release(&self) -> &str {
@@ -96,8 +104,19 @@ impl World {
     pub(super) async fn kill(&mut self, kill: &Kill) -> Result<Met> {
         match kill.work {
             Work::Fill => self.reset().await?,
-            Work::Increment => self.commit().await?,
+            Work::Increment | Work::Refresh => self.commit().await?,
         }
+        let met = self.kill_and_recover(kill).await?;
+        if kill.work == Work::Refresh {
+            // A refresh that was killed when it was done leaves the next sync nothing to do.
+            self.commit().await?;
+            self.sync().await?;
+        }
+        self.expect_nothing_left().await?;
+        Ok(met)
+    }
+
+    async fn kill_and_recover(&mut self, kill: &Kill) -> Result<Met> {
         let mut stalls = Stalls::default();
         let mut process = self.start_held_up(kill, &mut stalls).await?;
         let is_there = self.bring(kill, &mut process, &mut stalls).await?;
@@ -107,7 +126,12 @@ impl World {
             self.expect_end(process).await?;
             return Ok(Met::Nobody);
         }
-        let phase = self.activities(kill.work).await?.iter().filter_map(|it| it.phase).max();
+        let phase = self
+            .activities(kill.work)
+            .await?
+            .iter()
+            .filter_map(|it| it.phase)
+            .max();
         let version = match phase {
             // It cannot have moved, and who reads may have to wait.
             Some(Phase::Start) | None => self.version,
@@ -121,22 +145,64 @@ impl World {
             stalls.end().await?;
             self.wait_for_no_backend().await?;
             self.expect_version(phase, version, false).await?;
-            let process = self.start()?;
-            self.expect_end(process).await?;
+            self.sync().await?;
         }
         Ok(Met::Process(phase))
     }
 
+    /// Two syncs at once, the first held up inside its apply: while it is, the second ends and
+    /// says who has the job; when it goes on, the second waits for it. Neither spoils the target.
+    pub(super) async fn second_sync(&mut self) -> Result<()> {
+        for first_goes_on in [false, true] {
+            self.commit().await?;
+            let version = self.version;
+            let held = self.take(Lock::Row).await?;
+            let mut first = self.start("sync")?;
+            let is_blocked = |it: &Activity| it.is_blocked && it.phase == Some(Phase::Apply);
+            let is_there = self
+                .wait_for(Work::Increment, &mut first, is_blocked)
+                .await?;
+            ensure!(is_there, "the first sync was not held up");
+            let of_first = self.pids().await?;
+            let mut second = self.start("sync")?;
+            let is_second = |it: &Activity| !of_first.contains(&it.pid);
+            let has_come = self
+                .wait_for(Work::Increment, &mut second, is_second)
+                .await?;
+            ensure!(
+                has_come,
+                "the second sync ended without a look at its target"
+            );
+            if first_goes_on {
+                held.release().await?;
+                self.expect_end(second).await?;
+            } else {
+                let ended = second.end(LIMIT).await?;
+                let names_first = ended.said.contains(&format!("process {} ", first.id()));
+                ensure!(
+                    ended.code == Some(1) && names_first,
+                    "the second sync: {ended:?}"
+                );
+                self.expect_version(Some(Phase::Apply), version, true)
+                    .await?;
+                held.release().await?;
+            }
+            self.expect_end(first).await?;
+            self.expect_nothing_left().await?;
+        }
+        Ok(())
+    }
+
     /// Fills the target, or brings it to the head.
     pub(super) async fn sync(&mut self) -> Result<()> {
-        let process = self.start()?;
+        let process = self.start("sync")?;
         self.expect_end(process).await
     }
 
-    fn start(&self) -> Result<Process> {
+    fn start(&self, command: &str) -> Result<Process> {
         let config = self.deployment.config();
         let folder = config.parent().unwrap_or(Path::new("."));
-        Process::start(&config, folder, &["sync", JOB])
+        Process::start(&config, folder, &[command, JOB])
     }
 
     /// Removes all that the product ever made.
@@ -170,7 +236,11 @@ impl World {
         {
             stalls.held = Some(self.take(lock).await?);
         }
-        self.start()
+        self.start(if kill.work == Work::Refresh {
+            "backfill"
+        } else {
+            "sync"
+        })
     }
 
     /// Waits until the process is where it is to be killed; false if it ended before.
@@ -183,7 +253,10 @@ impl World {
             _ => Phase::Apply,
         };
         if let Some(phase) = lock.is_taken_in(kill.work) {
-            if !self.wait_for(kill.work, process, |it| it.phase == Some(phase)).await? {
+            if !self
+                .wait_for(kill.work, process, |it| it.phase == Some(phase))
+                .await?
+            {
                 return Ok(false);
             }
             stalls.held = Some(self.take(lock).await?);
@@ -199,13 +272,19 @@ impl World {
         if let Some(held) = stalls.held.take() {
             held.release().await?;
         }
-        self.wait_for(kill.work, process, |it| it.phase == Some(Phase::AfterCommit)).await
+        self.wait_for(kill.work, process, |it| {
+            it.phase == Some(Phase::AfterCommit)
+        })
+        .await
     }
 
     async fn bring_to_moment(&self, kill: &Kill, process: &mut Process) -> Result<bool> {
         let wait = match kill.aim {
             Aim::During(phase, wait) => {
-                if !self.wait_for(kill.work, process, |it| it.phase == Some(phase)).await? {
+                if !self
+                    .wait_for(kill.work, process, |it| it.phase == Some(phase))
+                    .await?
+                {
                     return Ok(false);
                 }
                 wait
@@ -235,11 +314,19 @@ impl World {
                 sleep(PAUSE).await;
             }
         };
-        timeout(LIMIT, wait).await.context("the product does not come to its phase")?
+        timeout(LIMIT, wait)
+            .await
+            .context("the product does not come to its phase")?
     }
 
     async fn activities(&self, work: Work) -> Result<Vec<Activity>> {
         look(&self.client, work).await
+    }
+
+    /// The backends of the product.
+    async fn pids(&self) -> Result<Vec<i32>> {
+        let all = self.activities(Work::Increment).await?;
+        Ok(all.iter().map(|it| it.pid).collect())
     }
 
     async fn take(&self, lock: Lock) -> Result<Held> {
@@ -248,9 +335,8 @@ impl World {
 
     /// Starts the next sync while the backend of the dead one is held up; then lets that go.
     async fn recover_beside_the_dead(&mut self, stalls: &mut Stalls) -> Result<()> {
-        let dead: Vec<_> =
-            self.activities(Work::Increment).await?.iter().map(|it| it.pid).collect();
-        let mut process = self.start()?;
+        let dead = self.pids().await?;
+        let mut process = self.start("sync")?;
         let is_new = |it: &Activity| !dead.contains(&it.pid);
         let has_come = self.wait_for(Work::Increment, &mut process, is_new).await?;
         ensure!(has_come, "a sync ended without having looked at its target");
@@ -264,12 +350,14 @@ impl World {
     /// Waits until the server has noticed that the client is gone.
     async fn wait_for_no_backend(&self) -> Result<()> {
         let wait = async {
-            while !self.activities(Work::Increment).await?.is_empty() {
+            while !self.pids().await?.is_empty() {
                 sleep(PAUSE).await;
             }
             Ok(())
         };
-        timeout(LIMIT, wait).await.context("the backend of a dead client does not end")?
+        timeout(LIMIT, wait)
+            .await
+            .context("the backend of a dead client does not end")?
     }
 
     /// After a kill: the target is the version that its progress names, and not before `version`,
@@ -281,23 +369,34 @@ impl World {
         is_held_up: bool,
     ) -> Result<()> {
         let standing = self.standing().await?;
-        let expected = standing.version.map(|version| self.oracle.content_at(version));
+        let expected = standing
+            .version
+            .map(|version| self.oracle.content_at(version));
         let expected = expected.transpose()?.cloned();
-        ensure!(standing.content == expected, "{standing:?}, expected {expected:?}");
+        ensure!(
+            standing.content == expected,
+            "{standing:?}, expected {expected:?}"
+        );
         let has_moved = standing.version > version;
-        ensure!(standing.version >= version, "went back from {version:?}: {standing:?}");
+        ensure!(
+            standing.version >= version,
+            "went back from {version:?}: {standing:?}"
+        );
         match phase {
             Some(Phase::AfterCommit) if !is_held_up => {
                 ensure!(has_moved, "a durable commit is lost: {standing:?}");
             }
-            Some(_) => ensure!(!has_moved, "moved from {version:?} without COMMIT: {standing:?}"),
+            Some(_) => ensure!(
+                !has_moved,
+                "moved from {version:?} without COMMIT: {standing:?}"
+            ),
             None => {}
         }
         self.version = standing.version;
         Ok(())
     }
 
-    /// A sync ends well, with the target at the head and nothing left behind.
+    /// A sync ends well, with the target at the head.
     async fn expect_end(&mut self, process: Process) -> Result<()> {
         let ended = process.end(LIMIT).await?;
         ensure!(ended.code == Some(0), "sync failed: {ended:?}");
@@ -307,10 +406,21 @@ impl World {
             content: Some(self.oracle.content_at(head)?.clone()),
         };
         let standing = self.standing().await?;
-        ensure!(standing == expected, "{standing:?} after a sync, expected {expected:?}");
+        ensure!(
+            standing == expected,
+            "{standing:?} after a sync, expected {expected:?}"
+        );
         self.version = Some(head);
+        Ok(())
+    }
+
+    /// There is the target and nothing else, and its recorded runs follow each other.
+    async fn expect_nothing_left(&self) -> Result<()> {
         let left: String = self.client.query_typed(RELATIONS, &[]).await?[0].get(0);
-        ensure!(left == "public.lineitem, public.lineitem_pkey", "left behind: {left}");
+        ensure!(
+            left == "public.lineitem, public.lineitem_pkey",
+            "left behind: {left}"
+        );
         let chain: bool = self.client.query_typed(RUNS_CHAIN, &[]).await?[0].get(0);
         ensure!(chain, "the recorded runs do not follow each other");
         Ok(())
@@ -334,7 +444,10 @@ impl World {
         if !exists(&self.client, "lakeferry.progress").await? {
             return Ok(None);
         }
-        let rows = self.client.query_typed("SELECT version FROM lakeferry.progress", &[]).await?;
+        let rows = self
+            .client
+            .query_typed("SELECT version FROM lakeferry.progress", &[])
+            .await?;
         ensure!(rows.len() <= 1, "the one job has {} progresses", rows.len());
         let version: Option<i64> = rows.first().and_then(|row| row.get(0));
         Ok(version.map(u64::try_from).transpose()?)
