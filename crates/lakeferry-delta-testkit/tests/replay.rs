@@ -1,6 +1,8 @@
 //! A replay of the runways' history ends in the rows that the history has, also over the versions
 //! that delete almost all rows and bring them back.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_cast::cast;
 use arrow_select::concat::concat_batches;

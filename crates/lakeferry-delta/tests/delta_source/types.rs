@@ -1,8 +1,9 @@
 //! Values of all scalar types arrive as they were written, as data and as partition values.
 
 use arrow_array::{
-    BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array,
-    Int16Array, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray,
+    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array,
+    Int8Array, Int16Array, Int32Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
 };
 use lakeferry_delta_testkit::NewTable;
 use lakeferry_model::{Reading, Source as _};
@@ -14,91 +15,61 @@ const LAST_MICROSECOND: i64 = 253_402_300_799_999_999;
 /// 0001-01-01T00:00:00Z.
 const FIRST_MICROSECOND: i64 = -62_135_596_800_000_000;
 
-fn extremes() -> arrow_array::RecordBatch {
-    let decimal = |values: Vec<Option<i128>>, precision, scale| {
-        Decimal128Array::from(values)
-            .with_precision_and_scale(precision, scale)
-            .unwrap()
-    };
-    let times = vec![
-        Some(LAST_MICROSECOND),
-        Some(FIRST_MICROSECOND),
-        Some(-1),
-        None,
-    ];
+/// Three rows of extreme values and one of nulls, in a column of each scalar type.
+fn extremes() -> RecordBatch {
     let most = 10_i128.pow(38) - 1;
-    let binary: Vec<Option<&[u8]>> = vec![Some(b"\0\xff"), Some(b""), Some(b"x"), None];
-    let texts = vec![Some("a\0b"), Some(""), Some("Ž 🚢 \u{10ffff}"), None];
-    let doubles = vec![
-        Some(f64::MAX),
-        Some(f64::NEG_INFINITY),
-        Some(f64::NAN),
-        None,
-    ];
-    let floats = vec![
-        Some(f32::MIN_POSITIVE),
-        Some(f32::INFINITY),
-        Some(-0.0),
-        None,
-    ];
+    let times = [LAST_MICROSECOND, FIRST_MICROSECOND, -1];
+    let with_zone = nullable(times);
+    let with_zone = TimestampMicrosecondArray::from(with_zone).with_timezone("UTC");
+    let bytes: [&[u8]; 3] = [b"\0\xff", b"", b"x"];
     batch(&[
         ("id", array::<Int32Array>(vec![1, 2, 3, 4])),
-        (
-            "byte",
-            array::<Int8Array>(vec![Some(i8::MAX), Some(i8::MIN), Some(0), None]),
-        ),
+        ("byte", array::<Int8Array>(nullable([i8::MAX, i8::MIN, 0]))),
         (
             "short",
-            array::<Int16Array>(vec![Some(i16::MAX), Some(i16::MIN), Some(0), None]),
+            array::<Int16Array>(nullable([i16::MAX, i16::MIN, 0])),
         ),
         (
             "int",
-            array::<Int32Array>(vec![Some(i32::MAX), Some(i32::MIN), Some(0), None]),
+            array::<Int32Array>(nullable([i32::MAX, i32::MIN, 0])),
         ),
         (
             "long",
-            array::<Int64Array>(vec![Some(i64::MAX), Some(i64::MIN), Some(0), None]),
-        ),
-        ("float", array::<Float32Array>(floats)),
-        ("double", array::<Float64Array>(doubles)),
-        (
-            "d38",
-            array::<Decimal128Array>(decimal(vec![Some(most), Some(-most), Some(0), None], 38, 0)),
+            array::<Int64Array>(nullable([i64::MAX, i64::MIN, 0])),
         ),
         (
-            "d38s",
-            array::<Decimal128Array>(decimal(
-                vec![Some(most), Some(-most), Some(1), None],
-                38,
-                38,
-            )),
+            "float",
+            array::<Float32Array>(nullable([f32::MIN_POSITIVE, f32::INFINITY, -0.0])),
         ),
         (
-            "d5",
-            array::<Decimal128Array>(decimal(
-                vec![Some(99_999), Some(-99_999), Some(1), None],
-                5,
-                2,
-            )),
+            "double",
+            array::<Float64Array>(nullable([f64::MAX, f64::NEG_INFINITY, f64::NAN])),
         ),
+        ("d38", decimals([most, -most, 0], 38, 0)),
+        ("d38s", decimals([most, -most, 1], 38, 38)),
+        ("d5", decimals([99_999, -99_999, 1], 5, 2)),
+        ("bool", array::<BooleanArray>(nullable([true, false, true]))),
         (
-            "bool",
-            array::<BooleanArray>(vec![Some(true), Some(false), Some(true), None]),
+            "text",
+            array::<StringArray>(nullable(["a\0b", "", "Ž 🚢 \u{10ffff}"])),
         ),
-        ("text", array::<StringArray>(texts)),
-        ("binary", array::<BinaryArray>(binary)),
+        ("binary", array::<BinaryArray>(nullable(bytes))),
         (
             "date",
-            array::<Date32Array>(vec![Some(2_932_896), Some(-719_162), Some(-1), None]),
+            array::<Date32Array>(nullable([2_932_896, -719_162, -1])),
         ),
-        (
-            "ts",
-            array::<TimestampMicrosecondArray>(
-                TimestampMicrosecondArray::from(times.clone()).with_timezone("UTC"),
-            ),
-        ),
-        ("ntz", array::<TimestampMicrosecondArray>(times)),
+        ("ts", array::<TimestampMicrosecondArray>(with_zone)),
+        ("ntz", array::<TimestampMicrosecondArray>(nullable(times))),
     ])
+}
+
+fn nullable<T>(values: [T; 3]) -> Vec<Option<T>> {
+    values.into_iter().map(Some).chain([None]).collect()
+}
+
+fn decimals(values: [i128; 3], precision: u8, scale: i8) -> ArrayRef {
+    let values = Decimal128Array::from(nullable(values));
+    array::<Decimal128Array>(values.with_precision_and_scale(precision, scale).unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,7 +166,7 @@ async fn partition_values_with_special_characters_survive() {
 }
 
 /// The texts of `id` and `name`, sorted.
-fn two_columns(rows: &arrow_array::RecordBatch, name: &str) -> Vec<String> {
+fn two_columns(rows: &RecordBatch, name: &str) -> Vec<String> {
     let schema = rows.schema();
     let (id, other) = (
         schema.index_of("id").unwrap(),
