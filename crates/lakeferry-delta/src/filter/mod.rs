@@ -9,13 +9,16 @@ mod pushdown;
 
 use std::sync::{Arc, LazyLock};
 
-use arrow_array::{BooleanArray, RecordBatch, cast::AsArray as _};
-use arrow_schema::{DataType, Schema};
+use arrow_array::{BooleanArray, RecordBatch, cast::AsArray as _, new_null_array};
+use arrow_schema::{DataType, Schema, TimeUnit};
 use datafusion::{
-    common::{DFSchema, tree_node::TreeNode as _},
+    common::{
+        DFSchema,
+        tree_node::{Transformed, TreeNode as _},
+    },
     error::DataFusionError,
     execution::session_state::{SessionState, SessionStateBuilder},
-    logical_expr::{Expr, ExprSchemable as _, Volatility, simplify::SimplifyContext},
+    logical_expr::{Cast, Expr, ExprSchemable as _, Volatility, simplify::SimplifyContext},
     optimizer::simplify_expressions::ExprSimplifier,
     physical_expr::PhysicalExpr,
     sql::sqlparser::{ast, dialect::GenericDialect, parser::Parser},
@@ -103,8 +106,8 @@ impl Parsed {
             .with_config_options(Arc::clone(SESSION.config_options()))
             .build();
         let simplifier = ExprSimplifier::new(context);
-        let logical = simplifier
-            .coerce(logical, &schema)
+        let logical = far_times(logical)
+            .and_then(|logical| simplifier.coerce(logical, &schema))
             .and_then(|logical| simplifier.simplify(logical))
             .map_err(|error| refuse("cannot be evaluated", error))?;
         let found = logical
@@ -120,6 +123,7 @@ impl Parsed {
         let physical = SESSION
             .create_physical_expr(logical.clone(), &schema)
             .map_err(|error| refuse("cannot be evaluated", error))?;
+        on_nulls(&physical, layout).map_err(|error| refuse("cannot be evaluated", error))?;
         Ok(Filter {
             text: self.text(),
             logical,
@@ -154,6 +158,34 @@ impl Filter {
     pub(crate) fn skipping(&self, fields: &[StructField]) -> Skipping<'_> {
         Skipping::new(&self.logical, fields)
     }
+}
+
+/// Evaluates `filter` for one row of nulls: what fails for every row does so before any is read.
+fn on_nulls(filter: &Arc<dyn PhysicalExpr>, layout: &Schema) -> Result<(), DataFusionError> {
+    let nulls = layout.fields().iter();
+    let nulls = nulls.map(|field| new_null_array(field.data_type(), 1));
+    let row = RecordBatch::try_new(Arc::new(layout.clone()), nulls.collect())?;
+    filter.evaluate(&row).map(|_| ())
+}
+
+/// `expr`, with microseconds for TIMESTAMP literals that are too far off for nanoseconds, which
+/// DataFusion takes them for.
+fn far_times(expr: Expr) -> Result<Expr, DataFusionError> {
+    let transformed = expr.transform_up(|expr| {
+        if let Expr::Cast(Cast { expr: inner, field }) = &expr
+            && let Expr::Literal(text, _) = inner.as_ref()
+            && let DataType::Timestamp(TimeUnit::Nanosecond, zone) = field.data_type()
+            && text.cast_to(field.data_type()).is_err()
+        {
+            let micros = DataType::Timestamp(TimeUnit::Microsecond, zone.clone());
+            return Ok(Transformed::yes(Expr::Cast(Cast::new(
+                inner.clone(),
+                micros,
+            ))));
+        }
+        Ok(Transformed::no(expr))
+    });
+    transformed.map(|transformed| transformed.data)
 }
 
 /// Refuses what has not one value for one row: that depends on time, chance or other rows.
