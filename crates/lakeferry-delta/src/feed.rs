@@ -44,8 +44,8 @@ enum Found {
     Absent(DataType),
 }
 
-/// Reads the feed of `stretch` and hands its changes to `give`, versions ascending. Call it on a
-/// blocking thread.
+/// Reads the feed of `stretch` and hands its changes to `give`, versions ascending, batches without
+/// rows as well. Call it on a blocking thread.
 pub(crate) fn read(
     table: &Table,
     engine: &Arc<dyn Engine>,
@@ -156,7 +156,7 @@ fn give_signed(
             sign,
             rows,
         };
-        if batch.rows.num_rows() > 0 && give(batch) == Wanted::NoMore {
+        if give(batch) == Wanted::NoMore {
             return Ok(Wanted::NoMore);
         }
     }

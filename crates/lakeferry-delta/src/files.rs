@@ -1,6 +1,6 @@
 //! Data files to rows: several files at once, in bounded memory.
 //!
-//! A reader holds at most the bytes of one row group, so what is read at once is bounded by the
+//! A reader holds at most the bytes of one row group and a batch of bounded size, so what is read at once is bounded by the
 //! sizes of the files: together they stay under [`AT_ONCE_MIB`], but for one that alone is larger.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -67,7 +67,8 @@ impl FileReader {
         })
     }
 
-    /// Reads `files`, in any order, and hands their rows to `give`.
+    /// Reads `files`, in any order, and hands their rows to `give`, batches
+    /// without rows as well.
     pub(crate) async fn read(
         self: &Arc<Self>,
         files: Files,
@@ -121,7 +122,7 @@ impl FileReader {
             }
             let batch = logical.try_into_record_batch().map_err(failed)?;
             let rows = self.shape.rows(&batch)?;
-            if rows.num_rows() > 0 && give(rows) == Wanted::NoMore {
+            if give(rows) == Wanted::NoMore {
                 return Ok(Wanted::NoMore);
             }
         }

@@ -1,14 +1,17 @@
 //! Streams of batches from threads that read ahead by a few batches and no more.
 //!
 //! A stream ends only with the word of its reader that all was read; a reader that goes away
-//! without it is an error. A stream that is dropped stops its reader at the next batch.
+//! without it is an error. A stream that is dropped stops its reader at the next batch, whether or
+//! not the filter leaves anything of it.
 
 use std::{
     pin::Pin,
     task::{Context, Poll},
 };
 
+use arrow_array::RecordBatch;
 use futures_core::Stream;
+use lakeferry_model::ChangeBatch;
 use tokio::sync::mpsc;
 
 use crate::error::{Error, Result};
@@ -43,6 +46,23 @@ pub(crate) enum Wanted {
     NoMore,
 }
 
+/// What has a number of rows, none perhaps.
+pub(crate) trait Rows {
+    fn is_empty(&self) -> bool;
+}
+
+impl Rows for RecordBatch {
+    fn is_empty(&self) -> bool {
+        self.num_rows() == 0
+    }
+}
+
+impl<P> Rows for ChangeBatch<P> {
+    fn is_empty(&self) -> bool {
+        self.rows.num_rows() == 0
+    }
+}
+
 /// A stream that is fed by `read`, a task of its own.
 pub(crate) fn stream<T, F>(table: &str, read: impl FnOnce(Outlet<T>) -> F) -> Batches<T>
 where
@@ -72,9 +92,17 @@ impl<T> Clone for Outlet<T> {
     }
 }
 
-impl<T> Outlet<T> {
-    /// Hands `item` over, waiting until there is room. Call it on a blocking thread.
+impl<T: Rows> Outlet<T> {
+    /// Hands `item` over unless it is empty, waiting until there is room. Call it on a blocking
+    /// thread, with empty items as well: they are when to notice that nobody listens.
     pub(crate) fn give(&self, item: T) -> Wanted {
+        if item.is_empty() {
+            return if self.0.is_closed() {
+                Wanted::NoMore
+            } else {
+                Wanted::More
+            };
+        }
         match self.0.blocking_send(Message::Item(item)) {
             Ok(()) => Wanted::More,
             Err(_) => Wanted::NoMore,
