@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     sync::Arc,
 };
 
@@ -28,7 +28,7 @@ impl fmt::Debug for Location {
 }
 
 impl Location {
-    /// Understands a path of the local file system or a URL; touches no storage.
+    /// Understands a path of the local file system, which need not exist, or a URL.
     pub(crate) fn parse(name: &str) -> Result<Self> {
         let url = if name.contains("://") {
             url_of(name)?
@@ -41,6 +41,11 @@ impl Location {
                 format!("storage of kind {}: is not supported yet", url.scheme()),
                 "use a path of the local file system",
             ));
+        }
+        // The kernel decodes paths twice: it would look into another directory.
+        if url.path().contains("%25") {
+            let what = "paths with a percent sign are not supported".to_owned();
+            return Err(unreadable(name, what, "move the table to a path without %"));
         }
         Ok(Self {
             name: name.to_owned(),
@@ -106,13 +111,28 @@ fn url_of(name: &str) -> Result<Url> {
 }
 
 fn directory_url(name: &str) -> Result<Url> {
-    std::path::absolute(Path::new(name))
-        .ok()
+    plain_path(Path::new(name))
         .and_then(|path| Url::from_directory_path(path).ok())
         .ok_or_else(|| {
             let what = "the location is not a path".to_owned();
             unreadable(name, what, "give the directory of the table, or a URL")
         })
+}
+
+/// `path` from the root on, without `..`, which storage paths do not know.
+fn plain_path(path: &Path) -> Option<PathBuf> {
+    if let Ok(path) = path.canonicalize() {
+        return Some(path);
+    }
+    let mut plain = PathBuf::new();
+    for component in std::path::absolute(path).ok()?.components() {
+        if component == Component::ParentDir {
+            plain.pop();
+        } else {
+            plain.push(component);
+        }
+    }
+    Some(plain)
 }
 
 fn unreadable(table: &str, what: String, hint: &'static str) -> Error {

@@ -40,6 +40,43 @@ async fn what_is_no_table_is_told_apart() {
     insta::assert_snapshot!(told.join("\n\n"));
 }
 
+/// A table is found from the working directory upwards, whether or not it is there yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn paths_may_go_up() {
+    let start = batch(&[("id", array::<Int64Array>(vec![1]))]);
+    let (world, _table) = World::with(NewTable::without_feed(), start).await;
+    let at = |location: String| {
+        DeltaSource::new(Settings {
+            location,
+            ..Settings::default()
+        })
+    };
+    let path = world.path().to_str().unwrap().to_owned();
+    for way in ["/../table", "/_delta_log/..", "/../absent/../table"] {
+        let source = at(format!("{path}{way}")).unwrap();
+        assert_eq!(rows(&source).await, ["1"], "{way}");
+    }
+    let error = at(format!("{path}/../other")).unwrap().head().await;
+    let absent = world.told(&error.unwrap_err());
+    assert!(absent.contains("the path does not exist"), "{absent}");
+}
+
+/// Where the kernel would decode `%41` twice, it would read table `A`.
+#[tokio::test(flavor = "multi_thread")]
+async fn percent_signs_are_refused() {
+    let world = World::new();
+    let path = world.path().to_str().unwrap().to_owned();
+    for location in [format!("{path}/%41"), format!("file://{path}/%2541")] {
+        let error = DeltaSource::new(Settings {
+            location,
+            ..Settings::default()
+        });
+        let told = world.told(&error.unwrap_err());
+        assert!(told.contains("percent sign"), "{told}");
+        assert!(told.contains("hint: move the table"), "{told}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn unsupported_features_are_named() {
     let start = batch(&[("id", array::<Int64Array>(vec![1]))]);
