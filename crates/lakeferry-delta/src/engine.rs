@@ -12,22 +12,33 @@ use futures_util::future::BoxFuture;
 use object_store::ObjectStore;
 use tokio::runtime::{EnterGuard, Handle};
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    parquet::{Parquet, WithParquet},
+};
 
-/// Rows of a batch: large enough that work per batch is nothing, small enough that a few batches
+/// Rows of a batch at most: large enough that work per batch is nothing, small enough that a few batches
 /// are.
-const BATCH_ROWS: NonZeroUsize = NonZeroUsize::new(8192).expect("not zero");
+pub(crate) const BATCH_ROWS: NonZeroUsize = NonZeroUsize::new(8192).expect("not zero");
 /// Log files that are fetched at once; the default of 1,000 would hold as many in memory.
 const LOG_FILES_AHEAD: NonZeroUsize = NonZeroUsize::new(16).expect("not zero");
 
 /// An engine over `store`. Call it, and all that it gives, on blocking threads only.
 pub(crate) fn engine_over(store: Arc<dyn ObjectStore>, runtime: Handle) -> Arc<dyn Engine> {
-    let engine = DefaultEngineBuilder::new(store)
-        .with_task_executor(Arc::new(CallersThread(runtime)))
+    let engine = DefaultEngineBuilder::new(store.clone())
+        .with_task_executor(Arc::new(CallersThread(runtime.clone())))
         .with_batch_size(BATCH_ROWS)
         .with_buffer_size(LOG_FILES_AHEAD)
         .build();
-    Arc::new(engine)
+    let parquet = Parquet {
+        store,
+        runtime,
+        kernels: engine.parquet_handler(),
+    };
+    Arc::new(WithParquet {
+        engine: Arc::new(engine),
+        parquet: Arc::new(parquet),
+    })
 }
 
 /// Runs `work`, which may block, where it does not hinder others.

@@ -1,0 +1,197 @@
+//! Parquet files to batches, for the kernel.
+//!
+//! The kernel's own handler takes the same number of rows a batch whatever their width, and reads
+//! INT96 as nanoseconds, which wrap around without a word before 1677 and after 2262. So the steps
+//! of that handler are taken here, with a look at each file's footer before:
+//!
+//! * A batch has as many rows as make [`BATCH_BYTES`] on the average of a row group, one at least
+//!   and [`BATCH_ROWS`] at most. What repeated values take is known only where the writer left
+//!   size statistics.
+//! * INT96 is read as microseconds, which is what Delta's timestamps are.
+
+use std::{iter, sync::Arc};
+
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use delta_kernel::{
+    DeltaResult, DeltaResultIteratorStatic, Engine, EngineData, EvaluationHandler,
+    FileDataReadResultIterator, FileMeta, JsonHandler, ParquetFooter, ParquetHandler, PredicateRef,
+    StorageHandler,
+    engine::{
+        arrow_utils::{
+            RowIndexBuilder, fixup_parquet_read, ordering_needs_row_indexes, parquet_read_plan,
+        },
+        parquet_row_group_skipping::ParquetRowGroupSkipping as _,
+        reader_options,
+    },
+    parquet::{
+        arrow::{
+            ProjectionMask,
+            arrow_reader::ArrowReaderMetadata,
+            async_reader::{self, ParquetRecordBatchStreamBuilder},
+        },
+        basic::Type as PhysicalType,
+        file::metadata::{ColumnChunkMetaData, RowGroupMetaData},
+    },
+    schema::SchemaRef,
+};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use object_store::{ObjectStore, path::Path as StorePath};
+use tokio::runtime::Handle;
+use url::Url;
+
+use crate::engine::BATCH_ROWS;
+
+/// Bytes of a batch: several are held at once, by each reader and by those that wait.
+const BATCH_BYTES: u64 = 8 << 20;
+
+/// The kernel's engine, but for how it reads Parquet.
+pub(crate) struct WithParquet {
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) parquet: Arc<Parquet>,
+}
+
+impl Engine for WithParquet {
+    fn evaluation_handler(&self) -> Arc<dyn EvaluationHandler> {
+        self.engine.evaluation_handler()
+    }
+
+    fn storage_handler(&self) -> Arc<dyn StorageHandler> {
+        self.engine.storage_handler()
+    }
+
+    fn json_handler(&self) -> Arc<dyn JsonHandler> {
+        self.engine.json_handler()
+    }
+
+    fn parquet_handler(&self) -> Arc<dyn ParquetHandler> {
+        self.parquet.clone()
+    }
+}
+
+/// Reads Parquet files of `store` on the threads of its callers, one file after the other.
+pub(crate) struct Parquet {
+    pub(crate) store: Arc<dyn ObjectStore>,
+    pub(crate) runtime: Handle,
+    /// What is done for all but the rows.
+    pub(crate) kernels: Arc<dyn ParquetHandler>,
+}
+
+impl ParquetHandler for Parquet {
+    fn read_parquet_files(
+        &self,
+        files: &[FileMeta],
+        physical_schema: SchemaRef,
+        predicate: Option<PredicateRef>,
+    ) -> DeltaResult<FileDataReadResultIterator> {
+        let (store, runtime) = (self.store.clone(), self.runtime.clone());
+        let open = move |file| {
+            let (schema, predicate) = (physical_schema.clone(), predicate.clone());
+            open(store.clone(), file, schema, predicate)
+        };
+        let batches = stream::iter(files.to_vec()).then(open).try_flatten();
+        let mut batches = Box::pin(batches.fuse());
+        Ok(Box::new(iter::from_fn(move || {
+            runtime.block_on(batches.next())
+        })))
+    }
+
+    fn write_parquet_file(
+        &self,
+        location: Url,
+        data: DeltaResultIteratorStatic<Box<dyn EngineData>>,
+    ) -> DeltaResult<()> {
+        self.kernels.write_parquet_file(location, data)
+    }
+
+    fn read_parquet_footer(&self, file: &FileMeta) -> DeltaResult<ParquetFooter> {
+        self.kernels.read_parquet_footer(file)
+    }
+}
+
+/// The batches of `file`, in the columns of `schema`, without row groups that `predicate` excludes.
+#[expect(
+    deprecated,
+    reason = "the kernel reads with it too; what replaces it is an example to copy"
+)]
+async fn open(
+    store: Arc<dyn ObjectStore>,
+    file: FileMeta,
+    schema: SchemaRef,
+    predicate: Option<PredicateRef>,
+) -> DeltaResult<impl Stream<Item = DeltaResult<Box<dyn EngineData>>> + Send> {
+    let path = StorePath::from_url_path(file.location.path())?;
+    let mut reader = async_reader::ParquetObjectReader::new(store, path);
+    if file.size > 0 {
+        reader = reader.with_file_size(file.size);
+    }
+    let footer = ArrowReaderMetadata::load_async(&mut reader, reader_options()).await?;
+    let footer = in_microseconds(footer)?;
+    let (ordering, columns) = parquet_read_plan(&schema, &footer)?;
+    let row_groups = footer.metadata().row_groups();
+    let mut indexes =
+        ordering_needs_row_indexes(&ordering).then(|| RowIndexBuilder::new(row_groups));
+    let rows = batch_rows(row_groups, columns.as_ref());
+    let mut builder =
+        ParquetRecordBatchStreamBuilder::new_with_metadata(reader, footer).with_batch_size(rows);
+    if let Some(columns) = columns {
+        builder = builder.with_projection(columns);
+    }
+    if let Some(predicate) = predicate {
+        builder = builder.with_row_group_filter(predicate.as_ref(), indexes.as_mut());
+    }
+    let mut indexes = indexes.map(RowIndexBuilder::build).transpose()?;
+    let location = file.location.to_string();
+    let batches = builder.build()?.map(move |batch| {
+        let (place, schema) = (Some(location.as_str()), Some(&schema));
+        let batch = fixup_parquet_read(batch?, &ordering, indexes.as_mut(), place, schema)?;
+        Ok(Box::new(batch) as Box<dyn EngineData>)
+    });
+    Ok(batches)
+}
+
+/// `footer`, with INT96 columns as microseconds.
+fn in_microseconds(footer: ArrowReaderMetadata) -> DeltaResult<ArrowReaderMetadata> {
+    let parquet = footer.parquet_schema().root_schema().get_fields();
+    let is_int96 = |index: usize| {
+        let field = parquet.get(index).filter(|field| field.is_primitive());
+        field.is_some_and(|field| field.get_physical_type() == PhysicalType::INT96)
+    };
+    if !(0..parquet.len()).any(is_int96) {
+        return Ok(footer);
+    }
+    let fields = footer.schema().fields().iter().enumerate();
+    let fields = fields.map(|(index, field)| {
+        let field = Field::clone(field);
+        if is_int96(index) {
+            field.with_data_type(DataType::Timestamp(TimeUnit::Microsecond, None))
+        } else {
+            field
+        }
+    });
+    let metadata = footer.schema().metadata().clone();
+    let schema = Schema::new_with_metadata(fields.collect::<Vec<_>>(), metadata);
+    let options = reader_options().with_schema(Arc::new(schema));
+    let footer = ArrowReaderMetadata::try_new(footer.metadata().clone(), options)?;
+    Ok(footer)
+}
+
+/// How many rows a batch of `columns` has in a file of `row_groups`.
+fn batch_rows(row_groups: &[RowGroupMetaData], columns: Option<&ProjectionMask>) -> usize {
+    let fit = row_groups.iter().map(|group| {
+        let read = group.columns().iter().enumerate();
+        let read = read.filter(|(index, _)| columns.is_none_or(|mask| mask.leaf_included(*index)));
+        let bytes: u64 = read.map(|(_, chunk)| decoded_bytes(chunk)).sum();
+        let rows = u64::try_from(group.num_rows()).unwrap_or_default();
+        let row_bytes = bytes / rows.max(1);
+        BATCH_BYTES / row_bytes.max(1)
+    });
+    let fit = fit.min().and_then(|rows| usize::try_from(rows).ok());
+    fit.unwrap_or(usize::MAX).clamp(1, BATCH_ROWS.get())
+}
+
+/// What the values of `chunk` take in memory, as far as the footer tells.
+fn decoded_bytes(chunk: &ColumnChunkMetaData) -> u64 {
+    let values = chunk.unencoded_byte_array_data_bytes().unwrap_or_default();
+    let bytes = values.max(chunk.uncompressed_size());
+    u64::try_from(bytes).unwrap_or_default()
+}
