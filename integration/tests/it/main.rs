@@ -3,6 +3,7 @@
 //! Each module is named for a promise. Tests write, wait for a condition, stop, and assert.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::print_stdout, reason = "a test shows its seed and its figures")]
 
 // What the tests stand on.
 mod deployment;

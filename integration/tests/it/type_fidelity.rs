@@ -4,190 +4,23 @@
 //! The values are written twice by hand: as Arrow, and as SQL literals into a table of the expected
 //! types. Rows are compared as images (`*<>`), which tells −0.0 from 0.0 and 1.0 from 1.00.
 
+mod scalars;
+
 use std::sync::Arc;
 
 use arrow_array::{
-    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array,
-    Int8Array, Int16Array, Int32Array, Int64Array, RecordBatch, StringArray,
-    TimestampMicrosecondArray,
+    ArrayRef, Date32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
-use lakeferry_delta_testkit::{DeltaTable, NewTable, OP_COLUMN};
+use lakeferry_delta_testkit::{DeltaTable, NewTable};
 use lakeferry_postgres_testkit::servers;
 
+use self::scalars::{Ids, ROWS, TYPES, VALUES, puts, rows};
 use crate::{deployment::Deployment, tables};
-
-/// How many rows there are, each with another value in each column.
-const ROWS: usize = 8;
-const DECIMAL_38: i128 = 10_i128.pow(38) - 1;
-
-/// The keys that the rows get, in order.
-type Ids = [i64; ROWS];
 
 const FIRST: Ids = [1, 2, 3, 4, 5, 6, 7, 8];
 const SECOND: Ids = [11, 12, 13, 14, 15, 16, 17, 18];
 /// Each key gets the values of its neighbour.
 const ROTATED: Ids = [8, 1, 2, 3, 4, 5, 6, 7];
-
-const TEXTS: [Option<&str>; ROWS] = [
-    Some(""),
-    Some("null"),
-    None,
-    Some("\\N"),
-    Some("tab\tline\nreturn\rquote\"'\\"),
-    Some("😀 e\u{301} \u{fffd} \u{1}"),
-    Some(" spaces "),
-    Some("a,b"),
-];
-
-/// The types by the name of the column.
-const TYPES: &str = "\
-id bigint PRIMARY KEY, boolean boolean, byte smallint, short smallint, int integer, long bigint, \
-float real, double double precision, cents numeric(10,2), whole numeric(38,0), \
-fraction numeric(38,38), text text, bytes bytea, date date, \
-instant timestamp with time zone, local timestamp without time zone";
-
-/// The values, less their keys.
-const VALUES: [&str; ROWS] = [
-    "false, -128, -32768, -2147483648, -9223372036854775808, '-3.4028235e38', \
-     '-1.7976931348623157e308', -99999999.99, '-99999999999999999999999999999999999999', \
-     '-0.99999999999999999999999999999999999999', '', '\\x', '4714-11-24 BC', \
-     '4714-11-24 00:00:00+00 BC', '4714-11-24 00:00:00 BC'",
-    "true, 127, 32767, 2147483647, 9223372036854775807, '3.4028235e38', \
-     '1.7976931348623157e308', 99999999.99, '99999999999999999999999999999999999999', \
-     '0.99999999999999999999999999999999999999', 'null', '\\x00', '9999-12-31', \
-     '9999-12-31 23:59:59.999999+00', '9999-12-31 23:59:59.999999'",
-    "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL",
-    "true, 0, 0, 0, 0, 'NaN', 'NaN', 0, 0, 0, '\\N', '\\xff00ff', '1970-01-01', \
-     '1970-01-01 00:00:00+00', '1970-01-01 00:00:00'",
-    "false, -1, -1, -1, -1, '-0', '-0', -0.01, -1, '-0.00000000000000000000000000000000000001', \
-     E'tab\\tline\\nreturn\\rquote\"''\\\\', '\\x5c783431', '1969-12-31', \
-     '1969-12-31 23:59:59.999999+00', '1969-12-31 23:59:59.999999'",
-    "true, 1, 1, 1, 1, 'inf', 'inf', 0.01, 1, '0.00000000000000000000000000000000000001', \
-     E'😀 e\\u0301 \\ufffd \\u0001', '\\xc328', '1970-01-02', '1970-01-01 00:00:00.000001+00', \
-     '1970-01-01 00:00:00.000001'",
-    "false, 10, 1000, 10000, 10000, '-inf', '-inf', 10000, '10000000000000000000000000000000000000', \
-     '0.1', ' spaces ', '\\x0a0d', '2000-02-29', '2000-02-29 12:00:00+00', '2000-02-29 12:00:00'",
-    "true, 99, 9999, 99999999, 9999999999999999, '1e-45', '5e-324', 0.1, 99999999, \
-     '0.00009999', 'a,b', '\\x616263', '0001-01-01', '0001-01-01 00:00:00+00', \
-     '0001-01-01 00:00:00'",
-];
-
-fn columns(ids: Ids) -> Vec<(&'static str, ArrayRef, bool)> {
-    fn nullable(name: &'static str, array: ArrayRef) -> (&'static str, ArrayRef, bool) {
-        (name, array, true)
-    }
-    let decimal = |precision: u8, scale: i8, values: [i128; 7]| -> ArrayRef {
-        let array: Decimal128Array = third_is_null(values).into_iter().collect();
-        Arc::new(array.with_precision_and_scale(precision, scale).unwrap())
-    };
-    let micros = third_is_null([
-        -210_866_803_200_000_000,
-        253_402_300_799_999_999,
-        0,
-        -1,
-        1,
-        951_825_600_000_000,
-        -62_135_596_800_000_000,
-    ]);
-    let days = [-2_440_588, 2_932_896, 0, -1, 1, 11_016, -719_162];
-    let longs = [i64::MIN, i64::MAX, 0, -1, 1, 10_000, 9_999_999_999_999_999];
-    let ints = [i32::MIN, i32::MAX, 0, -1, 1, 10_000, 99_999_999];
-    let shorts = [i16::MIN, i16::MAX, 0, -1, 1, 1_000, 9_999];
-    let bytes = [i8::MIN, i8::MAX, 0, -1, 1, 10, 99];
-    let floats = [
-        f32::MIN,
-        f32::MAX,
-        f32::NAN,
-        -0.0,
-        f32::INFINITY,
-        f32::NEG_INFINITY,
-        1e-45,
-    ];
-    let doubles = [
-        f64::MIN,
-        f64::MAX,
-        f64::NAN,
-        -0.0,
-        f64::INFINITY,
-        f64::NEG_INFINITY,
-        5e-324,
-    ];
-    let binaries: [&[u8]; 7] = [
-        b"",
-        b"\0",
-        b"\xff\0\xff",
-        b"\\x41",
-        b"\xc3\x28",
-        b"\n\r",
-        b"abc",
-    ];
-    let cents = [-9_999_999_999, 9_999_999_999, 0, -1, 1, 1_000_000, 10];
-    let wholes = [
-        -DECIMAL_38,
-        DECIMAL_38,
-        0,
-        -1,
-        1,
-        10_i128.pow(37),
-        99_999_999,
-    ];
-    let fractions = [
-        -DECIMAL_38,
-        DECIMAL_38,
-        0,
-        -1,
-        1,
-        10_i128.pow(37),
-        9_999 * 10_i128.pow(30),
-    ];
-    let booleans = [false, true, true, false, true, false, true];
-    vec![
-        ("id", Arc::new(Int64Array::from_iter_values(ids)), false),
-        nullable(
-            "boolean",
-            Arc::new(BooleanArray::from(third_is_null(booleans))),
-        ),
-        nullable("byte", Arc::new(Int8Array::from(third_is_null(bytes)))),
-        nullable("short", Arc::new(Int16Array::from(third_is_null(shorts)))),
-        nullable("int", Arc::new(Int32Array::from(third_is_null(ints)))),
-        nullable("long", Arc::new(Int64Array::from(third_is_null(longs)))),
-        nullable("float", Arc::new(Float32Array::from(third_is_null(floats)))),
-        nullable(
-            "double",
-            Arc::new(Float64Array::from(third_is_null(doubles))),
-        ),
-        nullable("cents", decimal(10, 2, cents)),
-        nullable("whole", decimal(38, 0, wholes)),
-        nullable("fraction", decimal(38, 38, fractions)),
-        nullable("text", Arc::new(StringArray::from(TEXTS.to_vec()))),
-        nullable(
-            "bytes",
-            Arc::new(BinaryArray::from(third_is_null(binaries))),
-        ),
-        nullable("date", Arc::new(Date32Array::from(third_is_null(days)))),
-        nullable(
-            "instant",
-            Arc::new(TimestampMicrosecondArray::from(micros.clone()).with_timezone("UTC")),
-        ),
-        nullable("local", Arc::new(TimestampMicrosecondArray::from(micros))),
-    ]
-}
-
-/// The third of the rows has no value in any column.
-fn third_is_null<T: Copy>(values: [T; 7]) -> Vec<Option<T>> {
-    let [first, second, rest @ ..] = values.map(Some);
-    [first, second, None].into_iter().chain(rest).collect()
-}
-
-fn rows(ids: Ids) -> RecordBatch {
-    tables::batch(columns(ids))
-}
-
-/// Rows for a merge that puts each key.
-fn puts(ids: Ids) -> RecordBatch {
-    let ops: ArrayRef = Arc::new(StringArray::from(vec!["put"; ROWS]));
-    tables::batch([(OP_COLUMN, ops, false)].into_iter().chain(columns(ids)))
-}
 
 /// Asserts that the target of `job` has the expected types, and exactly the values, once for each
 /// of `ids`.
@@ -427,5 +260,58 @@ async fn a_value_that_postgres_cannot_hold_is_refused() {
             .unwrap();
         deployment.sync();
         assert_eq!(deployment.dump("words"), "1,one\n2,two\n3,three");
+    }
+}
+
+/// The statistics of a file say less than its values: they are cut, rounded, or too small. A
+/// filter that only an extreme value passes still finds it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_finds_extreme_values() {
+    const FOUND: [(&str, &str, u64); 15] = [
+        ("long", "long = 9223372036854775807", 1),
+        ("cents", "cents > 99999999.98", 1),
+        ("whole", "whole > 9223372036854775807", 2),
+        ("whole_least", "whole < -9223372036854775808", 1),
+        (
+            "fraction",
+            "fraction > 0.99999999999999999999999999999999999998",
+            1,
+        ),
+        (
+            "fraction_least",
+            "fraction < -0.99999999999999999999999999999999999998",
+            1,
+        ),
+        ("instant", "instant > '2024-01-01'", 1),
+        (
+            "instant_typed",
+            "instant > TIMESTAMP '2024-01-01 00:00:00'",
+            1,
+        ),
+        ("instant_least", "instant < '1900-01-01'", 2),
+        ("local", "local > '2024-01-01'", 1),
+        ("date", "date > '9999-12-30'", 1),
+        ("text", "text = 'null'", 1),
+        ("empty_text", "text = ''", 1),
+        ("double", "double < -1.7e308 AND double > -1.8e308", 1),
+        ("nan", "isnan(double)", 1),
+    ];
+    for version in servers() {
+        let mut deployment = Deployment::start(version);
+        let mut table = create(&mut deployment, "scalars", NewTable::with_feed()).await;
+        deployment.forget_jobs();
+        for (name, filter, _) in FOUND {
+            let filter = format!("filter: \"{filter}\"");
+            let options = [filter.as_str(), "refresh_above: 100%"];
+            deployment.job(&format!("by_{name}"), &deployment.lake("scalars"), &options);
+        }
+        for times in 1..=2 {
+            assert_eq!(deployment.run(&["sync"]).jobs_done().len(), FOUND.len());
+            for (name, filter, found) in FOUND {
+                let rows = deployment.sql(&format!("SELECT count(*) FROM by_{name}"));
+                assert_eq!(rows, (times * found).to_string(), "{filter}");
+            }
+            table.append(rows(SECOND)).await.unwrap();
+        }
     }
 }
