@@ -117,7 +117,12 @@ impl Said {
 
 impl fmt::Display for Said {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { command, code, stdout, stderr } = self;
+        let Self {
+            command,
+            code,
+            stdout,
+            stderr,
+        } = self;
         write!(f, "lakeferry {command} ended with {code}\n{stdout}{stderr}")
     }
 }
