@@ -93,14 +93,8 @@ impl ConnectSettings {
         let mut config = self.config.clone();
         config.application_name(format!("lakeferry/{purpose}"));
         let doing = Doing::new("connect");
-        let (client, connection) = config.connect(NoTls).await.map_err(|error| {
-            if error.as_db_error().is_some() || is_lost(&error) {
-                return doing.failed(error, &self.place);
-            }
-            Error::needs_operator(format!("cannot connect ({})", self.place))
-                .advise("correct user and password of the target")
-                .caused_by(error)
-        })?;
+        let (client, connection) = (config.connect(NoTls).await)
+            .map_err(|error| self.not_connected(error, &doing).while_connecting())?;
         let mut link = Link::new(client, connection, self.place.clone());
         let answer = link.ask(&SESSION_SETTINGS.into(), &doing).await?;
         let server = Server::of(&answer)
@@ -109,6 +103,15 @@ impl ConnectSettings {
         later_settings(&link, server.version, &doing).await?;
         link.set_recovering(server.recovering);
         Ok(link)
+    }
+
+    fn not_connected(&self, error: tokio_postgres::Error, doing: &Doing) -> Error {
+        if error.as_db_error().is_some() || is_lost(&error) {
+            return doing.failed(error, &self.place);
+        }
+        Error::needs_operator(format!("cannot connect ({})", self.place))
+            .advise("correct user and password of the target")
+            .caused_by(error)
     }
 
     fn check(&self, server: &Server) -> Result<(), Error> {

@@ -38,6 +38,18 @@ impl Error {
         Self::Bug(Report::new(what))
     }
 
+    /// Whether no connection came about: the server cannot be reached, or refuses user, password
+    /// or database.
+    #[must_use]
+    pub fn is_connecting(&self) -> bool {
+        self.report().is_connecting
+    }
+
+    pub(crate) fn while_connecting(mut self) -> Self {
+        self.report_mut().is_connecting = true;
+        self
+    }
+
     /// Adds what to do about it.
     pub(crate) fn advise(mut self, hint: impl Into<String>) -> Self {
         self.report_mut().hint = Some(hint.into());
@@ -90,6 +102,7 @@ impl Failure for Error {
 pub struct Report {
     what: String,
     hint: Option<String>,
+    is_connecting: bool,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -98,6 +111,7 @@ impl Report {
         Self {
             what: what.into(),
             hint: None,
+            is_connecting: false,
             source: None,
         }
     }

@@ -19,6 +19,8 @@ pub(crate) struct Doing {
     privilege: Option<String>,
     /// Whether rows of the source are on their way, so that a value can be at fault.
     moves_rows: bool,
+    /// What it locks, if somebody else may.
+    locks: Option<String>,
 }
 
 impl Doing {
@@ -27,6 +29,7 @@ impl Doing {
             what: what.into(),
             privilege: None,
             moves_rows: false,
+            locks: None,
         }
     }
 
@@ -43,6 +46,11 @@ impl Doing {
         self
     }
 
+    pub(crate) fn locks(mut self, object: impl Into<String>) -> Self {
+        self.locks = Some(object.into());
+        self
+    }
+
     /// `error` in the words of this crate; `place` is user, host and database.
     pub(crate) fn failed(&self, error: tokio_postgres::Error, place: &Place) -> Error {
         let what = format!("cannot {self} ({place})");
@@ -55,6 +63,7 @@ impl Doing {
         };
         let code = refusal.code();
         let class = match class_of(code) {
+            FailureClass::BadRow if is_no_partition(refusal) => FailureClass::NeedsOperator,
             FailureClass::BadRow if !self.moves_rows => FailureClass::Bug,
             class => class,
         };
@@ -64,9 +73,13 @@ impl Doing {
             FailureClass::NeedsOperator => Error::needs_operator(what),
             FailureClass::Bug => Error::bug(what),
         };
-        let report = match self.hint_for(code, place) {
+        let report = match hint_by_routine(refusal, place).or_else(|| self.hint_for(code, place)) {
             Some(hint) => report.advise(hint),
-            None => report,
+            // The server's own, which names objects and not values.
+            None => match refusal.hint() {
+                Some(hint) => report.advise(hint),
+                None => report,
+            },
         };
         report.caused_by(Refusal::of(refusal))
     }
@@ -78,6 +91,10 @@ impl Doing {
                 Some(privilege) => format!("GRANT {privilege} TO \"{user}\""),
                 None => format!("grant {user:?} what the server asks for"),
             });
+        }
+        if *code == SqlState::LOCK_NOT_AVAILABLE {
+            let object = self.locks.as_deref().unwrap_or("it");
+            return Some(format!("end the session that holds a lock on {object}"));
         }
         let hint = match code.code() {
             "53300" => "raise max_connections of the server, or lower that of the target",
@@ -99,6 +116,23 @@ impl Doing {
         };
         Some(hint.to_owned())
     }
+}
+
+/// What its code does not tell, the place in the server's source does; messages are translated.
+fn hint_by_routine(refusal: &DbError, place: &Place) -> Option<String> {
+    if is_no_partition(refusal) {
+        return Some("add a partition that takes the row, or a DEFAULT partition".to_owned());
+    }
+    (refusal.routine() == Some("check_enable_rls")).then(|| rls_hint(&place.user))
+}
+
+fn is_no_partition(refusal: &DbError) -> bool {
+    refusal.routine() == Some("ExecFindPartition")
+}
+
+/// What to do where row-level security would hide rows.
+pub(crate) fn rls_hint(user: &str) -> String {
+    format!("ALTER ROLE {user:?} BYPASSRLS, or make it the owner of the table")
 }
 
 impl std::fmt::Display for Doing {

@@ -11,6 +11,38 @@ use crate::error::Error;
 
 const POLICY: &str = "correct the value in the source, or keep such rows out by the job's filter";
 
+/// The most bytes that the texts and binaries of one row have: the server takes no message of 1 GiB
+/// and forms no such row. What is left is for its other values and the rows before it in a chunk.
+pub(super) const MAX_ROW_BYTES: usize = (1 << 30) - (4 << 20);
+
+/// # Errors
+/// [`Error::BadRow`] naming the longest column of the first row that is longer than `limit` bytes.
+pub(super) fn refuse_long_rows<'a>(
+    columns: &[Column<'_>],
+    names: impl Iterator<Item = &'a str> + Clone,
+    rows: usize,
+    limit: usize,
+) -> Result<(), Error> {
+    // A batch that is no longer has no row that is.
+    if columns.iter().map(Column::bytes).sum::<usize>() <= limit {
+        return Ok(());
+    }
+    for row in 0..rows {
+        let lengths = columns.iter().map(|column| column.bytes_of(row));
+        let total: usize = lengths.clone().sum();
+        if total > limit {
+            let longest = names.clone().zip(lengths).max_by_key(|(_, bytes)| *bytes);
+            let (name, bytes) = longest.unwrap_or_default();
+            return Err(Error::bad_row(format!(
+                "column {name:?} holds a value of {bytes} bytes in a row of {total}, and postgres \
+                 holds less than 1 GiB"
+            ))
+            .advise(POLICY));
+        }
+    }
+    Ok(())
+}
+
 impl Column<'_> {
     /// # Errors
     /// [`Error::BadRow`] naming the column, if a value cannot be held.
@@ -27,6 +59,29 @@ impl Column<'_> {
             Some(what) => {
                 Err(Error::bad_row(format!("column {name:?} holds {what}")).advise(POLICY))
             }
+        }
+    }
+
+    /// How many bytes the value of `row` has, if its length varies.
+    fn bytes_of(&self, row: usize) -> usize {
+        match &self.values {
+            _ if !self.is_valid(row) => 0,
+            Values::Text(array) => array.value_length(row).unsigned_abs() as usize,
+            Values::Bytes(array) => array.value_length(row).unsigned_abs() as usize,
+            _ => 0,
+        }
+    }
+
+    /// How many bytes all values have whose length varies, NULL or not.
+    fn bytes(&self) -> usize {
+        let span = |offsets: &[i32]| match (offsets.first(), offsets.last()) {
+            (Some(first), Some(last)) => last.abs_diff(*first) as usize,
+            _ => 0,
+        };
+        match &self.values {
+            Values::Text(array) => span(array.value_offsets()),
+            Values::Bytes(array) => span(array.value_offsets()),
+            _ => 0,
         }
     }
 

@@ -16,8 +16,11 @@ use arrow_array::RecordBatch;
 use arrow_schema::Schema;
 use bytes::BytesMut;
 
-use self::column::{Column, put};
 pub(crate) use self::epoch::{checked_timestamp, micros_since_1970};
+use self::{
+    check::{MAX_ROW_BYTES, refuse_long_rows},
+    column::{Column, put},
+};
 use crate::{error::Error, type_map::PgType};
 
 /// What stands before the first row: signature, flags, length of the header's extension.
@@ -77,7 +80,9 @@ impl Encoder {
                 column.check(name)?;
                 Ok(column)
             })
-            .collect::<Result<_, Error>>()?;
+            .collect::<Result<Vec<_>, Error>>()?;
+        let names = self.columns.iter().map(|(name, _)| name.as_str());
+        refuse_long_rows(&columns, names, batch.num_rows(), MAX_ROW_BYTES)?;
         Ok(Rows {
             columns,
             start: RowStart::new(self.columns.len(), mark),

@@ -12,8 +12,8 @@ use lakeferry_model::{Failure, FailureClass};
 use pgpq::ArrowToPostgresBinaryEncoder;
 use proptest::{collection::vec, option::weighted, prelude::*};
 
-use super::{Encoder, HEADER, TRAILER, epoch};
-use crate::error::Error;
+use super::{Encoder, HEADER, TRAILER, check::refuse_long_rows, column::Column, epoch};
+use crate::{error::Error, type_map::PgType};
 
 fn batch(columns: Vec<ArrayRef>) -> RecordBatch {
     let names = [
@@ -216,6 +216,22 @@ fn what_postgres_cannot_hold_is_refused_by_column() {
         let array = TimestampMicrosecondArray::from(vec![micros]);
         assert_eq!(refusal(array).is_none(), fits, "{micros}");
     }
+}
+
+#[test]
+fn a_row_that_is_too_long_is_refused_by_its_longest_column() {
+    let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("123"), Some("1"), None]));
+    let bytes: ArrayRef = Arc::new(BinaryArray::from(vec![&b"1234567"[..], b"1", b"1"]));
+    let columns = [
+        Column::of("a", PgType::Text, &texts).unwrap(),
+        Column::of("b", PgType::Bytea, &bytes).unwrap(),
+    ];
+    let names = ["a", "b"].into_iter();
+    assert!(refuse_long_rows(&columns, names.clone(), 3, 10).is_ok());
+    let error = refuse_long_rows(&columns, names, 3, 9).unwrap_err();
+    assert_eq!(error.class(), FailureClass::BadRow);
+    let message = "column \"b\" holds a value of 7 bytes in a row of 10";
+    assert!(error.to_string().starts_with(message), "{error}");
 }
 
 #[test]

@@ -9,12 +9,18 @@ use crate::{
     sql::Sql,
     sqlstate::{Doing, is_certain},
     target::{
-        fence::{self, Fence, Hold},
+        columns::Columns,
+        fence::{self, Fence, Hold, LockMode},
         settings::TargetSettings,
+        shape,
         staging::Staged,
         state::{Moment, StateSchema, bigint},
     },
 };
+
+/// Begins a transaction that waits for a lock no longer than it is worth: whoever holds one may
+/// hold it for hours, and meanwhile the progress is locked.
+pub(super) const BEGIN_PATIENTLY: &str = "BEGIN; SET LOCAL lock_timeout = '30s'";
 
 /// How an apply ended, unless with an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,10 +66,13 @@ impl<P: Position> Apply<'_, P> {
     }
 
     pub(super) fn doing(&self) -> Doing {
-        Doing::rows(format!("apply rows to {}", self.settings.table)).needs(format!(
-            "SELECT, INSERT, UPDATE, DELETE ON {}",
-            self.settings.table.sql().as_str()
-        ))
+        let table = &self.settings.table;
+        Doing::rows(format!("apply rows to {table}"))
+            .needs(format!(
+                "SELECT, INSERT, UPDATE, DELETE ON {}",
+                table.sql().as_str()
+            ))
+            .locks(table.to_string())
     }
 
     pub(super) async fn batch(&self, sql: impl Into<Sql>) -> Result<(), Error> {
@@ -81,7 +90,7 @@ impl<P: Position> Apply<'_, P> {
     }
 
     pub(super) async fn begin(&self) -> Result<(), Error> {
-        self.batch("BEGIN").await
+        self.batch(BEGIN_PATIENTLY).await
     }
 
     pub(super) async fn fence(&self) -> Result<Fence, Error> {
@@ -89,15 +98,22 @@ impl<P: Position> Apply<'_, P> {
     }
 
     /// The fence, for an apply to a table that exists: from here on it cannot be altered.
-    pub(super) async fn fence_and_lock(&self) -> Result<Fence, Error> {
+    /// What it was found to be before the stage is looked at once more, now that it stays so.
+    pub(super) async fn fence_and_lock(&self, columns: &Columns) -> Result<Fence, Error> {
         let Some(oid) = self.oid else {
             return Ok(Fence::Shut);
         };
         match self.fence().await? {
             Fence::Shut => Ok(Fence::Shut),
             Fence::Open => {
-                let fence = fence::lock_target(self.link, &self.settings.table, oid).await?;
+                let table = &self.settings.table;
+                let mode = match self.is_filled {
+                    true => LockMode::KeepShape,
+                    false => LockMode::KeepRows,
+                };
+                let fence = fence::lock_target(self.link, table, oid, mode).await?;
                 if fence == Fence::Open {
+                    shape::check(self.link, table, oid, &mut columns.clone()).await?;
                     self.batch("SET CONSTRAINTS ALL DEFERRED").await?;
                 }
                 Ok(fence)

@@ -29,7 +29,7 @@ pub(super) async fn apply<P: Position>(
     if staged.counts.total() >= ANALYZE_ROWS {
         apply.batch(Sql::of("ANALYZE {}", &[&place])).await?;
     }
-    if apply.fence_and_lock().await? == Fence::Shut {
+    if apply.fence_and_lock(&staged.columns).await? == Fence::Shut {
         return apply.shut().await;
     }
     let statements = Statements::new(&apply.settings.table.sql(), &place, &staged.columns);
@@ -37,19 +37,23 @@ pub(super) async fn apply<P: Position>(
     let counts = staged.counts;
     if counts.deletes > 0 {
         rows.deleted = apply.execute(&statements.delete).await?;
-        agree(
-            apply,
-            "delete",
-            counts.deletes,
-            counts.deletes.abs_diff(rows.deleted),
-        )?;
+        if rows.deleted != counts.deletes {
+            let kept = apply.count(&statements.kept).await?;
+            held_back(apply, "delete", counts.deletes, kept)?;
+            let missing = counts.deletes.abs_diff(rows.deleted);
+            agree(apply, "delete", counts.deletes, missing)?;
+        }
     }
     if counts.updates > 0 {
         rows.updated = apply.execute(&statements.update).await?;
-        // Equal rows are not written; only then it takes a look which keys were missing.
+        // Equal rows are not written; only then it takes a look whether all are equal now.
         if rows.updated != counts.updates {
-            let missing = apply.count(&statements.missing).await?;
-            agree(apply, "update", counts.updates, missing)?;
+            let unlike = apply.count(&statements.unlike).await?;
+            if unlike > 0 {
+                let missing = apply.count(&statements.missing).await?;
+                agree(apply, "update", counts.updates, missing)?;
+                held_back(apply, "update", counts.updates, unlike)?;
+            }
         }
     }
     if counts.inserts > 0 {
@@ -70,11 +74,8 @@ async fn insert<P: Position>(
             if inserted == expected {
                 return Ok(inserted);
             }
-            let table = &apply.settings.table;
-            Err(Error::needs_operator(format!(
-                "of {expected} rows to insert, {table} took {inserted}: a trigger holds them back"
-            ))
-            .advise("change the trigger, or disable it"))
+            held_back(apply, "insert", expected, expected.abs_diff(inserted))?;
+            Ok(inserted)
         }
         Err(error) if sqlstate::is(&error, &SqlState::UNIQUE_VIOLATION) => {
             apply.batch("ROLLBACK TO SAVEPOINT before_inserts").await?;
@@ -111,17 +112,43 @@ fn agree<P: Position>(
     .advise("run backfill to rebuild by difference"))
 }
 
+/// # Errors
+/// [`Error::NeedsOperator`] with the counts, unless none were held back.
+fn held_back<P: Position>(
+    apply: &Apply<'_, P>,
+    what: &str,
+    staged: u64,
+    held: u64,
+) -> Result<(), Error> {
+    if held == 0 {
+        return Ok(());
+    }
+    let table = &apply.settings.table;
+    Err(Error::needs_operator(format!(
+        "of {staged} rows to {what}, {held} were held back or changed by a trigger of {table}"
+    ))
+    .advise("change the trigger, or disable it; then run backfill"))
+}
+
 /// The statements of an increment. `t` is the target, `s` the staged rows of one effect.
 #[derive(Debug)]
 struct Statements {
     delete: Sql,
+    /// How many keys to delete are still in the target.
+    kept: Sql,
     update: Sql,
+    /// How many rows to update are not in the target as they should be.
+    unlike: Sql,
     /// How many keys to update are not in the target.
     missing: Sql,
     insert: Sql,
     /// How many keys to insert are in the target.
     present: Sql,
 }
+
+/// How many keys of one effect are in the target.
+const PRESENT: &str = "\
+SELECT count(*) FROM {} AS s WHERE {} AND EXISTS (SELECT FROM {} AS t WHERE {})";
 
 impl Statements {
     fn new(target: &Sql, staging: &Sql, columns: &Columns) -> Self {
@@ -132,6 +159,18 @@ impl Statements {
             delete: Sql::of(
                 "DELETE FROM {} AS t USING {} AS s WHERE {} AND {}",
                 &[target, staging, &deletes, &same_key],
+            ),
+            kept: Sql::of(PRESENT, &[staging, &deletes, target, &same_key]),
+            unlike: Sql::of(
+                "SELECT count(*) FROM {} AS s \
+                    WHERE {} AND NOT EXISTS (SELECT FROM {} AS t WHERE {} AND NOT {})",
+                &[
+                    staging,
+                    &updates,
+                    target,
+                    &same_key,
+                    &columns.differ("t", "s"),
+                ],
             ),
             update: Sql::of(
                 "UPDATE {} AS t SET {} FROM {} AS s WHERE {} AND {} AND {}",
@@ -159,11 +198,7 @@ impl Statements {
                     &inserts,
                 ],
             ),
-            present: Sql::of(
-                "SELECT count(*) FROM {} AS s \
-                    WHERE {} AND EXISTS (SELECT FROM {} AS t WHERE {})",
-                &[staging, &inserts, target, &same_key],
-            ),
+            present: Sql::of(PRESENT, &[staging, &inserts, target, &same_key]),
         }
     }
 }
@@ -181,7 +216,15 @@ mod tests {
     #[test]
     fn statements() {
         let all = Statements::new(&evil_table().sql(), &Sql::name("staged"), &evil_columns());
-        let all = [all.delete, all.update, all.missing, all.insert, all.present];
+        let all = [
+            all.delete,
+            all.kept,
+            all.update,
+            all.unlike,
+            all.missing,
+            all.insert,
+            all.present,
+        ];
         insta::assert_snapshot!(all.map(|sql| sql.as_str().to_owned()).join("\n"));
     }
 }

@@ -12,7 +12,9 @@ use crate::{
     sql::{Sql, Table},
     sqlstate::Doing,
     target::{
-        migrations,
+        apply::BEGIN_PATIENTLY,
+        lease::{is_alive, show_alive},
+        migrations, reserved,
         settings::TargetSettings,
         standing::{Found, name_params, refuse_other_table},
         state::StateSchema,
@@ -26,16 +28,12 @@ const LOOKS: u32 = 10;
 /// Between two looks. The server waits, so that no clock is needed here.
 const PAUSE: &str = "SELECT pg_catalog.pg_sleep(0.02)";
 
-/// The job, its table, its lease and whether the holder is alive: its backend is connected to
-/// this database, and started when the lease says. The start of another role's backend may be
-/// hidden; then the number has to do.
+/// The job, its table, its lease, whether the holder is alive and whether the job ever filled
+/// its table.
 const LEASE: &str = "\
-SELECT j.job_id, j.target_schema, j.target_table, l.holder, EXISTS ( \
-    SELECT FROM pg_catalog.pg_stat_activity AS a \
-    WHERE a.pid = l.backend_pid AND a.pid <> pg_catalog.pg_backend_pid() \
-        AND a.datname = pg_catalog.current_database() \
-        AND (a.backend_start = l.backend_start OR a.backend_start IS NULL)) \
-FROM {} AS j LEFT JOIN {} AS l ON l.job_id = j.job_id \
+SELECT j.job_id, j.target_schema, j.target_table, l.holder, {}, \
+    p.version IS NOT NULL OR j.target_oid IS NOT NULL \
+FROM {} AS j JOIN {} AS p ON p.job_id = j.job_id LEFT JOIN {} AS l ON l.job_id = j.job_id \
 WHERE j.deployment = $1 AND j.name = $2";
 
 const TAKE_LEASE: &str = "\
@@ -59,6 +57,8 @@ pub(super) struct Claimed<P> {
 /// What the lease's row says.
 struct Lease {
     job_id: Uuid,
+    /// That the job is tied to.
+    table: Table,
     /// Present if it is alive.
     holder: Option<Holder>,
 }
@@ -79,7 +79,8 @@ pub(super) async fn claim<P: Position>(
         settings,
         state,
         doing: Doing::new(format!("claim job {}", settings.job))
-            .needs(format!("ALL ON ALL TABLES IN SCHEMA {:?}", state.name())),
+            .needs(format!("ALL ON ALL TABLES IN SCHEMA {:?}", state.name()))
+            .locks(format!("the state of job {}", settings.job)),
     };
     let lease = match claims.lease().await? {
         Some(lease) => lease,
@@ -87,6 +88,9 @@ pub(super) async fn claim<P: Position>(
     };
     if let Some(alive) = claims.outlasts(lease.holder).await? {
         return Ok(Claim::Held(alive));
+    }
+    if lease.table != settings.table {
+        claims.move_job(lease.job_id).await?;
     }
     claims.take(lease.job_id, holder).await
 }
@@ -109,10 +113,9 @@ impl Claims<'_> {
     }
 
     async fn lease(&self) -> Result<Option<Lease>, Error> {
-        let sql = Sql::of(
-            LEASE,
-            &[&self.state.table("jobs"), &self.state.table("leases")],
-        );
+        let [jobs, progress, leases] =
+            ["jobs", "progress", "leases"].map(|name| self.state.table(name));
+        let sql = Sql::of(LEASE, &[&is_alive(), &jobs, &progress, &leases]);
         let rows = self
             .link
             .query(&sql, &self.job_params(), &self.doing)
@@ -120,17 +123,39 @@ impl Claims<'_> {
         let Some(row) = rows.first() else {
             return Ok(None);
         };
-        refuse_other_table(self.settings, row.get(1), row.get(2))?;
+        let table = Table {
+            schema: row.get(1),
+            name: row.get(2),
+        };
+        if row.get(5) {
+            refuse_other_table(self.settings, &table)?;
+        }
         let holder: Option<String> = row.get(3);
         let is_alive: bool = row.get(4);
         Ok(Some(Lease {
             job_id: row.get(0),
+            table,
             holder: holder.filter(|_| is_alive).map(Holder),
         }))
     }
 
     /// Writes the job's rows. Of two that come at once, one writes them and the other waits.
     async fn register(&self) -> Result<Lease, Error> {
+        if let Some(lease) = self.insert().await? {
+            return Ok(lease);
+        }
+        self.take_over_table().await?;
+        match self.insert().await? {
+            Some(lease) => Ok(lease),
+            None => Err(Error::transient(format!(
+                "table {} was given to another job meanwhile",
+                self.settings.table
+            ))),
+        }
+    }
+
+    /// Writes the job's rows, unless the table is another job's.
+    async fn insert(&self) -> Result<Option<Lease>, Error> {
         let sql = Sql::of(
             "WITH job AS (INSERT INTO {} (deployment, name, target_schema, target_table) \
                 VALUES ($3, $4, $1, $2) ON CONFLICT DO NOTHING RETURNING job_id) \
@@ -141,29 +166,97 @@ impl Claims<'_> {
         let [schema, table] = name_params(&self.settings.table);
         let params = [schema, table, deployment, name];
         self.link.execute(&sql, &params, &self.doing).await?;
-        match self.lease().await? {
-            Some(lease) => Ok(lease),
-            None => Err(self.table_taken().await?),
-        }
+        self.lease().await
     }
 
-    async fn table_taken(&self) -> Result<Error, Error> {
-        let sql = "SELECT deployment, name FROM {} WHERE target_schema = $1 AND target_table = $2";
-        let sql = Sql::of(sql, &[&self.state.table("jobs")]);
-        let table: &Table = &self.settings.table;
-        let row = self
+    /// Ties the job, which filled nothing yet and whose holder is gone, to the table of its
+    /// settings.
+    async fn move_job(&self, job_id: Uuid) -> Result<(), Error> {
+        self.take_over_table().await?;
+        let sql = "UPDATE {} AS j SET target_schema = $1, target_table = $2 \
+            WHERE j.job_id = $3 AND {}";
+        let sql = Sql::of(sql, &[&self.state.table("jobs"), &self.is_unused()]);
+        let [schema, table] = name_params(&self.settings.table);
+        let params = [schema, table, (&job_id as _, Type::UUID)];
+        self.batch(BEGIN_PATIENTLY).await?;
+        self.lock(job_id).await?;
+        self.link.execute(&sql, &params, &self.doing).await?;
+        self.batch("COMMIT").await
+    }
+
+    /// Whether the job `j` never filled a table and has no holder that is alive.
+    fn is_unused(&self) -> Sql {
+        let [progress, leases] = ["progress", "leases"].map(|name| self.state.table(name));
+        Sql::of(
+            "j.target_oid IS NULL AND NOT EXISTS (SELECT FROM {} AS p \
+                WHERE p.job_id = j.job_id AND p.version IS NOT NULL) \
+            AND NOT EXISTS (SELECT FROM {} AS l WHERE l.job_id = j.job_id AND {})",
+            &[&progress, &leases, &is_alive()],
+        )
+    }
+
+    /// Removes the job that the table is tied to, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::NeedsOperator`] naming it, if it filled the table or somebody is about to.
+    async fn take_over_table(&self) -> Result<(), Error> {
+        let table = &self.settings.table;
+        let sql = "SELECT job_id, deployment, name FROM {} \
+            WHERE target_schema = $1 AND target_table = $2";
+        let jobs = self.state.table("jobs");
+        let sql = Sql::of(sql, &[&jobs]);
+        let rows = self
             .link
-            .query_one(&sql, &name_params(table), &self.doing)
+            .query(&sql, &name_params(table), &self.doing)
             .await?;
-        let other = JobKey {
-            deployment: row.get(0),
-            name: row.get(1),
+        let Some(row) = rows.first() else {
+            return Ok(());
         };
-        let job = &self.settings.job;
-        Ok(Error::needs_operator(format!(
+        let job_id: Uuid = row.get(0);
+        let other = JobKey {
+            deployment: row.get(1),
+            name: row.get(2),
+        };
+        self.batch(BEGIN_PATIENTLY).await?;
+        self.lock(job_id).await?;
+        let sql = "DELETE FROM {} AS j WHERE j.job_id = $1 AND {}";
+        let sql = Sql::of(sql, &[&jobs, &self.is_unused()]);
+        let params: [Param<'_>; 1] = [(&job_id, Type::UUID)];
+        let removed = self.link.execute(&sql, &params, &self.doing).await?;
+        self.batch("COMMIT").await?;
+        if removed == 0 {
+            return Err(self.table_taken(&other));
+        }
+        reserved::drop_leftovers(self.link, table, job_id).await?;
+        Ok(())
+    }
+
+    fn table_taken(&self, other: &JobKey) -> Error {
+        let TargetSettings { job, table, .. } = self.settings;
+        let jobs = self.state.table("jobs");
+        let [deployment, name] = [&other.deployment, &other.name].map(|part| Sql::text(part));
+        let delete = Sql::of(
+            "DELETE FROM {} WHERE deployment = {} AND name = {}",
+            &[&jobs, &deployment, &name],
+        );
+        let delete = delete.as_str();
+        Error::needs_operator(format!(
             "job {job} cannot write {table}: it belongs to job {other}"
         ))
-        .advise("give each job a table of its own"))
+        .advise(format!(
+            "give each job a table of its own; if {other} is no job any more, drop its table and \
+             {delete}"
+        ))
+    }
+
+    /// Waits for the apply of an earlier session on a job, and for a claim that came first; keeps
+    /// others waiting until the end of the transaction.
+    async fn lock(&self, job_id: Uuid) -> Result<(), Error> {
+        let lock = "SELECT FROM {} WHERE job_id = $1 FOR UPDATE";
+        let lock = Sql::of(lock, &[&self.state.table("progress")]);
+        let params: [Param<'_>; 1] = [(&job_id, Type::UUID)];
+        self.link.execute(&lock, &params, &self.doing).await?;
+        Ok(())
     }
 
     /// The holder, if it is still alive after a moment.
@@ -183,21 +276,14 @@ impl Claims<'_> {
         job_id: Uuid,
         holder: &Holder,
     ) -> Result<Claim<Claimed<P>>, Error> {
-        self.batch("BEGIN").await?;
-        // Waits for the apply of an earlier session, and for a claim that came first.
-        let lock = "SELECT FROM {} WHERE job_id = $1 FOR UPDATE";
-        let lock = Sql::of(lock, &[&self.state.table("progress")]);
-        let job: Param<'_> = (&job_id, Type::UUID);
-        self.link
-            .execute(&lock, std::slice::from_ref(&job), &self.doing)
-            .await?;
-        // Within a transaction, the first look at pg_stat_activity would be the last.
-        self.batch("SELECT pg_catalog.pg_stat_clear_snapshot()")
-            .await?;
+        self.batch(BEGIN_PATIENTLY).await?;
+        self.lock(job_id).await?;
         if let Some(alive) = self.lease().await?.and_then(|lease| lease.holder) {
             self.batch("ROLLBACK").await?;
             return Ok(Claim::Held(alive));
         }
+        show_alive(self.link, job_id, &self.doing).await?;
+        let job: Param<'_> = (&job_id, Type::UUID);
         let take = Sql::of(
             TAKE_LEASE,
             &[&self.state.table("progress"), &self.state.table("leases")],

@@ -3,13 +3,13 @@
 
 use std::collections::HashSet;
 
-use arrow_array::{Array, RecordBatch};
-use arrow_schema::Schema;
+use arrow_array::{Array, RecordBatch, new_null_array};
+use arrow_schema::{Field, Schema};
 
 use crate::{
     error::Error,
     sql::{Sql, Table},
-    target::settings::check_name,
+    target::settings::{MAX_NAME_BYTES, check_name},
     type_map::PgType,
 };
 
@@ -39,6 +39,7 @@ impl Columns {
         let mut all = Vec::with_capacity(schema.fields().len());
         for field in schema.fields() {
             check_name("column", field.name())?;
+            refuse_system_column(field.name())?;
             if !seen.insert(field.name()) {
                 return Err(twice(field.name()));
             }
@@ -120,6 +121,42 @@ impl Columns {
         Sql::list(", ", self.iter().map(Column::definition))
     }
 
+    /// `rows` with NULL in all columns but the key's.
+    ///
+    /// # Errors
+    /// [`Error::Bug`] if they are of other columns.
+    pub(super) fn only_key(&self, rows: &RecordBatch) -> Result<RecordBatch, Error> {
+        let schema = rows.schema();
+        let parts = self.all.iter().zip(rows.columns()).zip(schema.fields());
+        let (fields, arrays): (Vec<Field>, Vec<_>) = parts
+            .map(|((column, array), field)| {
+                let array = match column.is_key {
+                    true => array.clone(),
+                    false => new_null_array(array.data_type(), rows.num_rows()),
+                };
+                (field.as_ref().clone().with_nullable(true), array)
+            })
+            .unzip();
+        RecordBatch::try_new(Schema::new(fields).into(), arrays)
+            .map_err(|error| Error::bug("deleted rows are of other columns").caused_by(error))
+    }
+
+    /// As [`Columns::definitions`], for a table that will be called `table`: constraints get the
+    /// names that Postgres would give them in it. (Before version 18 it keeps no such names.)
+    pub(super) fn fill_definitions(&self, table: &Table) -> Sql {
+        let each = self.iter().map(|column| {
+            let not_null = match column.is_key {
+                true => {
+                    let name = constraint_name(&table.name, &column.name, "not_null");
+                    Sql::of(" CONSTRAINT {} NOT NULL", &[&Sql::name(&name)])
+                }
+                false => Sql::default(),
+            };
+            Sql::of("{}{}", &[&column.nullable_definition(), &not_null])
+        });
+        Sql::list(", ", each)
+    }
+
     /// # Errors
     /// [`Error::NeedsOperator`] naming a key column that is NULL in `rows`, and in how many.
     pub(super) fn refuse_null_keys(&self, rows: &RecordBatch, table: &Table) -> Result<(), Error> {
@@ -147,21 +184,51 @@ impl Column {
     }
 
     pub(super) fn definition(&self) -> Sql {
+        let not_null = if self.is_key { " NOT NULL" } else { "" };
+        Sql::of("{}{}", &[&self.nullable_definition(), &not_null.into()])
+    }
+
+    fn nullable_definition(&self) -> Sql {
         let collation = match &self.collation {
             Some(collation) => Sql::of(" COLLATE {}", &[&collation.sql()]),
             None => Sql::default(),
         };
-        let not_null = if self.is_key { " NOT NULL" } else { "" };
         Sql::of(
-            "{} {}{}{}",
-            &[
-                &Sql::name(&self.name),
-                &self.postgres.sql(),
-                &collation,
-                &not_null.into(),
-            ],
+            "{} {}{}",
+            &[&Sql::name(&self.name), &self.postgres.sql(), &collation],
         )
     }
+}
+
+/// `orders_id_not_null`: where the whole is too long, the longer part is cut first, as
+/// `makeObjectName` of Postgres does.
+fn constraint_name(table: &str, column: &str, label: &str) -> String {
+    let room = MAX_NAME_BYTES - label.len() - 2;
+    let (mut first, mut second) = (table.len(), column.len());
+    while first + second > room {
+        if first > second {
+            first -= 1;
+        } else {
+            second -= 1;
+        }
+    }
+    let (first, second) = (
+        table.floor_char_boundary(first),
+        column.floor_char_boundary(second),
+    );
+    format!("{}_{}_{label}", &table[..first], &column[..second])
+}
+
+/// Every table has these (Postgres manual, "System Columns").
+fn refuse_system_column(name: &str) -> Result<(), Error> {
+    let system = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
+    if !system.contains(&name) {
+        return Ok(());
+    }
+    Err(Error::needs_operator(format!(
+        "the column name {name:?} is one of postgres itself"
+    ))
+    .advise("give it another name in the target"))
 }
 
 fn twice(name: &str) -> Error {

@@ -28,6 +28,15 @@ impl Fence {
     }
 }
 
+/// From what a target is kept until the end of the transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LockMode {
+    /// From being altered.
+    KeepShape,
+    /// Also from rows of others, seen or not yet committed.
+    KeepRows,
+}
+
 /// Moves the progress from what the session read to what this apply brings. The row stays locked
 /// to the end of the transaction, so a claim waits for it.
 const MOVE: &str = "\
@@ -87,14 +96,25 @@ fn move_sql(state: &StateSchema) -> Sql {
     )
 }
 
-/// Keeps the target from being altered until the end of the transaction, and checks that it is
+/// Keeps the target from what `mode` says until the end of the transaction, and checks that it is
 /// still the table with this OID.
-pub(super) async fn lock_target(link: &Link, table: &Table, oid: u32) -> Result<Fence, Error> {
-    let doing = Doing::new(format!("lock table {table}")).needs(format!(
-        "SELECT, INSERT, UPDATE, DELETE ON {}",
-        table.sql().as_str()
-    ));
-    let lock = Sql::of("LOCK TABLE {} IN ROW EXCLUSIVE MODE", &[&table.sql()]);
+pub(super) async fn lock_target(
+    link: &Link,
+    table: &Table,
+    oid: u32,
+    mode: LockMode,
+) -> Result<Fence, Error> {
+    let doing = Doing::new(format!("lock table {table}"))
+        .needs(format!(
+            "SELECT, INSERT, UPDATE, DELETE ON {}",
+            table.sql().as_str()
+        ))
+        .locks(table.to_string());
+    let lock = match mode {
+        LockMode::KeepShape => "LOCK TABLE {} IN ROW EXCLUSIVE MODE",
+        LockMode::KeepRows => "LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE",
+    };
+    let lock = Sql::of(lock, &[&table.sql()]);
     match link.try_batch(&lock).await {
         Err(error) if is_gone(&error) => return Ok(Fence::Shut),
         result => result.map_err(|error| doing.failed(error, link.place()))?,

@@ -18,13 +18,18 @@ use crate::{
     },
 };
 
-/// How often the rename is tried. Each time it waits up to [`RENAME`]'s `lock_timeout`.
-const RENAMES: u32 = 5;
+/// How often the rename is tried. Each time it waits up to [`RENAME`]'s `lock_timeout` and
+/// [`PAUSE`], so half an hour in all: a backup may hold the table for long, and to fill it anew would
+/// take longer.
+const RENAMES: u32 = 600;
+
+/// Between two tries, outside of any transaction.
+const PAUSE: &str = "SELECT pg_catalog.pg_sleep(1)";
 
 /// Somebody may look at the reserved table, a backup for instance; nobody is to queue behind us.
 const RENAME: &str = "\
 SET LOCAL lock_timeout = '2s'; ALTER TABLE {} RENAME TO {}; COMMENT ON TABLE {} IS {}; \
-SET LOCAL lock_timeout = 0";
+SET LOCAL lock_timeout = '30s'";
 
 pub(super) async fn apply<P: Position>(
     apply: &Apply<'_, P>,
@@ -50,6 +55,7 @@ pub(super) async fn apply<P: Position>(
         }
         if !rename(apply, reserved).await? {
             apply.batch("ROLLBACK").await?;
+            apply.batch(PAUSE).await?;
             continue;
         }
         let oid = apply.record_table().await?;

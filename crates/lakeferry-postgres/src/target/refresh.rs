@@ -11,13 +11,13 @@ use tokio_postgres::error::SqlState;
 use crate::{
     error::Error,
     sql::Sql,
-    sqlstate,
+    sqlstate::{self, Doing},
     target::{
         apply::{Apply, Ended},
         columns::Columns,
         duplicates,
         fence::Fence,
-        reserved::drop_sql,
+        reserved,
         staging::{Staged, StagedIn},
     },
 };
@@ -35,22 +35,22 @@ pub(super) async fn apply<P: Position>(
     }
     apply.batch(Sql::of("ANALYZE {}", &[&place])).await?;
     apply.begin().await?;
-    if apply.fence_and_lock().await? == Fence::Shut {
+    if apply.fence_and_lock(&staged.columns).await? == Fence::Shut {
         return apply.shut().await;
     }
-    let rows = merge(apply, &staged.columns, &place).await?;
+    let rows = merge(apply, staged, &place).await?;
     let oid = apply.record_table().await?;
     apply.record_run("refresh", staged, rows).await?;
     let ended = apply.commit(rows, Some(oid)).await?;
+    let doing = Doing::new("drop what was staged");
     if matches!(ended, Ended::Applied { .. })
-        && let Err(error) = apply.link.try_batch(&drop_sql(staging)).await
+        && let Err(error) = reserved::drop(apply.link, staging, &doing).await
     {
-        // The next run drops it.
+        // It is applied all the same, and the next run drops it.
         tracing::debug!(
             error = &error as &dyn std::error::Error,
             "staging was left behind"
         );
-        let _ = apply.link.try_batch(&"ROLLBACK".into()).await;
     }
     Ok(ended)
 }
@@ -77,10 +77,10 @@ async fn index<P: Position>(
 
 async fn merge<P: Position>(
     apply: &Apply<'_, P>,
-    columns: &Columns,
+    staged: &Staged,
     place: &Sql,
 ) -> Result<RowCounts, Error> {
-    let merge = Merge::new(&apply.settings.table.sql(), place, columns);
+    let merge = Merge::new(&apply.settings.table.sql(), place, &staged.columns);
     let mut rows = RowCounts::default();
     if apply.is_filled {
         rows.deleted = apply.execute(&merge.delete).await?;
@@ -90,7 +90,27 @@ async fn merge<P: Position>(
         refuse_rows_of_others(apply).await?;
     }
     rows.inserted = apply.execute(&merge.insert).await?;
+    verify(apply, &merge, staged.counts.inserts).await?;
     Ok(rows)
+}
+
+/// Counts of affected rows do not tell what a trigger held back, so it looks at the outcome.
+async fn verify<P: Position>(
+    apply: &Apply<'_, P>,
+    merge: &Merge,
+    staged: u64,
+) -> Result<(), Error> {
+    let unlike = apply.count(&merge.unlike).await?;
+    let found = apply.count(&merge.found).await?;
+    if unlike == 0 && found == staged {
+        return Ok(());
+    }
+    let table = &apply.settings.table;
+    Err(Error::needs_operator(format!(
+        "of {staged} rows, {unlike} are missing from {table} or differ after the refresh, and it \
+         has {found} rows: a trigger held back or changed what was written, or somebody else wrote"
+    ))
+    .advise("change the trigger, or disable it; then run backfill"))
 }
 
 async fn refuse_rows_of_others<P: Position>(apply: &Apply<'_, P>) -> Result<(), Error> {
@@ -111,6 +131,10 @@ struct Merge {
     delete: Sql,
     update: Sql,
     insert: Sql,
+    /// How many staged rows are not in the target as they should be.
+    unlike: Sql,
+    /// How many rows the target has.
+    found: Sql,
 }
 
 impl Merge {
@@ -143,6 +167,12 @@ impl Merge {
                     &same_key,
                 ],
             ),
+            unlike: Sql::of(
+                "SELECT count(*) FROM {} AS s \
+                    WHERE NOT EXISTS (SELECT FROM {} AS t WHERE {} AND NOT {})",
+                &[staging, target, &same_key, &columns.differ("t", "s")],
+            ),
+            found: Sql::of("SELECT count(*) FROM {}", &[target]),
         }
     }
 }
@@ -156,9 +186,15 @@ mod tests {
     fn statements() {
         let merge = Merge::new(&evil_table().sql(), &Sql::name("staged"), &evil_columns());
         insta::assert_snapshot!(
-            [merge.delete, merge.update, merge.insert]
-                .map(|sql| sql.as_str().to_owned())
-                .join("\n")
+            [
+                merge.delete,
+                merge.update,
+                merge.insert,
+                merge.unlike,
+                merge.found
+            ]
+            .map(|sql| sql.as_str().to_owned())
+            .join("\n")
         );
     }
 }

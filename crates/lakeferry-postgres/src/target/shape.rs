@@ -1,5 +1,6 @@
 //! Whether a table that exists can take the rows: each synced column with exactly its type, and a
-//! unique index on exactly the key. Looked at before every stage, for users alter their tables.
+//! unique index on exactly the key. Looked at before every stage and, for users alter their tables,
+//! once more under the lock of an apply.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -11,12 +12,15 @@ use crate::{
     link::{Link, Param},
     sql::{Sql, Table},
     sqlstate::Doing,
-    target::columns::{Column, Columns},
+    target::{
+        columns::{Column, Columns},
+        hazards,
+    },
 };
 
 const COLUMNS: &str = "\
 SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), \
-    a.attgenerated <> '', a.attidentity <> '', n.nspname, l.collname, l.collisdeterministic \
+    a.attgenerated::text, a.attidentity <> '', n.nspname, l.collname, l.collisdeterministic \
 FROM pg_catalog.pg_attribute AS a \
 JOIN pg_catalog.pg_type AS y ON y.oid = a.atttypid \
 LEFT JOIN pg_catalog.pg_collation AS l \
@@ -42,6 +46,7 @@ pub(super) async fn check(
     oid: u32,
     columns: &mut Columns,
 ) -> Result<(), Error> {
+    hazards::refuse(link, table, oid).await?;
     let doing = Doing::new(format!("look at the columns of {table}"));
     let params: [Param<'_>; 1] = [(&oid, Type::OID)];
     let (found, indexes) = try_join(
@@ -81,15 +86,7 @@ fn check_column(table: &Table, column: &mut Column, row: &Row) -> Result<(), Err
             &Sql::of("ALTER COLUMN {} TYPE {}", &[&Sql::name(name), &expected]),
         )));
     }
-    if row.get(2) || row.get(3) {
-        return Err(Error::needs_operator(format!(
-            "column {name:?} of {table} is computed by the server (generated or identity)"
-        ))
-        .advise(alter(
-            table,
-            &Sql::of("ALTER COLUMN {} DROP IDENTITY", &[&Sql::name(name)]),
-        )));
-    }
+    refuse_computed(table, name, row)?;
     if let (Some(schema), Some(collation)) = (row.get(4), row.get(5)) {
         column.collation = Some(Table {
             schema,
@@ -103,6 +100,20 @@ fn check_column(table: &Table, column: &mut Column, row: &Row) -> Result<(), Err
         .advise("give it a deterministic one, so that equal means equal in every byte"));
     }
     Ok(())
+}
+
+fn refuse_computed(table: &Table, name: &str, row: &Row) -> Result<(), Error> {
+    let name_sql = Sql::name(name);
+    let change = match (row.get::<_, &str>(2), row.get::<_, bool>(3)) {
+        ("", false) => return Ok(()),
+        ("", true) => Sql::of("ALTER COLUMN {} DROP IDENTITY", &[&name_sql]),
+        ("s", _) => Sql::of("ALTER COLUMN {} DROP EXPRESSION", &[&name_sql]),
+        // The expression of a virtual column cannot be dropped alone.
+        _ => Sql::of("DROP COLUMN {}", &[&name_sql]),
+    };
+    let what =
+        format!("column {name:?} of {table} is computed by the server (generated or identity)");
+    Err(Error::needs_operator(what).advise(alter(table, &change)))
 }
 
 fn missing(table: &Table, column: &Column) -> Error {

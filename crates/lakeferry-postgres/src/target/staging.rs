@@ -104,10 +104,16 @@ impl Stager<'_> {
         if let Some(oid) = self.oid {
             shape::check(self.link, self.table, oid, &mut columns).await?;
         }
+        let kept = reserved::drop_leftovers(self.link, self.table, self.hold.job_id).await?;
         let (place, names) = match stage {
-            Stage::Fill => (self.reserve(FILL, "fill", &columns).await?, columns.names()),
+            Stage::Fill => (
+                self.reserve(FILL, "fill", &columns.fill_definitions(self.table), &kept)
+                    .await?,
+                columns.names(),
+            ),
             Stage::Refresh => (
-                self.reserve(REFRESH, "refresh", &columns).await?,
+                self.reserve(REFRESH, "refresh", &columns.definitions(), &kept)
+                    .await?,
                 columns.names(),
             ),
             Stage::Changes => {
@@ -138,18 +144,19 @@ impl Stager<'_> {
         &self,
         template: &'static str,
         kind: &'static str,
-        columns: &Columns,
+        definitions: &Sql,
+        kept: &[Table],
     ) -> Result<StagedIn, Error> {
-        reserved::drop_leftovers(self.link, self.table, self.hold).await?;
-        let table = self
-            .table
-            .sibling(reserved::name(kind, self.hold.epoch, &self.table.name));
+        let name = |attempt| reserved::name(kind, self.hold.epoch, attempt, &self.table.name);
+        let mut tables = (0..).map(|attempt| self.table.sibling(name(attempt)));
+        let free = tables.find(|table| !kept.contains(table));
+        let table = free.ok_or_else(|| Error::bug("no name for a staging is free"))?;
         let schema = Sql::name(&self.table.schema);
         let doing = Doing::new(format!("create a table in schema {}", self.table.schema))
             .needs(format!("CREATE, USAGE ON SCHEMA {}", schema.as_str()));
-        let comment = Sql::text(&reserved::comment(self.hold));
-        let (name, definitions) = (table.sql(), columns.definitions());
-        let create = Sql::of(template, &[&name, &definitions, &name, &comment]);
+        let comment = Sql::text(&reserved::comment(self.hold.job_id));
+        let name = table.sql();
+        let create = Sql::of(template, &[&name, definitions, &name, &comment]);
         self.link.batch(&create, &doing).await?;
         Ok(StagedIn::Reserved(table))
     }
@@ -172,7 +179,7 @@ const REFRESH: &str = "\
 CREATE UNLOGGED TABLE {} ({}) WITH (autovacuum_enabled = off); COMMENT ON TABLE {} IS {}";
 
 const CHANGES: &str = "\
-BEGIN; CREATE TEMPORARY TABLE {} ({} \"char\" NOT NULL, {}) ON COMMIT DROP";
+BEGIN; SET LOCAL lock_timeout = '30s'; CREATE TEMPORARY TABLE {} ({} \"char\" NOT NULL, {}) ON COMMIT DROP";
 
 impl Staging {
     pub(super) async fn put(
@@ -190,7 +197,13 @@ impl Staging {
         }
         self.columns.refuse_null_keys(rows, table)?;
         let mark = (self.stage == Stage::Changes).then(|| mark(effect));
-        self.copy.put(link, rows, mark).await?;
+        if effect == Effect::Delete {
+            // What else they held does not matter, not even whether Postgres could hold it.
+            let keys = self.columns.only_key(rows)?;
+            self.copy.put(link, &keys, mark).await?;
+        } else {
+            self.copy.put(link, rows, mark).await?;
+        }
         self.counts.add(effect, rows.num_rows());
         Ok(())
     }
@@ -213,13 +226,14 @@ impl Staging {
     }
 
     /// Takes all of it back; the session can stage anew.
+    /// What is in use is left to the next run.
     pub(super) async fn discard(self, link: &Link) -> Result<(), Error> {
         let Self { copy, place, .. } = self;
         // A COPY that is not finished fails.
         drop(copy);
         let doing = Doing::new("take back what was staged");
         match &place {
-            StagedIn::Reserved(table) => link.batch(&reserved::drop_sql(table), &doing).await,
+            StagedIn::Reserved(table) => reserved::drop(link, table, &doing).await.map(drop),
             StagedIn::Temporary => link.batch(&"ROLLBACK".into(), &doing).await,
         }
     }

@@ -86,8 +86,12 @@ impl<P: Position> Found<P> {
         let row = link.query_one(&sql, &params, &doing).await?;
         migrations::refuse_newer(state, row.get(0), row.get(1))?;
         let found = Self::read(&row).map_err(|error| doing.failed(error, link.place()))?;
-        if found.job_id.is_some() {
-            refuse_other_table(settings, row.get(3), row.get(4))?;
+        if found.job_id.is_some() && (found.progress.is_some() || found.filled_oid.is_some()) {
+            let known = Table {
+                schema: row.get(3),
+                name: row.get(4),
+            };
+            refuse_other_table(settings, &known)?;
         }
         Ok(found)
     }
@@ -129,13 +133,21 @@ impl<P: Position> Found<P> {
     }
 
     /// The standing; looks for a first row only in a table that the job did not fill.
+    ///
+    /// # Errors
+    /// [`Error::NeedsOperator`] if what has the target's name is no table.
     pub(super) async fn standing(self, link: &Link, table: &Table) -> Result<Standing<P>, Error> {
+        if let Some(kind) = self.relation.as_ref().and_then(Relation::other_than_table) {
+            return Err(
+                Error::needs_operator(format!("{table} is {kind} and no table"))
+                    .advise("drop or rename it, or give the job another table"),
+            );
+        }
         let standing = match (&self.relation, self.filled_oid) {
             (None, _) => TableStanding::Absent,
             (Some(relation), Some(filled)) if relation.oid == filled => TableStanding::Filled,
             (Some(_), Some(_)) => TableStanding::Replaced,
-            (Some(relation), None) if relation.is_table() => first_row(link, table).await?,
-            (Some(_), None) => TableStanding::Foreign,
+            (Some(_), None) => first_row(link, table).await?,
         };
         Ok(Standing {
             progress: self.progress,
@@ -154,9 +166,18 @@ impl Relation {
         Ok(oid.zip(kind).map(|(oid, kind)| Self { oid, kind }))
     }
 
-    /// Whether it is an ordinary or a partitioned table, not a view, an index or a sequence.
-    fn is_table(&self) -> bool {
-        ["r", "p"].contains(&self.kind.as_str())
+    /// What it is, unless an ordinary or a partitioned table.
+    fn other_than_table(&self) -> Option<&'static str> {
+        Some(match self.kind.as_str() {
+            "r" | "p" => return None,
+            "v" => "a view",
+            "m" => "a materialized view",
+            "i" | "I" => "an index",
+            "S" => "a sequence",
+            "f" => "a foreign table",
+            "c" => "a composite type",
+            _ => "something else",
+        })
     }
 }
 
@@ -185,18 +206,13 @@ pub(super) fn name_params(table: &Table) -> [Param<'_>; 2] {
     [(&table.schema, Type::TEXT), (&table.name, Type::TEXT)]
 }
 
-pub(super) fn refuse_other_table(
-    settings: &TargetSettings,
-    schema: String,
-    name: String,
-) -> Result<(), Error> {
-    let known = Table { schema, name };
-    if known == settings.table {
+pub(super) fn refuse_other_table(settings: &TargetSettings, known: &Table) -> Result<(), Error> {
+    if *known == settings.table {
         return Ok(());
     }
     Err(Error::needs_operator(format!(
-        "job {} writes {known}, and its settings now say {}",
+        "job {} filled {known}, and its settings now say {}",
         settings.job, settings.table
     ))
-    .advise("name the table as before, or give the job another name"))
+    .advise("name the table as before; to fill another one, give the job another name"))
 }

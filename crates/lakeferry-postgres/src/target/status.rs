@@ -10,6 +10,7 @@ use crate::{
     sqlstate::Doing,
     target::{
         inspect::has_state,
+        lease::is_alive,
         settings::check_name,
         state::{Moment, StateSchema},
     },
@@ -29,7 +30,7 @@ pub struct JobStatus {
     pub instant: Option<Instant>,
     /// When the watermark last moved.
     pub updated_at: Option<Instant>,
-    /// Who has the lease; it may be gone.
+    /// Who has the lease, if it is alive.
     pub holder: Option<Holder>,
     pub last_run: Option<LastRun>,
 }
@@ -48,7 +49,7 @@ pub struct LastRun {
 
 const STATUS: &str = "\
 SELECT j.name, j.target_schema, j.target_table, p.epoch, p.table_id, p.version, p.instant, \
-    p.updated_at, l.holder, r.kind, r.from_version, r.through_version, r.inserted, r.updated, \
+    p.updated_at, CASE WHEN {} THEN l.holder END, r.kind, r.from_version, r.through_version, r.inserted, r.updated, \
     r.deleted, r.started_at, r.finished_at \
 FROM {} AS j JOIN {} AS p ON p.job_id = j.job_id \
 LEFT JOIN {} AS l ON l.job_id = j.job_id \
@@ -73,7 +74,9 @@ pub async fn read_status(
     let mut jobs = Vec::new();
     if has_state(&link, &state).await? {
         let tables = ["jobs", "progress", "leases", "runs"].map(|name| state.table(name));
-        let sql = Sql::of(STATUS, &tables.each_ref());
+        let [jobs_table, progress, leases, runs] = &tables;
+        let parts = [&is_alive(), jobs_table, progress, leases, runs];
+        let sql = Sql::of(STATUS, &parts);
         let params: [_; 1] = [(&deployment as _, Type::TEXT)];
         for row in link.query(&sql, &params, &doing).await? {
             jobs.push(job(&row).map_err(|error| doing.failed(error, link.place()))?);

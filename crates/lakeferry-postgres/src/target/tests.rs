@@ -70,6 +70,10 @@ fn columns_are_refused_by_name() {
             vec![field("id"), field("_lakeferry_effect")],
             "which is reserved",
         ),
+        (
+            vec![field("id"), field("xmin")],
+            "the column name \"xmin\" is one of postgres itself",
+        ),
     ] {
         let error = Columns::new(&Schema::new(fields), &key).unwrap_err();
         assert!(error.to_string().contains(message), "{error}");

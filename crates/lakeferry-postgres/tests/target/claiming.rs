@@ -79,14 +79,9 @@ async fn a_late_fill_changes_nothing() {
         let mut newer = desk.claim().await;
         // Its staging keeps clear of the older one, which still copies.
         let rows = batch(&[(1, Some("a"))]);
-        let error = stage(&mut newer, Stage::Fill, &[(Effect::Insert, &rows)])
+        stage(&mut newer, Stage::Fill, &[(Effect::Insert, &rows)])
             .await
-            .unwrap_err();
-        assert_eq!(
-            told(&error).0,
-            FailureClass::Transient,
-            "the older one holds its lock"
-        );
+            .unwrap();
         assert_eq!(apply(&mut older, 1).await.unwrap(), CommitOutcome::Fenced);
         drop((older, newer));
         desk.filled(&rows).await;
@@ -141,7 +136,7 @@ async fn a_taken_name_stops_a_fill() {
 #[tokio::test]
 async fn one_table_has_one_job_and_one_job_one_table() {
     on_each_server(async |mut desk| {
-        let session = desk.claim().await;
+        let session = desk.filled(&batch(&[(1, None)])).await;
         desk.settings.job.name = "second".to_owned();
         let error = desk
             .target()
@@ -165,7 +160,7 @@ async fn one_table_has_one_job_and_one_job_one_table() {
         let (class, text) = told(&error);
         assert_eq!(class, FailureClass::NeedsOperator);
         assert!(
-            text.starts_with("job test/job writes public.target, and its settings"),
+            text.starts_with("job test/job filled public.target, and its settings"),
             "{text}"
         );
     })
@@ -192,6 +187,68 @@ async fn a_newer_state_is_refused_by_name() {
                 "{text}"
             );
         }
+    })
+    .await;
+}
+
+/// The job of a table is who filled it, not who came first.
+#[tokio::test]
+async fn a_table_that_nobody_filled_is_given_away() {
+    on_each_server(async |mut desk| {
+        desk.settings.table.name = "mistaken".to_owned();
+        let mut first = desk.claim().await;
+        let rows = batch(&[(1, Some("a"))]);
+        stage(&mut first, Stage::Fill, &[(Effect::Insert, &rows)])
+            .await
+            .unwrap();
+        drop(first);
+        desk.settings.table.name = "target".to_owned();
+        let standing = desk.target().inspect().await.unwrap();
+        assert_eq!(standing.table, TableStanding::Absent);
+        drop(desk.claim().await);
+        let tables = "SELECT string_agg(name || ' ' || target_table, ',') FROM lakeferry.jobs";
+        assert_eq!(desk.ask(tables).await, "job target");
+        // Another job, without and with a row of its own.
+        desk.settings.job.name = "second".to_owned();
+        drop(desk.claim().await);
+        assert_eq!(desk.ask(tables).await, "second target");
+        desk.settings.job.name = "job".to_owned();
+        desk.settings.table.name = "mistaken".to_owned();
+        let alive = desk.claim().await;
+        desk.settings.job.name = "second".to_owned();
+        let error = desk
+            .target()
+            .claim(&Holder("x".to_owned()))
+            .await
+            .unwrap_err();
+        assert!(
+            error.to_string().contains("it belongs to job test/job"),
+            "{error}"
+        );
+        drop(alive);
+        desk.settings.job.name = "job".to_owned();
+        desk.settings.table.name = "target".to_owned();
+        desk.filled(&rows).await;
+        assert_eq!(desk.ask(tables).await, "job target");
+        assert_eq!(desk.rows().await, "1:a");
+    })
+    .await;
+}
+
+/// After a restart of the server, another backend may have the number of one that held a lease.
+#[tokio::test]
+async fn another_backend_of_the_same_number_holds_nothing() {
+    on_each_server(async |desk| {
+        let session = desk.claim().await;
+        let held = desk.target().claim(&Holder("x".to_owned())).await.unwrap();
+        assert!(matches!(held, Claim::Held(_)), "{held:?}");
+        desk.run(
+            "UPDATE lakeferry.leases SET (backend_pid, backend_start) = \
+                (SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())",
+        )
+        .await;
+        let again = desk.claim().await;
+        assert!(again.standing().epoch > session.standing().epoch);
     })
     .await;
 }

@@ -82,6 +82,8 @@ async fn what_does_not_fit_is_refused_by_name() {
             let (class, text) =
                 refused(&mut session, Stage::Refresh, &[(Effect::Insert, &rows)]).await;
             assert_eq!(class, FailureClass::NeedsOperator);
+            let is_stored = columns.contains("STORED");
+            assert_eq!(text.contains("DROP EXPRESSION"), is_stored, "{text}");
             assert!(
                 text.contains(message) && text.contains("hint: ALTER TABLE"),
                 "{text}"

@@ -1,9 +1,9 @@
 //! Looking leaves no trace: no transaction id, no schema, no wait.
 
-use lakeferry_model::{Effect, Stage, TableStanding, Target};
+use lakeferry_model::{Effect, FailureClass, Stage, TableStanding, Target};
 use lakeferry_postgres::read_status;
 
-use crate::fixture::{applied, batch, on_each_server, stage};
+use crate::fixture::{applied, batch, on_each_server, stage, told};
 
 #[tokio::test]
 async fn looking_assigns_no_transaction_id() {
@@ -53,22 +53,30 @@ async fn looking_waits_for_no_apply() {
 }
 
 #[tokio::test]
-async fn what_is_no_table_is_foreign() {
+async fn what_is_no_table_is_said() {
     on_each_server(async |desk| {
-        for (make, drop) in [
+        for (make, kind, drop) in [
             (
                 "CREATE VIEW target AS SELECT 1 WHERE false",
+                "a view",
                 "DROP VIEW target",
             ),
-            ("CREATE SEQUENCE target", "DROP SEQUENCE target"),
+            (
+                "CREATE SEQUENCE target",
+                "a sequence",
+                "DROP SEQUENCE target",
+            ),
             (
                 "CREATE TABLE x (i int); CREATE INDEX target ON x (i)",
+                "an index",
                 "DROP INDEX target",
             ),
         ] {
             desk.run(make).await;
-            let standing = desk.target().inspect().await.unwrap();
-            assert_eq!(standing.table, TableStanding::Foreign, "{make}");
+            let (class, text) = told(&desk.target().inspect().await.unwrap_err());
+            assert_eq!(class, FailureClass::NeedsOperator);
+            let message = format!("public.target is {kind} and no table; hint: drop or rename");
+            assert!(text.starts_with(&message), "{text}");
             desk.run(drop).await;
         }
     })

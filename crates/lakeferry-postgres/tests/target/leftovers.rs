@@ -47,6 +47,32 @@ async fn only_our_leftovers_are_dropped() {
     .await;
 }
 
+/// A backup holds what an interrupted fill left: the next fill is done all the same, and waits for
+/// its own name.
+#[tokio::test]
+async fn a_backup_does_not_stop_a_fill() {
+    on_each_server(async |desk| {
+        let rows = batch(&[(1, Some("a"))]);
+        let mut first = desk.claim().await;
+        stage(&mut first, Stage::Fill, &[(Effect::Insert, &rows)])
+            .await
+            .unwrap();
+        drop(first);
+        desk.until("SELECT NOT EXISTS (SELECT FROM pg_locks WHERE mode = 'RowExclusiveLock')")
+            .await;
+        desk.hold("TABLE _lakeferry_fill_1_target").await;
+        let mut session = desk.filled(&rows).await;
+        assert_eq!(desk.rows().await, "1:a");
+        assert_eq!(reserved(&desk).await, "_lakeferry_fill_1_target");
+        desk.let_go().await;
+        let parts = [(Effect::Insert, &batch(&[(2, None)]))];
+        stage(&mut session, Stage::Changes, &parts).await.unwrap();
+        assert_eq!(reserved(&desk).await, "NULL");
+        applied(&mut session, 2).await;
+    })
+    .await;
+}
+
 /// Somebody looks at the staging of a refresh for a long time: the refresh is done all the same.
 #[tokio::test]
 async fn a_staging_in_use_is_left_to_the_next_run() {
@@ -58,12 +84,18 @@ async fn a_staging_in_use_is_left_to_the_next_run() {
             .unwrap();
         desk.hold("TABLE _lakeferry_refresh_1_target").await;
         assert_eq!(applied(&mut session, 2).await.updated, 1);
+        stage(&mut session, Stage::Refresh, &[(Effect::Insert, &rows)])
+            .await
+            .unwrap();
+        let both = "_lakeferry_refresh_1.1_target _lakeferry_refresh_1_target";
+        assert_eq!(reserved(&desk).await, both);
+        applied(&mut session, 3).await;
         desk.let_go().await;
         assert_eq!(reserved(&desk).await, "_lakeferry_refresh_1_target");
         stage(&mut session, Stage::Refresh, &[(Effect::Insert, &rows)])
             .await
             .unwrap();
-        applied(&mut session, 3).await;
+        applied(&mut session, 4).await;
         assert_eq!(reserved(&desk).await, "NULL");
     })
     .await;

@@ -9,6 +9,7 @@
 mod claiming;
 mod existing_tables;
 mod fixture;
+mod hazards;
 mod inspecting;
 mod leftovers;
 mod names;

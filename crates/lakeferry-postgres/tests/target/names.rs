@@ -32,7 +32,8 @@ async fn any_name_works() {
         &"x".repeat(63),
     ];
     on_each_server(async |mut desk| {
-        desk.run(r#"CREATE SCHEMA "my ""Schema"".x""#).await;
+        desk.run(r#"CREATE SCHEMA "my ""Schema"".x"; CREATE SCHEMA plain"#)
+            .await;
         for (number, name) in tables.iter().enumerate() {
             desk.settings.job.name = format!("job '{number}\" \\");
             desk.settings.table = Table {
@@ -54,6 +55,19 @@ async fn any_name_works() {
             applied(&mut session, 3).await;
             let table = desk.target().inspect().await.unwrap().table;
             assert_eq!(table, TableStanding::Filled, "{name}");
+            let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+            let (table, key) = (quoted(name), quoted(COLUMNS[0]));
+            desk.run(&format!(
+                "CREATE TABLE plain.{table} ({key} bigint PRIMARY KEY)"
+            ))
+            .await;
+            let constraints = "SELECT count(DISTINCT names) FROM ( \
+                SELECT string_agg(conname, ',' ORDER BY conname) AS names FROM pg_constraint \
+                JOIN pg_class AS c ON c.oid = conrelid \
+                JOIN pg_class AS p ON p.relname = c.relname AND p.relkind = 'r' \
+                    AND p.relnamespace = 'plain'::regnamespace GROUP BY conrelid) AS each";
+            assert_eq!(desk.ask(constraints).await, "1", "{name}");
+            desk.run(&format!("DROP TABLE plain.{table}")).await;
             let comment = "SELECT obj_description(max(target_oid::int)::oid) FROM lakeferry.jobs";
             assert_eq!(desk.ask(comment).await, format!("it's \\ {name}"));
         }

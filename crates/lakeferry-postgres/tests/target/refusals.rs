@@ -152,7 +152,11 @@ async fn claim_error(desk: &Desk, url: &str) -> (FailureClass, String) {
     let claim = target
         .claim(&lakeferry_model::Holder("test".to_owned()))
         .await;
-    told(&claim.expect_err("it is refused"))
+    let error = claim.expect_err("it is refused");
+    let (class, text) = told(&error);
+    let connects = text.starts_with("cannot connect (");
+    assert_eq!(error.is_connecting(), connects, "{text}");
+    (class, text)
 }
 
 #[tokio::test]

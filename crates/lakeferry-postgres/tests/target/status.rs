@@ -41,6 +41,11 @@ async fn jobs_with_their_progress_lease_and_last_run() {
             (job.version, &job.holder),
             (Some(5), &Some(Holder("test".to_owned())))
         );
+        drop(session);
+        let backend = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity \
+            WHERE application_name = 'lakeferry/job')";
+        desk.until(backend).await;
+        assert_eq!(status(&desk).await[1].holder, None, "it is gone");
         assert_eq!(job.instant, Some(watermark(1).instant));
         let run = job.last_run.as_ref().unwrap();
         let expected = RowCounts {
