@@ -119,6 +119,24 @@ async fn statistics_skip_files_and_row_groups() {
     assert_eq!(rows(&source).await.len(), 20);
 }
 
+/// Statistics of a widened column are of the type that it had.
+#[tokio::test(flavor = "multi_thread")]
+async fn widened_columns_skip_nothing() {
+    let (world, mut table) = World::with(NewTable::without_feed(), numbers(0..100)).await;
+    table.append(numbers(100..200)).await.unwrap();
+    let source = world.source(None, Some("id >= 150"));
+    assert_eq!(source.check().await.unwrap().after_skipping.files, 1);
+    let commit = std::fs::read_to_string(world.commit_file(0)).unwrap();
+    let changes = r#"{\"delta.typeChanges\":[{\"fromType\":\"integer\",\"toType\":\"long\"}]}"#;
+    let plain = r#"\"metadata\":{}"#;
+    assert!(commit.contains(plain), "{commit}");
+    let widened = commit.replace(plain, &plain.replace("{}", changes));
+    std::fs::write(world.commit_file(0), widened).unwrap();
+    let source = world.source(None, Some("id >= 150"));
+    assert_eq!(source.check().await.unwrap().after_skipping.files, 2);
+    assert_eq!(rows(&source).await.len(), 50);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_filter_that_fails_for_a_row_says_so() {
     let (world, _table) = World::with(NewTable::without_feed(), numbers(0..3)).await;

@@ -191,6 +191,22 @@ async fn data_files_that_are_gone_are_a_loss_or_a_move() {
     insta::assert_snapshot!(told.join("\n\n"));
 }
 
+/// The feed would read removed files under the new metadata, which they were not written under.
+#[tokio::test(flavor = "multi_thread")]
+async fn removes_beside_new_metadata_are_not_read_as_a_feed() {
+    let (world, mut table) = World::with(NewTable::with_feed(), ids(0..2)).await;
+    let source = world.source(None, None);
+    let after = watermark(&source).await;
+    table.delete(None).await.unwrap();
+    assert_eq!(contents(&source, &after).await, [Content::Feed]);
+    let created = fs::read_to_string(world.commit_file(0)).unwrap();
+    let metadata = created.lines().find(|line| line.contains("\"metaData\":"));
+    let commit = fs::read_to_string(world.commit_file(1)).unwrap();
+    let commit = format!("{commit}\n{}", metadata.unwrap());
+    fs::write(world.commit_file(1), commit).unwrap();
+    assert_eq!(contents(&source, &after).await, [Content::Rewritten]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn removes_without_partition_values_are_not_read_as_a_feed() {
     let (world, mut table) = five().await;

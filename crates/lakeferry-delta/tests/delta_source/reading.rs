@@ -6,7 +6,7 @@ use arrow_array::{Int64Array, RecordBatch, StringArray};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use lakeferry_delta::DeltaSource;
 use lakeferry_delta_testkit::{DeltaTable, NewTable, append_lineitem, lineitem_columns};
-use lakeferry_model::Source as _;
+use lakeferry_model::{FILTER_COLUMNS, Source as _};
 
 use crate::world::{World, array, batch, rows, types, watermark};
 
@@ -30,6 +30,24 @@ async fn columns_come_in_the_listed_order_and_no_others() {
         // Not a column of the data files is asked for.
         let source = world.source(Some(&["part"]), None);
         assert_eq!(rows(&source).await, ["a", "b", "b"]);
+    }
+}
+
+/// What a filter reads besides the job's columns is told: its verdicts change with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_head_tells_the_columns_that_only_the_filter_reads() {
+    let (world, _table) = World::with(NewTable::without_feed(), pairs()).await;
+    for (filter, told) in [
+        (
+            Some("ID > 1 AND part = 'b' AND note <> ''"),
+            Some("id long id, part string part"),
+        ),
+        (Some("note = 'x'"), None),
+        (None, None),
+    ] {
+        let head = world.source(Some(&["note"]), filter).head().await.unwrap();
+        let found = head.columns.metadata().get(FILTER_COLUMNS);
+        assert_eq!(found.map(String::as_str), told, "{filter:?}");
     }
 }
 
