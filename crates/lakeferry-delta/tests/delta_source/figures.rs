@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
+use arrow_array::StringArray;
 use futures_util::TryStreamExt as _;
 use lakeferry_delta::{DeltaSource, Settings};
 use lakeferry_delta_testkit::{DeltaTable, NewTable, append_lineitem, lineitem_columns};
 use lakeferry_model::{CommitRange, Instant, Reading, Source as _};
 
-use crate::world::{World, watermark};
+use crate::world::{World, array, batch, watermark};
 
 /// The environment variable that tells a child process which table to read.
 const CHILD_TABLE: &str = "LAKEFERRY_TEST_TABLE";
@@ -95,8 +96,32 @@ async fn memory_does_not_grow_with_the_table() {
     assert!(large < small + 64 * 1024, "{small} KiB became {large} KiB");
 }
 
+/// Rows of 50 kB, which would come 8,192 at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_does_not_grow_with_the_rows() {
+    const ROWS: u16 = 2_000;
+    let world = World::new();
+    let notes = (0..ROWS).map(|row| format!("{row:05}").repeat(10_000));
+    let notes: StringArray = notes.map(Some).collect();
+    let wide = batch(&[("note", array::<StringArray>(notes))]);
+    let mut table = DeltaTable::create(&world.path(), &wide.schema(), NewTable::default())
+        .await
+        .unwrap();
+    for _ in 0..6 {
+        table.append(wide.clone()).await.unwrap();
+    }
+    let peak = peak_of_child(&world);
+    println!("peak memory: {peak} KiB for 600 MB");
+    assert!(peak < 256 << 10, "{peak} KiB");
+}
+
 async fn peak_of_reading(scale: f64, commits: u16) -> u64 {
     let (world, _table) = lineitem(scale, commits).await;
+    peak_of_child(&world)
+}
+
+/// The peak memory, in KiB, of a process that reads the table of `world`.
+fn peak_of_child(world: &World) -> u64 {
     let child = std::process::Command::new(std::env::current_exe().unwrap())
         .args([
             "--exact",
