@@ -121,8 +121,11 @@ pub(crate) fn source_code(error: &lakeferry_delta::Error) -> Code {
 
 /// What a failure of a target means for the exit code.
 pub(crate) fn target_code(error: &lakeferry_postgres::Error) -> Code {
-    let _ = error;
-    Code::Failed
+    if error.is_connecting() {
+        Code::Environment
+    } else {
+        Code::Failed
+    }
 }
 
 /// The causes beneath an error, none twice in a row.
