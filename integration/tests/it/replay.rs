@@ -27,6 +27,8 @@ pub(crate) struct Part {
     pub(crate) versions: RangeInclusive<i64>,
     /// The most commits between two syncs.
     pub(crate) commits_most: i64,
+    /// Versions that a sync must not skip, ascending.
+    pub(crate) stops: &'static [i64],
     /// Readings of each target for each sync, at least.
     pub(crate) readings_least: usize,
 }
@@ -70,7 +72,8 @@ pub(crate) async fn replay(test: &str, part: &Part) -> Option<Seen> {
         .await;
         // None as well: a sync that finds nothing new.
         let commits = random.random_range(0..=part.commits_most);
-        for _ in 0..commits.min(last - source.seq()) {
+        let stop = part.stops.iter().find(|&&stop| stop > source.seq());
+        for _ in 0..commits.min(stop.unwrap_or(&last) - source.seq()) {
             source.next().await.unwrap();
         }
     }
