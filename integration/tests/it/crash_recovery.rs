@@ -104,6 +104,10 @@ fn on_each_server<T: Send>(
 }
 
 /// Kills until each phase was met `least` times.
+#[expect(
+    clippy::print_stdout,
+    reason = "a test of minutes shows where it is, and a failing one what came before"
+)]
 async fn kill_until_met(world: &mut World, least: usize) -> Result<Histogram> {
     let mut histogram = Histogram::default();
     let most = 100 + least * Phase::ALL.len() * 3;
