@@ -37,7 +37,7 @@ pub(crate) struct Trouble {
     pub(crate) problems: Vec<Problem>,
     /// The report that lists the problems.
     #[serde(skip)]
-    pub(crate) report: Option<String>,
+    pub(crate) report: Option<Box<str>>,
 }
 
 impl Trouble {
@@ -83,7 +83,7 @@ impl From<lakeferry_config::Error> for Trouble {
             lakeferry_config::Error::Wrong(problems) => {
                 let reason = format!("{} is wrong", problems.origin().display());
                 let mut trouble = Self::new(Code::Configuration, reason);
-                trouble.report = Some(problems.to_string());
+                trouble.report = Some(problems.to_string().into());
                 trouble.problems = problems.iter().cloned().collect();
                 trouble
             }

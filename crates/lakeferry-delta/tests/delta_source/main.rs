@@ -10,5 +10,5 @@ mod logs;
 mod parquet;
 mod reading;
 mod refusals;
-mod types;
+mod type_fidelity;
 mod world;
