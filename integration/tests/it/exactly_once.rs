@@ -98,13 +98,17 @@ struct Moving {
 impl Moving {
     /// Rows enough that a small change is a small part of the table's files.
     async fn create(path: &Path, random: &mut ChaCha8Rng) -> Self {
+        Self::create_with(path, NewTable::with_feed(), random).await
+    }
+
+    async fn create_with(path: &Path, new: NewTable, random: &mut ChaCha8Rng) -> Self {
         let word = |_| format!("{:032x}", random.random::<u128>());
         let rows: BTreeMap<i64, String> = (0..4_000).zip((0..4_000).map(word)).collect();
         let words: Vec<_> = rows
             .iter()
             .map(|(id, word)| (*id, Some(word.as_str())))
             .collect();
-        let table = tables::create(path, NewTable::with_feed(), &words).await;
+        let table = tables::create(path, new, &words).await;
         Self { table, rows }
     }
 
@@ -148,6 +152,14 @@ impl Moving {
         let raised = self.rows.split_off(&from);
         self.rows
             .extend(raised.into_iter().map(|(id, word)| (id + 1, word)));
+    }
+
+    /// Appends one row.
+    async fn insert(&mut self, word: &str) {
+        let id = self.rows.keys().next_back().unwrap() + 1;
+        let row = tables::words(&[(id, Some(word))]);
+        self.table.append(row).await.unwrap();
+        self.rows.insert(id, word.to_owned());
     }
 
     fn as_csv(&self) -> String {
@@ -228,5 +240,36 @@ async fn two_at_once_apply_each_change_once() {
         }
         let kinds = deployment.run_kinds();
         assert_eq!(kinds.len(), ROUNDS, "{kinds:?}");
+    }
+}
+
+/// A feed that is turned on later: what was committed before is read from files.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feed_can_be_turned_on_and_off() {
+    for version in servers() {
+        let lake = tempfile::tempdir().unwrap();
+        let mut random = seeded("a_feed_can_be_turned_on_and_off");
+        let mut moving =
+            Moving::create_with(lake.path(), NewTable::without_feed(), &mut random).await;
+        let mut deployment = Deployment::start(version);
+        deployment.job("moving", lake.path(), &["refresh_above: 100%"]);
+        deployment.sync();
+        for on in [true, false] {
+            let feed = [(
+                "delta.enableChangeDataFeed",
+                if on { "true" } else { "false" },
+            )];
+            moving.insert("before").await;
+            moving.table.set_properties(&feed).await.unwrap();
+            moving.insert("after").await;
+            let done = deployment.sync();
+            assert!(
+                done.steps
+                    .iter()
+                    .all(|step| step.kind.contains("apply the changes")),
+                "{done:?}"
+            );
+            assert_eq!(deployment.dump("moving"), moving.as_csv());
+        }
     }
 }

@@ -22,4 +22,5 @@ mod exactly_once;
 mod filters;
 mod nothing_to_do;
 mod ordinary_tables;
+mod refusals;
 mod type_fidelity;
