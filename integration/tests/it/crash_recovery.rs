@@ -36,6 +36,9 @@ const KILLS_LONG: usize = 3_000;
 const SCALE: f64 = 0.1;
 const SCALE_SMALL: f64 = 0.01;
 
+/// So often each phase is met on one lake.
+const ROUND: usize = 20;
+
 /// Of so many kills, one comes at any time; it counts for the phase that it meets.
 const ANYTIME: u32 = 8;
 
@@ -46,7 +49,7 @@ const REFRESH: u32 = 16;
 fn killed_at_any_moment_nothing_is_lost_doubled_or_reordered() {
     let started = now();
     let least = kills().div_ceil(Phase::ALL.len() * servers().len());
-    let kill = async |world: &mut World| kill_until_met(world, least).await;
+    let kill = async |world: &mut World| kill_in_rounds(world, least).await;
     let mut all = Histogram::default();
     for (server, histogram) in on_each_server("crash_recovery", SCALE, kill) {
         println!("{server}\n{histogram}\n");
@@ -101,6 +104,19 @@ fn on_each_server<T: Send>(
         let done: Result<Vec<_>> = done.collect();
         done.unwrap_or_else(|error| panic!("{error:#}"))
     })
+}
+
+/// Kills until each phase was met `least` times, with a new world from time to time: a lake only
+/// grows.
+async fn kill_in_rounds(world: &mut World, least: usize) -> Result<Histogram> {
+    let mut all = kill_until_met(world, least.min(ROUND)).await?;
+    let mut met = ROUND;
+    while met < least {
+        *world = world.create_next().await?;
+        all.add_all(&kill_until_met(world, ROUND.min(least - met)).await?);
+        met += ROUND;
+    }
+    Ok(all)
 }
 
 /// Kills until each phase was met `least` times.

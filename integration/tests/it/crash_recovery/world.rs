@@ -4,6 +4,7 @@ use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use lakeferry_postgres_testkit::Version;
+use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Client;
@@ -27,6 +28,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// See the module.
 pub(super) struct World {
+    server: Version,
+    scale: f64,
     deployment: Deployment,
     client: Client,
     lake: Lake,
@@ -75,24 +78,29 @@ struct Standing {
 
 impl World {
     /// A server with a source of all of lineitem; nothing was synced yet.
-    pub(super) async fn create(version: Version, scale: f64, random: ChaCha8Rng) -> Result<Self> {
-        let mut deployment = Deployment::start(version);
+    pub(super) async fn create(server: Version, scale: f64, random: ChaCha8Rng) -> Result<Self> {
+        let mut deployment = Deployment::start(server);
         let path = deployment.lake(JOB);
         deployment.job(JOB, &path, &["key: [l_orderkey, l_linenumber]"]);
         let lake = Lake::create(&path, scale).await?;
         let oracle = connect(&deployment.url()).await?;
-        let oracle = Oracle::load(&deployment, oracle, scale, lake.head()).await?;
-        let client = connect(&deployment.url()).await?;
-        let (version, changing) = (None, String::new());
         Ok(Self {
+            server,
+            scale,
+            client: connect(&deployment.url()).await?,
+            oracle: Oracle::load(&deployment, oracle, scale, lake.head()).await?,
             deployment,
-            client,
             lake,
-            oracle,
             random,
-            version,
-            changing,
+            version: None,
+            changing: String::new(),
         })
+    }
+
+    /// Another one like it.
+    pub(super) async fn create_next(&mut self) -> Result<Self> {
+        let random = ChaCha8Rng::seed_from_u64(self.random.random());
+        Self::create(self.server, self.scale, random).await
     }
 
     pub(super) fn release(&self) -> &str {
@@ -341,7 +349,7 @@ impl World {
         let has_come = self.wait_for(Work::Increment, &mut process, is_new).await?;
         ensure!(has_come, "a sync ended without having looked at its target");
         let longest_millis = 600;
-        let wait = rand::Rng::random_range(&mut self.random, 0..longest_millis);
+        let wait = self.random.random_range(0..longest_millis);
         sleep(Duration::from_millis(wait)).await;
         stalls.end().await?;
         self.expect_end(process).await
