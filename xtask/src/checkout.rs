@@ -8,6 +8,8 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
+use crate::stage;
+
 pub(crate) struct Checkout {
     root: PathBuf,
     metadata: Metadata,
@@ -46,7 +48,7 @@ impl Checkout {
             .context("xtask lies in no workspace")?
             .to_path_buf();
         let text = output(
-            Command::new("cargo")
+            stage::cargo()
                 .current_dir(&root)
                 .args(["metadata", "--no-deps"])
                 .args(["--format-version", "1", "--locked"]),

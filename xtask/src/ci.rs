@@ -1,18 +1,16 @@
 //! Everything that has to hold before a change is taken. Stops at the first stage that fails; the
 //! tests come last, and what they say last is the last line.
 
-use std::process::Command;
-
 use anyhow::Result;
 
 use crate::checkout::Checkout;
-use crate::stage::{Stages, execute, has_subcommand};
+use crate::stage::{self, Stages, execute, has_subcommand};
 use crate::test::{self, Closing};
 use crate::{sabotage, tidy, tour};
 
 pub(crate) fn run(checkout: &Checkout) -> Result<Closing> {
     let cargo = |arguments: &str| {
-        let mut command = Command::new("cargo");
+        let mut command = stage::cargo();
         command
             .current_dir(checkout.root())
             .args(arguments.split_whitespace());

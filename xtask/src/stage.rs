@@ -42,6 +42,20 @@ impl Stages {
     }
 }
 
+/// Cargo, as from a shell. What `cargo run` tells us of our own package would make build scripts
+/// that look at it run again, and most of what we depend on be built anew, each time that a chore
+/// and a shell take turns.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new("cargo");
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
 /// Runs a command with our input and output.
 pub(crate) fn execute(command: &mut Command) -> Result<()> {
     let status = command
@@ -62,7 +76,7 @@ pub(crate) fn execute(command: &mut Command) -> Result<()> {
 
 /// Whether a cargo subcommand is installed.
 pub(crate) fn has_subcommand(name: &str) -> bool {
-    let output = Command::new("cargo").args([name, "--version"]).output();
+    let output = cargo().args([name, "--version"]).output();
     output.is_ok_and(|output| output.status.success())
 }
 

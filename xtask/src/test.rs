@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 
 use crate::checkout::Checkout;
-use crate::stage::{execute, has_subcommand};
+use crate::stage::{self, execute, has_subcommand};
 
 /// How the tests ended.
 #[must_use]
@@ -27,12 +27,11 @@ pub(crate) fn run(checkout: &Checkout) -> Result<Closing> {
         return close_with(root, &tests, cargo_test_closing);
     }
     // nextest leaves out the examples in the documentation.
-    execute(Command::new("cargo").current_dir(root).args([
-        "test",
-        "--locked",
-        "--workspace",
-        "--doc",
-    ]))?;
+    execute(
+        stage::cargo()
+            .current_dir(root)
+            .args(["test", "--locked", "--workspace", "--doc"]),
+    )?;
     let tests = [
         "nextest",
         "run",
@@ -50,7 +49,7 @@ fn close_with(
     closing: impl Fn(&[String]) -> String,
 ) -> Result<Closing> {
     let (reader, writer) = std::io::pipe()?;
-    let mut command = Command::new("cargo");
+    let mut command = stage::cargo();
     command.current_dir(root).args(arguments);
     command
         .stdin(Stdio::null())

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::checkout::Checkout;
-use crate::stage::execute;
+use crate::stage::{self, execute};
 
 /// Readies the machine, builds the workspace as the tests do, and starts the tour.
 pub(crate) fn run(checkout: &Checkout) -> Result<()> {
@@ -23,7 +23,7 @@ pub(crate) fn run(checkout: &Checkout) -> Result<()> {
         "--example",
         "tour",
     ];
-    execute(Command::new("cargo").current_dir(root).args(build))?;
+    execute(stage::cargo().current_dir(root).args(build))?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), Into::into);
     execute(Command::new(target.join("debug/examples/tour")).current_dir(root))
 }

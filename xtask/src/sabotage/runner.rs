@@ -17,6 +17,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
 
 use crate::sabotage::NamedTest;
+use crate::stage;
 use crate::stopwatch::Stopwatch;
 
 /// A healthy test takes seconds; one that a fault keeps waiting must not keep us waiting.
@@ -104,7 +105,7 @@ impl Runner {
 
     /// Builds the test's program; what cargo says of it, or `None` if it does not compile.
     fn build(&self, test: &NamedTest, log: &File) -> Result<Option<String>> {
-        let output = Command::new("cargo")
+        let output = stage::cargo()
             .current_dir(&self.tree)
             .args(["test", "--offline", "--locked", "--workspace", "--no-run"])
             .arg("--message-format=json-render-diagnostics")
