@@ -93,7 +93,7 @@ pub(super) const FAULTS: &[Fault] = &[
         file: "crates/lakeferry-engine/src/plan.rs",
         find: "    if survey.commits.is_empty() {\n        return refresh(Why::PastHorizon); // Case J\n    }",
         replace: "    if survey.commits.is_empty() {\n        return Plan::UpToDate;\n    }",
-        test: SIMULATION,
+        test: PLANNER,
     },
     Fault {
         name: "pre-image-ignored",
