@@ -6,7 +6,7 @@ use anyhow::Result;
 use crate::checkout::Checkout;
 use crate::stage::{self, Stages, execute, has_subcommand};
 use crate::test::{self, Closing};
-use crate::{tidy, tour};
+use crate::{sabotage, tidy, tour};
 
 pub(crate) fn run(checkout: &Checkout) -> Result<Closing> {
     let cargo = |arguments: &str| {
@@ -25,6 +25,7 @@ pub(crate) fn run(checkout: &Checkout) -> Result<Closing> {
     })?;
     stages.run("build", || cargo("test --locked --workspace --no-run"))?;
     stages.run("tour", || tour::run(checkout))?;
+    stages.run("sabotage", || sabotage::run(checkout, None))?;
     let closing = stages.run("test", || test::run(checkout))?;
     println!("{}", stages.table());
     Ok(closing)
