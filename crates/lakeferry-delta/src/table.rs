@@ -9,6 +9,7 @@ use delta_kernel::{
 };
 use lakeferry_model::{DeltaVersion, Head, TableId, Watermark};
 use object_store::ObjectMeta;
+use serde::de::IgnoredAny;
 use tokio::runtime::Handle;
 
 use crate::{
@@ -18,6 +19,9 @@ use crate::{
     log,
     source::Settings,
 };
+
+/// How many commits are looked through for the one that is broken.
+const COMMITS_SEARCHED: usize = 1_000;
 
 /// One job's view of one table.
 #[derive(Debug)]
@@ -139,8 +143,33 @@ impl Table {
                     source: Some(cause(error)),
                 }
             }
-            _ => failed(self.name(), "read its log", error),
+            _ => match self.broken_commit(&listing).await {
+                Some(broken) => failed(self.name(), &format!("read {broken}"), error),
+                None => failed(self.name(), "read its log", error),
+            },
         }
+    }
+
+    /// The newest commit that is not JSON, with the line; only the newest are looked at, for those
+    /// before a checkpoint are not read.
+    async fn broken_commit(&self, listing: &log::Listing) -> Option<String> {
+        for &version in listing.commits.keys().rev().take(COMMITS_SEARCHED) {
+            let (mut number, mut broken) = (0, None);
+            let read = log::read_commit(&self.location, version, |line| {
+                number += 1;
+                let is_json = serde_json::from_slice::<IgnoredAny>(line).is_ok();
+                if !is_json && !line.trim_ascii().is_empty() {
+                    broken.get_or_insert(number);
+                }
+                Ok(())
+            });
+            if read.await.is_ok()
+                && let Some(line) = broken
+            {
+                return Some(format!("commit {version} of its log, line {line}"));
+            }
+        }
+        None
     }
 
     /// Passes `read` on. After a failure nothing that was remembered is trusted: the log files that

@@ -16,7 +16,7 @@ pub struct Job<S, T, C> {
 impl<S, T, C> Job<S, T, C> {
     /// As messages name it.
     pub(crate) fn name(&self) -> String {
-        self.policy.key.to_string()
+        self.policy.key.name.clone()
     }
 }
 

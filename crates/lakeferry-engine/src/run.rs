@@ -133,8 +133,10 @@ where
         report.from = version;
     }
     report.through = version;
-    if Attempt::new(job, request, head).decide(&standing).await? == Plan::UpToDate {
-        return Ok(());
+    match Attempt::new(job, request, head).decide(&standing).await? {
+        Plan::UpToDate => return Ok(()),
+        Plan::Halt(_) => still_halted(job, request).await?,
+        _ => {}
     }
     let mut session = match job.target.claim(&job.policy.holder).await {
         Ok(Claim::Granted(session)) => session,
@@ -160,6 +162,21 @@ where
         tracing::debug!(%error, "the lease was not given back");
     }
     done
+}
+
+/// A halt needs no claim, which would leave its traces; but what was looked at may have been moving.
+/// So one look more, and an error if that finds the same.
+async fn still_halted<S, T, C>(job: &Job<S, T, C>, request: Request) -> Result<(), RunError>
+where
+    S: Source,
+    T: Target<Position = S::Position>,
+    C: Clock,
+{
+    let (standing, head) = look(job).await?;
+    match Attempt::new(job, request, head).decide(&standing).await? {
+        Plan::Halt(halt) => Err(RunError::halted(job.name(), &halt)),
+        _ => Ok(()),
+    }
 }
 
 /// First the target, then the source: see above.

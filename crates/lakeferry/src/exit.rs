@@ -1,6 +1,6 @@
 //! What ended a command, and the exit code that says so.
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, fmt};
 
 use lakeferry_config::Problem;
 use lakeferry_engine::RunError;
@@ -26,6 +26,9 @@ pub(crate) struct Trouble {
     pub(crate) code: Code,
     /// What happened, naming the object.
     pub(crate) reason: String,
+    /// The job it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) job: Option<JobPlace>,
     /// What lies beneath it, outermost first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) causes: Vec<String>,
@@ -40,12 +43,31 @@ pub(crate) struct Trouble {
     pub(crate) report: Option<Box<str>>,
 }
 
+/// A job with its two tables, as the configuration names them.
+#[derive(Debug, Serialize)]
+pub(crate) struct JobPlace {
+    name: String,
+    from: String,
+    into: String,
+}
+
+impl fmt::Display for JobPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "job {}, from {} into {}",
+            self.name, self.from, self.into
+        )
+    }
+}
+
 impl Trouble {
     pub(crate) fn new(code: Code, reason: impl Into<String>) -> Self {
         let (causes, problems) = (Vec::new(), Vec::new());
         Self {
             code,
             reason: reason.into(),
+            job: None,
             causes,
             hint: None,
             problems,
@@ -62,9 +84,24 @@ impl Trouble {
         self
     }
 
+    /// Reason and causes.
+    pub(crate) fn in_one_line(&self) -> String {
+        let causes = self.causes.iter().map(String::as_str);
+        let parts: Vec<_> = [self.reason.as_str()].into_iter().chain(causes).collect();
+        parts.join(": ")
+    }
+
     /// Says which job it is about.
     pub(crate) fn about(mut self, job: &lakeferry_config::Job) -> Self {
-        self.reason = format!("job {}: {}", job.name, self.reason);
+        let begin = format!("job {}: ", job.name);
+        if !self.reason.starts_with(&begin) {
+            self.reason.insert_str(0, &begin);
+        }
+        self.job = Some(JobPlace {
+            name: job.name.to_string(),
+            from: job.source.to_string(),
+            into: job.target.to_string(),
+        });
         self
     }
 
@@ -128,17 +165,17 @@ pub(crate) fn target_code(error: &lakeferry_postgres::Error) -> Code {
     }
 }
 
-/// The causes beneath an error, none twice in a row.
+/// The causes beneath an error, without those that the one above has told already.
 fn causes(error: &dyn StdError) -> Vec<String> {
     let mut causes = Vec::new();
     let mut said = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
         let text = cause.to_string();
-        if text != said {
+        if !said.contains(&text) {
             causes.push(text.clone());
+            said = text;
         }
-        said = text;
         next = cause.source();
     }
     causes

@@ -84,8 +84,9 @@ fn key_columns(job: &lakeferry_config::Job, check: &Check) -> Result<Vec<String>
             .iter()
             .map(|column| column.name().as_str())
             .collect();
-        let reason = format!("job {}: column {wanted} of its key {wrong}", job.name);
+        let reason = format!("column {wanted} of its key {wrong}");
         Err(Trouble::new(Code::Configuration, reason)
+            .about(job)
             .hint(format!("the columns are: {}", names.join(", "))))
     };
     job.key.iter().map(find).collect()
@@ -154,8 +155,7 @@ pub(crate) fn connect_settings(
     job: &lakeferry_config::Job,
 ) -> Result<ConnectSettings, Trouble> {
     let Some(server) = config.target_of(job) else {
-        let reason = format!("job {}: it has no target", job.name);
-        return Err(Trouble::new(Code::Configuration, reason));
+        return Err(Trouble::new(Code::Configuration, "it has no target").about(job));
     };
     let connect = ConnectSettings::parse(server.url.expose());
     let connect = connect.map_err(|error| target_trouble(job, &error))?;

@@ -54,7 +54,8 @@ pub(crate) async fn plan(config: &Config, names: &[String]) -> Result<Done, Trou
 
 async fn look(config: &Config, job: &lakeferry_config::Job) -> Result<Planned, Trouble> {
     let wired = wiring::job(config, job).await?;
-    let preview = Box::pin(preview(&wired, Request::Sync)).await?;
+    let preview = Box::pin(preview(&wired, Request::Sync)).await;
+    let preview = preview.map_err(|error| Trouble::from(error).about(job))?;
     let (would, size) = would(&preview);
     Ok(Planned {
         job: job.name.to_string(),

@@ -27,6 +27,7 @@ struct Outcome {
     #[serde(skip_serializing_if = "Option::is_none")]
     through: Option<u64>,
     steps: Vec<StepDone>,
+    /// Reason and causes, in one text.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -70,7 +71,8 @@ async fn bring_one(
     report: &mut Report<DeltaVersion>,
 ) -> Result<(), Trouble> {
     let wired = wiring::job(config, job).await?;
-    Ok(Box::pin(drive(&wired, request, report)).await?)
+    let done = Box::pin(drive(&wired, request, report)).await;
+    done.map_err(|error| Trouble::from(error).about(job))
 }
 
 fn told(job: &lakeferry_config::Job, report: &Report<DeltaVersion>) -> String {
@@ -123,6 +125,6 @@ fn outcome(
         from: report.from.map(|from| from.0),
         through: report.through.map(|through| through.0),
         steps: steps.collect(),
-        error: trouble.map(|trouble| trouble.reason.clone()),
+        error: trouble.map(Trouble::in_one_line),
     }
 }
