@@ -1,6 +1,6 @@
-//! Amounts with a unit or a range: bytes, shares of a table, counts.
+//! Amounts with a unit or a range: bytes, shares of a table, counts, times.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use crate::{problem::Fault, secret::shown};
 
@@ -16,6 +16,10 @@ const MEMORY_UNITS: [(&str, u64); 6] = [
 const LEAST_MEMORY_BYTES: u64 = 1_000_000;
 const MOST_MEMORY_BYTES: u64 = 1 << 40;
 const MOST_CONNECTIONS: u32 = 1_000;
+
+/// Units of a lease, in seconds.
+const LEASE_UNITS: [(&str, u64); 3] = [("s", 1), ("m", 60), ("h", 3_600)];
+const LONGEST_LEASE_SECONDS: u64 = 3_600;
 
 /// When reading the whole table is preferred to reading its changes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -90,9 +94,46 @@ pub(crate) fn parse_connections(text: &str) -> Result<u32, Fault> {
     }
 }
 
+/// Reads how long a lease is: `30s`, `2m`.
+pub(crate) fn parse_lease(text: &str) -> Result<Duration, Fault> {
+    let lower = text.trim().to_ascii_lowercase();
+    let seconds = LEASE_UNITS.iter().find_map(|(unit, seconds)| {
+        let number = lower.strip_suffix(unit)?.trim_end();
+        number.parse::<u64>().ok()?.checked_mul(*seconds)
+    });
+    match seconds {
+        Some(seconds @ 1..=LONGEST_LEASE_SECONDS) => Ok(Duration::from_secs(seconds)),
+        _ => Err(Fault::new(
+            format!("{} is not a time from 1s to 1h", shown(text)),
+            "write a whole number with a unit: 30s, 2m, 1h",
+        )),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{RefreshAbove, parse_connections, parse_memory_bytes};
+    use super::{RefreshAbove, parse_connections, parse_lease, parse_memory_bytes};
+
+    #[test]
+    fn leases_have_a_unit_and_bounds() {
+        for (text, expected) in [
+            ("30s", Some(30)),
+            ("1 s", Some(1)),
+            ("2M", Some(120)),
+            ("1h", Some(3_600)),
+            ("0s", None),
+            ("2h", None),
+            ("30", None),
+            ("1.5s", None),
+            ("-1s", None),
+            ("18446744073709551615h", None),
+            ("s", None),
+            ("", None),
+        ] {
+            let seconds = parse_lease(text).ok().map(|lease| lease.as_secs());
+            assert_eq!(seconds, expected, "{text}");
+        }
+    }
 
     #[test]
     fn shares_are_numbers_percentages_or_cost() {

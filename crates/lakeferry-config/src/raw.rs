@@ -41,6 +41,7 @@ pub(crate) struct RawTarget {
     pub(crate) url: Field<String>,
     pub(crate) password: Field<RawPassword>,
     pub(crate) max_connections: Field<String>,
+    pub(crate) lease: Field<String>,
 }
 
 /// Where a password is.
@@ -85,7 +86,7 @@ const FILE: [&str; 6] = [
     "targets",
     "jobs",
 ];
-const TARGET: [&str; 3] = ["url", "password", "max_connections"];
+const TARGET: [&str; 4] = ["url", "password", "max_connections", "lease"];
 const CATALOG: [&str; 1] = ["location"];
 const PASSWORD: [&str; 2] = ["env", "file"];
 const JOB: [&str; 2] = ["from", "into"];
@@ -141,6 +142,7 @@ impl RawTarget {
             url: target.text("url", report),
             password: RawPassword::read(target.take("password"), report),
             max_connections: target.number("max_connections", report),
+            lease: target.text("lease", report),
         };
         target.close(&TARGET, report);
         raw

@@ -3,7 +3,7 @@
 //! Only [`crate::load`] makes them. What needs a connection to know (whether a column exists,
 //! whether the filter is a predicate) is not checked here.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use lakeferry_model::JobKey;
 
@@ -45,6 +45,8 @@ pub struct Target {
     pub password: Option<Password>,
     /// How many connections all jobs together may have open; at least one.
     pub max_connections: u32,
+    /// After so long without a sign of life of its process, another one may end a run.
+    pub lease: Duration,
 }
 
 impl Target {

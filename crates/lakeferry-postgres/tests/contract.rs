@@ -6,6 +6,8 @@
     reason = "a test fails by a panic, and prints what it ran on"
 )]
 
+use std::time::Duration;
+
 use lakeferry_model::{DeltaVersion, JobKey};
 use lakeferry_postgres::{ConnectSettings, PostgresTarget, Table, TargetSettings};
 use lakeferry_postgres_testkit::{Server, servers};
@@ -38,6 +40,7 @@ impl Bystander {
             },
             key: vec![KEY.to_owned()],
             comment: None,
+            lease: Duration::from_secs(30),
         };
         Self {
             target: PostgresTarget::new(settings).unwrap(),
@@ -88,6 +91,11 @@ impl Harness for Bystander {
             .batch_execute("DELETE FROM lakeferry.leases")
             .await
             .unwrap();
+    }
+
+    async fn let_lease_pass(&self) {
+        let pass = "UPDATE lakeferry.leases SET expires_at = clock_timestamp()";
+        self.client.batch_execute(pass).await.unwrap();
     }
 }
 

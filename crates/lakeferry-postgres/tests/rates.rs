@@ -8,7 +8,7 @@
     reason = "a test fails by a panic, and prints what it ran on"
 )]
 
-use std::{hint::black_box, sync::Arc};
+use std::{hint::black_box, sync::Arc, time::Duration};
 
 use arrow_array::{
     ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array,
@@ -170,6 +170,7 @@ async fn claimed(url: &str) -> Lease {
         },
         key: vec!["a".to_owned()],
         comment: None,
+        lease: Duration::from_secs(30),
     };
     let target = PostgresTarget::new(settings).unwrap();
     match target.claim(&Holder("rates".to_owned())).await.unwrap() {

@@ -42,6 +42,10 @@ struct State<P> {
     filled: Option<u64>,
     epoch: Epoch,
     lease: Option<(Holder, u64)>,
+    /// Whether the lease has passed without a sign of life of its holder.
+    has_expired: bool,
+    /// Holders whose session a claim ended.
+    ended_holders: u64,
     /// Sessions whose connection works.
     connected: BTreeSet<u64>,
     /// Sessions that the server believes alive; a connected one may be missing here, as one is
@@ -65,6 +69,8 @@ impl<P> Default for State<P> {
             filled: None,
             epoch: Epoch(0),
             lease: None,
+            has_expired: false,
+            ended_holders: 0,
             connected: BTreeSet::new(),
             alive: BTreeSet::new(),
             sessions: 0,
@@ -177,18 +183,28 @@ impl<P: Position> MemoryServer<P> {
         self.lock().alive.clear();
     }
 
+    /// Lets the lease pass, unless its holder gives a sign of life before the next claim.
+    pub fn let_lease_pass(&self) {
+        self.lock().has_expired = true;
+    }
+
+    /// How many holders lost their session to a claim, for they stood still.
+    pub fn ended_holders(&self) -> u64 {
+        self.lock().ended_holders
+    }
+
     /// A copy of all that is committed, as a standby has it.
     pub fn standby(&self) -> impl Fn() + use<P> {
         let (server, copy) = (self.clone(), self.lock().clone());
         move || {
             let mut state = server.lock();
-            let sessions = state.sessions;
+            let (sessions, ended_holders) = (state.sessions, state.ended_holders);
             *state = State {
                 connected: BTreeSet::new(),
                 alive: BTreeSet::new(),
                 ..copy.clone()
             };
-            state.sessions = sessions;
+            (state.sessions, state.ended_holders) = (sessions, ended_holders);
         }
     }
 
@@ -245,11 +261,17 @@ impl<P: Position> Target for MemoryTarget<P> {
             return Err(TargetError::Injected("claim"));
         }
         let mut state = self.server.lock();
-        if let Some((holder, session)) = &state.lease
-            && state.alive.contains(session)
+        if let Some((holder, session)) = state.lease.clone()
+            && state.alive.contains(&session)
         {
-            return Ok(Claim::Held(holder.clone()));
+            if !state.has_expired {
+                return Ok(Claim::Held(holder));
+            }
+            state.connected.remove(&session);
+            state.alive.remove(&session);
+            state.ended_holders += 1;
         }
+        state.has_expired = false;
         state.sessions += 1;
         state.epoch.0 += 1;
         let (session, epoch) = (state.sessions, state.epoch);
@@ -285,8 +307,13 @@ impl<P: Position> MemorySession<P> {
         if self.server.fault(operation).is_some() {
             return Err(TargetError::Injected(operation));
         }
-        if !self.server.lock().connected.contains(&self.session) {
+        let mut state = self.server.lock();
+        if !state.connected.contains(&self.session) {
             return Err(TargetError::Disconnected);
+        }
+        let holds = |(_, session): &(Holder, u64)| *session == self.session;
+        if state.lease.as_ref().is_some_and(holds) {
+            state.has_expired = false;
         }
         Ok(())
     }

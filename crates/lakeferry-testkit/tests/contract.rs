@@ -26,6 +26,9 @@ impl<P: Position> target::Harness for Server<P> {
     async fn give_up_sessions(&self) {
         self.0.give_up_sessions();
     }
+    async fn let_lease_pass(&self) {
+        self.0.let_lease_pass();
+    }
 }
 
 #[test]

@@ -136,6 +136,7 @@ pub(crate) fn target_settings(
     job: &lakeferry_config::Job,
     key: Vec<String>,
 ) -> Result<TargetSettings, Trouble> {
+    let server = server(config, job)?;
     Ok(TargetSettings {
         connect: connect_settings(config, job)?,
         state_schema: STATE_SCHEMA.to_owned(),
@@ -146,7 +147,17 @@ pub(crate) fn target_settings(
         },
         key,
         comment: None,
+        lease: server.lease,
     })
+}
+
+fn server<'a>(
+    config: &'a Config,
+    job: &lakeferry_config::Job,
+) -> Result<&'a lakeferry_config::Target, Trouble> {
+    config
+        .target_of(job)
+        .ok_or_else(|| Trouble::new(Code::Configuration, "it has no target").about(job))
 }
 
 /// How a job reaches its server; the password is read now.
@@ -154,9 +165,7 @@ pub(crate) fn connect_settings(
     config: &Config,
     job: &lakeferry_config::Job,
 ) -> Result<ConnectSettings, Trouble> {
-    let Some(server) = config.target_of(job) else {
-        return Err(Trouble::new(Code::Configuration, "it has no target").about(job));
-    };
+    let server = server(config, job)?;
     let connect = ConnectSettings::parse(server.url.expose());
     let connect = connect.map_err(|error| target_trouble(job, &error))?;
     Ok(match server.read_password()? {

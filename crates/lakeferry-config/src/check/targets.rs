@@ -1,10 +1,10 @@
 //! Targets: databases to write to.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     Password, PostgresUrl, Secret, Target, TargetName,
-    amount::parse_connections,
+    amount::{parse_connections, parse_lease},
     check::Surroundings,
     field::Field,
     problem::{Fault, Place, Report},
@@ -14,6 +14,7 @@ use crate::{
 };
 
 const DEFAULT_MAX_CONNECTIONS: u32 = 8;
+const DEFAULT_LEASE: Duration = Duration::from_secs(30);
 
 /// The declared targets, by name; `None` for one that is faulty.
 #[derive(Debug, Default)]
@@ -107,11 +108,13 @@ fn check_target(
     let max_connections = raw
         .max_connections
         .check(report, |text| parse_connections(&text));
+    let lease = raw.lease.check(report, |text| parse_lease(&text));
     Some(Target {
         name: name.clone(),
         url: url?,
         password: password.optional()?,
         max_connections: max_connections.or_default(DEFAULT_MAX_CONNECTIONS)?,
+        lease: lease.or_default(DEFAULT_LEASE)?,
     })
 }
 

@@ -42,6 +42,7 @@ pub(crate) const MUST_HAPPEN: &[&str] = &[
     "changes: Added",
     "advance",
     "standby promoted",
+    "taken over",
 ];
 
 /// One seed's world.
@@ -212,9 +213,13 @@ impl World {
             *was_asked = asked;
             Box::pin(attempted(job, request))
         });
+        let ended_holders = self.server.ended_holders();
         let polled = attempt
             .as_mut()
             .poll(&mut Context::from_waker(Waker::noop()));
+        if self.server.ended_holders() > ended_holders {
+            self.note("taken over");
+        }
         let Poll::Ready((report, result)) = polled else {
             return;
         };
@@ -257,9 +262,13 @@ impl World {
                 self.server.restart();
                 self.note("server restarted");
             }
-            3..6 => {
+            3..5 => {
                 self.server.give_up_sessions();
                 self.note("sessions given up");
+            }
+            5..6 => {
+                self.server.let_lease_pass();
+                self.note("lease passed");
             }
             6..8 => self.standby = Some(Box::new(self.server.standby())),
             _ => {

@@ -1,6 +1,6 @@
 //! Taking a job's lease. A claim is granted once no live backend holds it, and after the end of
 //! every transaction of an earlier session: what it then reads is settled, also where the answer
-//! to a COMMIT was lost.
+//! to a COMMIT was lost. A holder whose lease has expired loses its backend first.
 
 use lakeferry_model::{Claim, Holder, JobKey, Position, Standing};
 use tokio_postgres::types::Type;
@@ -13,7 +13,7 @@ use crate::{
     sqlstate::Doing,
     target::{
         apply::BEGIN_PATIENTLY,
-        lease::{is_alive, show_alive},
+        lease::{end_holder, has_expired, is_alive, seconds, show_alive},
         migrations, reserved,
         settings::TargetSettings,
         standing::{Found, name_params, refuse_other_table},
@@ -21,29 +21,31 @@ use crate::{
     },
 };
 
-/// How often a holder is looked at before it counts as alive: a session that was dropped takes
-/// its backend a moment to end.
+/// How often a holder is looked at before it counts as alive: a session that was dropped, or ended
+/// for its lease, takes its backend a moment to end.
 const LOOKS: u32 = 10;
 
 /// Between two looks. The server waits, so that no clock is needed here.
 const PAUSE: &str = "SELECT pg_catalog.pg_sleep(0.02)";
 
-/// The job, its table, its lease, whether the holder is alive and whether the job ever filled
-/// its table.
+/// The job, its table, its lease, whether the holder is alive, whether the job ever filled its
+/// table, and whether the lease has expired.
 const LEASE: &str = "\
 SELECT j.job_id, j.target_schema, j.target_table, l.holder, {}, \
-    p.version IS NOT NULL OR j.target_oid IS NOT NULL \
+    p.version IS NOT NULL OR j.target_oid IS NOT NULL, {} \
 FROM {} AS j JOIN {} AS p ON p.job_id = j.job_id LEFT JOIN {} AS l ON l.job_id = j.job_id \
 WHERE j.deployment = $1 AND j.name = $2";
 
 const TAKE_LEASE: &str = "\
 WITH next AS (UPDATE {} SET epoch = epoch + 1 WHERE job_id = $1 RETURNING epoch) \
-INSERT INTO {} AS l (job_id, holder, epoch, backend_pid, backend_start) \
-SELECT $1, $2, next.epoch, a.pid, a.backend_start \
+INSERT INTO {} AS l (job_id, holder, epoch, backend_pid, backend_start, expires_at) \
+SELECT $1, $2, next.epoch, a.pid, a.backend_start, \
+    pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => $3) \
 FROM next, pg_catalog.pg_stat_activity AS a WHERE a.pid = pg_catalog.pg_backend_pid() \
-ON CONFLICT (job_id) DO UPDATE SET (holder, epoch, backend_pid, backend_start, claimed_at) \
+ON CONFLICT (job_id) DO UPDATE SET \
+    (holder, epoch, backend_pid, backend_start, expires_at, claimed_at) \
     = ROW(excluded.holder, excluded.epoch, excluded.backend_pid, excluded.backend_start, \
-        pg_catalog.clock_timestamp())";
+        excluded.expires_at, pg_catalog.clock_timestamp())";
 
 /// What a claim won.
 #[derive(Debug)]
@@ -61,6 +63,7 @@ struct Lease {
     table: Table,
     /// Present if it is alive.
     holder: Option<Holder>,
+    has_expired: bool,
 }
 
 pub(super) async fn claim<P: Position>(
@@ -86,7 +89,7 @@ pub(super) async fn claim<P: Position>(
         Some(lease) => lease,
         None => claims.register().await?,
     };
-    if let Some(alive) = claims.outlasts(lease.holder).await? {
+    if let Some(alive) = claims.outlasts(&lease).await? {
         return Ok(Claim::Held(alive));
     }
     if lease.table != settings.table {
@@ -115,7 +118,10 @@ impl Claims<'_> {
     async fn lease(&self) -> Result<Option<Lease>, Error> {
         let [jobs, progress, leases] =
             ["jobs", "progress", "leases"].map(|name| self.state.table(name));
-        let sql = Sql::of(LEASE, &[&is_alive(), &jobs, &progress, &leases]);
+        let sql = Sql::of(
+            LEASE,
+            &[&is_alive(), &has_expired(), &jobs, &progress, &leases],
+        );
         let rows = self
             .link
             .query(&sql, &self.job_params(), &self.doing)
@@ -136,6 +142,7 @@ impl Claims<'_> {
             job_id: row.get(0),
             table,
             holder: holder.filter(|_| is_alive).map(Holder),
+            has_expired: row.get(6),
         }))
     }
 
@@ -260,15 +267,41 @@ impl Claims<'_> {
     }
 
     /// The holder, if it is still alive after a moment.
-    async fn outlasts(&self, mut holder: Option<Holder>) -> Result<Option<Holder>, Error> {
+    async fn outlasts(&self, lease: &Lease) -> Result<Option<Holder>, Error> {
+        let (mut holder, mut has_expired) = (lease.holder.clone(), lease.has_expired);
         for _ in 0..LOOKS {
-            if holder.is_none() {
+            let Some(holder_now) = &holder else {
                 return Ok(None);
+            };
+            if has_expired {
+                self.end(lease.job_id, holder_now).await?;
             }
             self.batch(PAUSE).await?;
-            holder = self.lease().await?.and_then(|lease| lease.holder);
+            (holder, has_expired) = match self.lease().await? {
+                Some(lease) => (lease.holder, lease.has_expired),
+                None => (None, false),
+            };
         }
         Ok(holder)
+    }
+
+    /// Ends the backend of a holder whose lease has expired.
+    async fn end(&self, job_id: Uuid, holder: &Holder) -> Result<(), Error> {
+        tracing::warn!(job = %self.settings.job, %holder, "its lease has expired: ending its session");
+        let doing = Doing::new(format!(
+            "end the session of {holder}, whose lease on job {} has expired",
+            self.settings.job
+        ))
+        .needs("pg_signal_backend");
+        end_holder(self.link, self.state, job_id, &doing).await
+    }
+
+    /// A session that stops inside a transaction ends by itself when its lease does.
+    async fn limit_idleness(&self) -> Result<(), Error> {
+        let millis = u64::try_from(self.settings.lease.as_millis()).unwrap_or(u64::MAX);
+        let sql = "SET idle_in_transaction_session_timeout = {}";
+        let sql = Sql::of(sql, &[&Sql::number(millis)]);
+        self.link.batch(&sql, &self.doing).await
     }
 
     async fn take<P: Position>(
@@ -276,6 +309,7 @@ impl Claims<'_> {
         job_id: Uuid,
         holder: &Holder,
     ) -> Result<Claim<Claimed<P>>, Error> {
+        self.limit_idleness().await?;
         self.batch(BEGIN_PATIENTLY).await?;
         self.lock(job_id).await?;
         if let Some(alive) = self.lease().await?.and_then(|lease| lease.holder) {
@@ -289,10 +323,9 @@ impl Claims<'_> {
             &[&self.state.table("progress"), &self.state.table("leases")],
         );
         let holder: Param<'_> = (&holder.0, Type::TEXT);
-        let taken = self
-            .link
-            .execute(&take, &[job, holder], &self.doing)
-            .await?;
+        let seconds = seconds(self.settings.lease);
+        let params = [job, holder, (&seconds, Type::FLOAT8)];
+        let taken = self.link.execute(&take, &params, &self.doing).await?;
         if taken != 1 {
             let job = &self.settings.job;
             return Err(Error::transient(format!(

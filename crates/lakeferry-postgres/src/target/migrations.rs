@@ -19,11 +19,18 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 1] = [Migration {
-    number: 1,
-    name: "state",
-    sql: include_str!("migrations/0001_state.sql"),
-}];
+const MIGRATIONS: [Migration; 2] = [
+    Migration {
+        number: 1,
+        name: "state",
+        sql: include_str!("migrations/0001_state.sql"),
+    },
+    Migration {
+        number: 2,
+        name: "lease expiry",
+        sql: include_str!("migrations/0002_lease_expiry.sql"),
+    },
+];
 
 /// The newest that this build knows.
 const NEWEST: i32 = MIGRATIONS[MIGRATIONS.len() - 1].number;

@@ -1,5 +1,6 @@
-//! A lease held: one connection, the state as it was read under the claim, and at most one open
-//! staging. Dropping it closes the connection, and with it ends the lease.
+//! A lease held: one connection, another one that renews the lease where it takes long, the state
+//! as it was read under the claim, and at most one open staging. Dropping it closes both
+//! connections, and with them ends the lease.
 
 use std::sync::Arc;
 
@@ -22,7 +23,9 @@ use crate::{
         changes,
         claim::Claimed,
         fence::Hold,
-        fill, refresh,
+        fill,
+        lease::Renewal,
+        refresh,
         staging::{Stager, Staging},
     },
 };
@@ -36,6 +39,8 @@ pub struct PostgresSession<P> {
     /// Of what has the target's name.
     oid: Option<u32>,
     staging: Option<Staging>,
+    /// Keeps the lease from expiring.
+    renewal: Renewal,
     /// A step failed, or was given up half-way: what stands on the wire is not known.
     is_broken: bool,
 }
@@ -53,14 +58,16 @@ impl<P> std::fmt::Debug for PostgresSession<P> {
 impl<P: Position> PostgresSession<P> {
     pub(super) fn new(link: Link, job: Arc<Job>, claimed: Claimed<P>) -> Self {
         let epoch = claimed.standing.epoch.0;
+        let hold = Hold {
+            job_id: claimed.job_id,
+            // It was read from a bigint.
+            epoch: i64::try_from(epoch).unwrap_or(i64::MAX),
+        };
         Self {
+            renewal: Renewal::start(&job.settings, &job.state, hold),
             link,
             job,
-            hold: Hold {
-                job_id: claimed.job_id,
-                // It was read from a bigint.
-                epoch: i64::try_from(epoch).unwrap_or(i64::MAX),
-            },
+            hold,
             standing: claimed.standing,
             oid: claimed.oid,
             staging: None,
@@ -225,6 +232,7 @@ impl<P: Position> Session for PostgresSession<P> {
             (&self.hold.job_id as _, Type::UUID),
             (&self.hold.epoch as _, Type::INT8),
         ];
+        drop(self.renewal);
         self.link.execute(&sql, &params, &doing).await?;
         self.link.close().await;
         Ok(())

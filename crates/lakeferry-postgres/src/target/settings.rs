@@ -1,5 +1,7 @@
 //! What a target is given: how to reach the server, which job it serves, which table it writes.
 
+use std::time::Duration;
+
 use lakeferry_model::JobKey;
 
 use crate::{connect::ConnectSettings, error::Error, sql::Table, target::state::StateSchema};
@@ -22,6 +24,8 @@ pub struct TargetSettings {
     pub key: Vec<String>,
     /// The comment that a table gets with its first fill.
     pub comment: Option<String>,
+    /// After so long without a sign of life of its process, another one may end a session.
+    pub lease: Duration,
 }
 
 impl TargetSettings {

@@ -1,6 +1,8 @@
 //! Names that try to break out of the SQL they stand in, for the snapshots of every statement.
 
 use arrow_schema::{DataType, Field, Schema};
+use std::time::Duration;
+
 use lakeferry_model::JobKey;
 
 use crate::{
@@ -35,6 +37,7 @@ pub(super) fn evil_settings() -> TargetSettings {
         table: evil_table(),
         key: vec!["SELECT".to_owned(), "id\"; DROP TABLE x; --".to_owned()],
         comment: Some("it's \\ kept by lakeferry".to_owned()),
+        lease: Duration::from_secs(30),
     }
 }
 

@@ -1,6 +1,6 @@
 //! One job on one throwaway server, and a bystander's connection to look from outside.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use lakeferry_model::{
@@ -41,6 +41,7 @@ impl Desk {
             },
             key: vec!["id".to_owned()],
             comment: None,
+            lease: Duration::from_secs(30),
         };
         let client = connect(&url).await;
         let locker = connect(&url).await;

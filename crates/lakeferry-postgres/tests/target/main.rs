@@ -11,6 +11,7 @@ mod existing_tables;
 mod fixture;
 mod hazards;
 mod inspecting;
+mod leases;
 mod leftovers;
 mod names;
 mod no_op;

@@ -35,6 +35,8 @@ pub trait Harness {
     async fn drop_table(&self);
     /// Lets the next claim believe that all sessions ended, though they can still send.
     async fn give_up_sessions(&self);
+    /// Lets the lease pass; its holder does nothing meanwhile.
+    async fn let_lease_pass(&self);
 }
 
 type PositionOf<H> = <<H as Harness>::Target as Target>::Position;
@@ -54,6 +56,7 @@ pub async fn holds<H: Harness>(make: impl AsyncFn() -> H) {
     bad_keys_and_values(make().await).await;
     tables_of_others(make().await).await;
     older_epochs_are_fenced(make().await).await;
+    holders_that_stand_still_lose_the_lease(make().await).await;
 }
 
 fn rows(pairs: &[(i64, &str)]) -> Rows {
@@ -422,4 +425,30 @@ async fn older_epochs_are_fenced<H: Harness>(harness: H) {
         newer.standing().watermark(),
         Some(&watermark::<PositionOf<H>>(2))
     );
+}
+
+async fn holders_that_stand_still_lose_the_lease<H: Harness>(harness: H) {
+    let mut older = filled(&harness, &[(1, "a")]).await;
+    staged(&mut older, Stage::Changes, &[(Effect::Delete, &[(1, "a")])]).await;
+    let second = harness.target().claim(&Holder("second".to_owned())).await;
+    let second = second.expect("the claim works");
+    assert!(matches!(second, Claim::Held(_)), "taken before its time");
+    harness.let_lease_pass().await;
+    let mut newer = claimed(&harness).await;
+    assert!(newer.standing().epoch > older.standing().epoch);
+    match older.apply(&watermark(2), &fingerprint()).await {
+        Ok(outcome) => assert_eq!(outcome, CommitOutcome::Fenced),
+        Err(error) => assert_eq!(error.class(), FailureClass::Transient, "{error}"),
+    }
+    drop(older);
+    assert_eq!(
+        harness.rows().await,
+        Some(rows(&[(1, "a")])),
+        "a holder that lost the lease changed rows"
+    );
+    staged(&mut newer, Stage::Changes, &[(Effect::Update, &[(1, "b")])]).await;
+    assert_eq!(applied(&mut newer, 2).await.updated, 1);
+    let third = harness.target().claim(&Holder("third".to_owned())).await;
+    let third = third.expect("the claim works");
+    assert!(matches!(third, Claim::Held(_)), "the lease began expired");
 }
