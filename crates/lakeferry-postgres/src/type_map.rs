@@ -10,6 +10,15 @@ const DECIMAL_DIGITS: u8 = 38;
 /// A type of Postgres that this crate writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum PgType {
+    Scalar(Scalar),
+    /// An array of one dimension.
+    Array(Scalar),
+    Jsonb,
+}
+
+/// A type of Postgres without parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Scalar {
     Boolean,
     SmallInt,
     Integer,
@@ -25,21 +34,50 @@ pub(crate) enum PgType {
 }
 
 impl PgType {
-    /// The type that holds every value of `field` as it is.
+    /// The type that holds every value of `field` as it is: an array of scalars as an array, all
+    /// else that has parts as jsonb.
     ///
     /// # Errors
     /// [`Error::NeedsOperator`] naming the column, if there is none yet.
     pub(crate) fn of(field: &Field) -> Result<Self, Error> {
-        Ok(match field.data_type() {
+        let data_type = field.data_type();
+        let scalar = match data_type {
+            DataType::List(element) => Scalar::of(element.data_type()).map(Self::Array),
+            _ => Scalar::of(data_type).map(Self::Scalar),
+        };
+        match scalar {
+            Some(found) => Ok(found),
+            None if is_nested(data_type) && fits_json(data_type) => Ok(Self::Jsonb),
+            None => Err(not_held(field)),
+        }
+    }
+
+    /// The type as `format_type` of Postgres prints it and as DDL takes it.
+    pub(crate) fn sql(self) -> Sql {
+        match self {
+            Self::Scalar(scalar) => scalar.sql(),
+            Self::Array(element) => Sql::of("{}[]", &[&element.sql()]),
+            Self::Jsonb => "jsonb".into(),
+        }
+    }
+
+    /// Whether its equality is equality of bytes, as that of a key must be.
+    pub(crate) fn fits_key(self) -> bool {
+        matches!(self, Self::Scalar(_))
+    }
+}
+
+impl Scalar {
+    /// None for types with parts and for those that have none in Postgres yet.
+    pub(crate) fn of(data_type: &DataType) -> Option<Self> {
+        Some(match data_type {
             DataType::Boolean => Self::Boolean,
             DataType::Int8 | DataType::Int16 => Self::SmallInt,
             DataType::Int32 => Self::Integer,
             DataType::Int64 => Self::BigInt,
             DataType::Float32 => Self::Real,
             DataType::Float64 => Self::DoublePrecision,
-            DataType::Decimal128(precision, scale) => {
-                decimal(*precision, *scale).ok_or_else(|| not_held(field))?
-            }
+            DataType::Decimal128(precision, scale) => decimal(*precision, *scale)?,
             DataType::Utf8 => Self::Text,
             DataType::Binary => Self::Bytea,
             DataType::Date32 => Self::Date,
@@ -47,12 +85,11 @@ impl PgType {
             DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) if is_utc(zone) => {
                 Self::TimestampTz
             }
-            _ => return Err(not_held(field)),
+            _ => return None,
         })
     }
 
-    /// The type as `format_type` of Postgres prints it and as DDL takes it.
-    pub(crate) fn sql(self) -> Sql {
+    fn sql(self) -> Sql {
         match self {
             Self::Boolean => "boolean".into(),
             Self::SmallInt => "smallint".into(),
@@ -71,16 +108,53 @@ impl PgType {
             Self::TimestampTz => "timestamp with time zone".into(),
         }
     }
+
+    /// Its number in `pg_type.dat`, the same on every server.
+    pub(crate) fn oid(self) -> u32 {
+        match self {
+            Self::Boolean => 16,
+            Self::Bytea => 17,
+            Self::BigInt => 20,
+            Self::SmallInt => 21,
+            Self::Integer => 23,
+            Self::Text => 25,
+            Self::Real => 700,
+            Self::DoublePrecision => 701,
+            Self::Date => 1082,
+            Self::Timestamp => 1114,
+            Self::TimestampTz => 1184,
+            Self::Numeric { .. } => 1700,
+        }
+    }
 }
 
-fn decimal(precision: u8, scale: i8) -> Option<PgType> {
+fn decimal(precision: u8, scale: i8) -> Option<Scalar> {
     let scale = u8::try_from(scale).ok()?;
     let holds = (1..=DECIMAL_DIGITS).contains(&precision) && scale <= precision;
-    holds.then_some(PgType::Numeric { precision, scale })
+    holds.then_some(Scalar::Numeric { precision, scale })
 }
 
 fn is_utc(zone: &str) -> bool {
     ["UTC", "+00:00"].contains(&zone)
+}
+
+fn is_nested(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::List(_) | DataType::Struct(_) | DataType::Map(..)
+    )
+}
+
+/// Whether each value has a form in jsonb, which holds no NUL in a name either.
+fn fits_json(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::List(element) => fits_json(element.data_type()),
+        DataType::Struct(fields) => fields
+            .iter()
+            .all(|field| !field.name().contains('\0') && fits_json(field.data_type())),
+        DataType::Map(entries, _) => fits_json(entries.data_type()),
+        scalar => Scalar::of(scalar).is_some(),
+    }
 }
 
 fn not_held(field: &Field) -> Error {
@@ -125,6 +199,36 @@ mod tests {
     }
 
     #[test]
+    fn arrays_of_scalars_are_arrays_and_the_rest_is_jsonb() {
+        let list = |of| DataType::new_list(of, true);
+        let map = |key, value| {
+            let entry = vec![
+                Field::new("key", key, false),
+                Field::new("value", value, true),
+            ];
+            let entries = Field::new("key_value", DataType::Struct(entry.into()), false);
+            DataType::Map(entries.into(), false)
+        };
+        let one = |of| DataType::Struct(vec![Field::new("a", of, true)].into());
+        let instant = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+        for (arrow, postgres) in [
+            (list(DataType::Int8), "smallint[]"),
+            (list(DataType::Decimal128(15, 2)), "numeric(15,2)[]"),
+            (list(instant), "timestamp with time zone[]"),
+            (list(list(DataType::Int32)), "jsonb"),
+            (list(one(DataType::Int32)), "jsonb"),
+            (one(list(DataType::Binary)), "jsonb"),
+            (map(DataType::Utf8, DataType::Int32), "jsonb"),
+            (map(one(DataType::Date32), DataType::Int32), "jsonb"),
+        ] {
+            let field = Field::new("c", arrow, true);
+            let postgres_type = PgType::of(&field).unwrap();
+            assert_eq!(postgres_type.sql().as_str(), postgres);
+            assert!(!postgres_type.fits_key());
+        }
+    }
+
+    #[test]
     fn other_types_are_refused_by_column() {
         for arrow in [
             DataType::UInt8,
@@ -134,7 +238,10 @@ mod tests {
             DataType::Decimal128(2, 3),
             DataType::Timestamp(TimeUnit::Nanosecond, None),
             DataType::Timestamp(TimeUnit::Microsecond, Some("Europe/Berlin".into())),
-            DataType::new_list(DataType::Int32, true),
+            DataType::new_list(DataType::UInt8, true),
+            DataType::new_large_list(DataType::Int32, true),
+            DataType::Struct(vec![Field::new("a", DataType::Null, true)].into()),
+            DataType::Struct(vec![Field::new("a\0", DataType::Int8, true)].into()),
         ] {
             let error = PgType::of(&Field::new("Größe", arrow, true)).unwrap_err();
             assert_eq!(error.class(), FailureClass::NeedsOperator);

@@ -1,19 +1,31 @@
 //! Values that Arrow holds and Postgres does not. Whole columns are looked at, before a row is
-//! written; what lies under a NULL does not count.
+//! written, by passes without a branch for each value; only where one of them sees something does
+//! each value count, and what lies under a NULL does not.
 
-use arrow_array::{Array, StringArray};
+use std::ops::Range;
+
+use arrow_array::{BinaryArray, StringArray};
 
 use super::{
-    column::{Column, Digits, Values},
+    column::{Column, Values},
     epoch,
+    list::{HEAD_BYTES, List},
+    scalars::{Digits, Scalars},
 };
 use crate::error::Error;
 
 const POLICY: &str = "correct the value in the source, or keep such rows out by the job's filter";
 
-/// The most bytes that the texts and binaries of one row have: the server takes no message of 1 GiB
-/// and forms no such row. What is left is for its other values and the rows before it in a chunk.
+/// The most bytes that the values of one row have whose length varies: the server takes no message
+/// of 1 GiB and forms no such row. What is left is for its other values and the rows before it in a
+/// chunk.
 pub(super) const MAX_ROW_BYTES: usize = (1 << 30) - (4 << 20);
+
+/// The most elements of an array (`MaxArraySize` in `src/include/utils/array.h`).
+const MAX_ELEMENTS: usize = ((1 << 30) - 1) / 8;
+
+/// The most bytes that an element of an array has which is no text or binary, with its length.
+const ELEMENT_BYTES: usize = 4 + 34;
 
 /// # Errors
 /// [`Error::BadRow`] naming the longest column of the first row that is longer than `limit` bytes.
@@ -24,7 +36,8 @@ pub(super) fn refuse_long_rows<'a>(
     limit: usize,
 ) -> Result<(), Error> {
     // A batch that is no longer has no row that is.
-    if columns.iter().map(Column::bytes).sum::<usize>() <= limit {
+    let all = |column: &Column<'_>| column.most_bytes(&(0..rows));
+    if columns.iter().map(all).sum::<usize>() <= limit {
         return Ok(());
     }
     for row in 0..rows {
@@ -44,17 +57,15 @@ pub(super) fn refuse_long_rows<'a>(
 }
 
 impl Column<'_> {
+    /// Looks at `rows`, which all are.
+    ///
     /// # Errors
     /// [`Error::BadRow`] naming the column, if a value cannot be held.
-    pub(super) fn check(&self, name: &str) -> Result<(), Error> {
-        let found = match &self.values {
-            Values::Text(array) => self.text_with_nul(array),
-            Values::Date(days) => self.date_outside(days),
-            Values::Timestamp(micros) => self.timestamp_outside(micros),
-            Values::Decimal(values, digits) => self.decimal_outside(values, *digits),
-            _ => None,
-        };
-        match found {
+    pub(super) fn check(&self, name: &str, rows: usize) -> Result<(), Error> {
+        if !self.suspect(&(0..rows)) {
+            return Ok(());
+        }
+        match (0..rows).find_map(|row| self.fault(row)) {
             None => Ok(()),
             Some(what) => {
                 Err(Error::bad_row(format!("column {name:?} holds {what}")).advise(POLICY))
@@ -62,67 +73,158 @@ impl Column<'_> {
         }
     }
 
+    fn suspect(&self, rows: &Range<usize>) -> bool {
+        match &self.values {
+            Values::Scalars(scalars) => scalars.suspect(rows),
+            Values::Lists(lists) => lists.suspect(rows),
+            Values::Json(json) => json.suspect(rows),
+        }
+    }
+
+    fn fault(&self, row: usize) -> Option<String> {
+        match &self.values {
+            _ if self.is_null(row) => None,
+            Values::Scalars(scalars) => scalars.fault(row),
+            Values::Lists(lists) => lists.fault(row),
+            Values::Json(json) => json.fault(row),
+        }
+    }
+
     /// How many bytes the value of `row` has, if its length varies.
     fn bytes_of(&self, row: usize) -> usize {
         match &self.values {
-            _ if !self.is_valid(row) => 0,
-            Values::Text(array) => array.value_length(row).unsigned_abs() as usize,
-            Values::Bytes(array) => array.value_length(row).unsigned_abs() as usize,
-            _ => 0,
+            _ if self.is_null(row) => 0,
+            Values::Scalars(scalars) => scalars.bytes(&(row..row + 1)),
+            Values::Lists(lists) => lists.most_bytes(&(row..row + 1)),
+            Values::Json(json) => json.written(row),
         }
     }
 
-    /// How many bytes all values have whose length varies, NULL or not.
-    fn bytes(&self) -> usize {
-        let span = |offsets: &[i32]| match (offsets.first(), offsets.last()) {
-            (Some(first), Some(last)) => last.abs_diff(*first) as usize,
-            _ => 0,
-        };
+    /// As [`Column::bytes_of`] for all of `rows`, or more.
+    fn most_bytes(&self, rows: &Range<usize>) -> usize {
         match &self.values {
-            Values::Text(array) => span(array.value_offsets()),
-            Values::Bytes(array) => span(array.value_offsets()),
+            Values::Scalars(scalars) => scalars.bytes(rows),
+            Values::Lists(lists) => lists.most_bytes(rows),
+            Values::Json(json) => json.most_bytes(rows),
+        }
+    }
+
+    fn is_null(&self, row: usize) -> bool {
+        self.nulls.is_some_and(|nulls| nulls.is_null(row))
+    }
+}
+
+impl Scalars<'_> {
+    /// Whether any value of `rows` may be at fault, under a NULL or not.
+    fn suspect(&self, rows: &Range<usize>) -> bool {
+        match self {
+            Self::Text(array) => has_nul(array, rows),
+            Self::Date(days) => any(&days[rows.clone()], |day| !epoch::DATES.contains(&day)),
+            Self::Timestamp(micros) => any(&micros[rows.clone()], is_before_all),
+            Self::Decimal(values, digits) => {
+                let limit = digits.limit();
+                any(&values[rows.clone()], |value| value.unsigned_abs() >= limit)
+            }
+            _ => false,
+        }
+    }
+
+    /// What Postgres cannot hold of the value of `row`, which is not null.
+    fn fault(&self, row: usize) -> Option<String> {
+        match self {
+            Self::Text(array) => (array.value(row).as_bytes().contains(&0))
+                .then(|| "a text with the character NUL, which postgres cannot hold".to_owned()),
+            Self::Date(days) => date_fault(days[row]),
+            Self::Timestamp(micros) => is_before_all(micros[row])
+                .then(|| "a timestamp before 4714-11-24 BC, the first of postgres".to_owned()),
+            Self::Decimal(values, digits) => {
+                let Digits { precision, scale } = *digits;
+                (values[row].unsigned_abs() >= digits.limit()).then(|| {
+                    format!("a number with more digits than numeric({precision},{scale}) has")
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// How many bytes the values of `rows` have, if their length varies.
+    fn bytes(&self, rows: &Range<usize>) -> usize {
+        match self {
+            Self::Text(array) => text_bytes(array, rows),
+            Self::Bytes(array) => binary_bytes(array, rows),
             _ => 0,
         }
     }
+}
 
-    fn is_valid(&self, row: usize) -> bool {
-        self.nulls.is_none_or(|nulls| nulls.is_valid(row))
+impl List<'_> {
+    fn suspect(&self, rows: &Range<usize>) -> bool {
+        let elements = self.elements_of(rows);
+        elements.len() > MAX_ELEMENTS || self.elements.suspect(&elements)
     }
 
-    /// Whether any value for which `is_bad` holds counts.
-    fn any<T: Copy>(&self, values: &[T], is_bad: impl Fn(T) -> bool) -> bool {
-        // The first pass has no branch in it; the second is for the rare batch that has one.
-        let suspect = values.iter().fold(false, |bad, value| bad | is_bad(*value));
-        suspect && (0..values.len()).any(|row| is_bad(values[row]) && self.is_valid(row))
-    }
-
-    fn text_with_nul(&self, array: &StringArray) -> Option<String> {
-        let offsets = array.value_offsets();
-        let (first, last) = (offsets.first()?, offsets.last()?);
-        let bytes = &array.value_data()[*first as usize..*last as usize];
-        let bad = bytes.contains(&0)
-            && (0..array.len())
-                .any(|row| self.is_valid(row) && array.value(row).as_bytes().contains(&0));
-        bad.then(|| "a text with the character NUL, which postgres cannot hold".to_owned())
-    }
-
-    fn date_outside(&self, days: &[i32]) -> Option<String> {
-        if self.any(days, |day| day < *epoch::DATES.start()) {
-            return Some("a date before 4714-11-24 BC, the first of postgres".to_owned());
+    fn fault(&self, row: usize) -> Option<String> {
+        let mut elements = self.elements_of(&(row..row + 1));
+        let count = elements.len();
+        if count > MAX_ELEMENTS {
+            return Some(format!(
+                "an array of {count} elements, and postgres holds at most {MAX_ELEMENTS}"
+            ));
         }
-        self.any(days, |day| day > *epoch::DATES.end())
-            .then(|| "a date after the year 5874897, the last of postgres".to_owned())
+        let is_null = |element| self.nulls.is_some_and(|nulls| nulls.is_null(element));
+        elements.find_map(|element| {
+            (!is_null(element))
+                .then(|| self.elements.fault(element))
+                .flatten()
+        })
     }
 
-    fn timestamp_outside(&self, micros: &[i64]) -> Option<String> {
-        self.any(micros, |micros| micros < *epoch::TIMESTAMPS.start())
-            .then(|| "a timestamp before 4714-11-24 BC, the first of postgres".to_owned())
+    /// How many bytes the arrays of `rows` have at most.
+    fn most_bytes(&self, rows: &Range<usize>) -> usize {
+        let elements = self.elements_of(rows);
+        self.elements.bytes(&elements) + HEAD_BYTES * rows.len() + ELEMENT_BYTES * elements.len()
     }
+}
 
-    fn decimal_outside(&self, values: &[i128], digits: Digits) -> Option<String> {
-        let Digits { precision, scale } = digits;
-        let limit = 10_u128.pow(precision.into());
-        self.any(values, |value| value.unsigned_abs() >= limit)
-            .then(|| format!("a number with more digits than numeric({precision},{scale}) has"))
+impl Digits {
+    /// The least magnitude that has too many digits.
+    fn limit(self) -> u128 {
+        10_u128.pow(self.precision.into())
     }
+}
+
+/// Whether `is_bad` holds for any of `values`; no branch in it.
+fn any<T: Copy>(values: &[T], is_bad: impl Fn(T) -> bool) -> bool {
+    values.iter().fold(false, |bad, value| bad | is_bad(*value))
+}
+
+fn is_before_all(micros: i64) -> bool {
+    micros < *epoch::TIMESTAMPS.start()
+}
+
+fn date_fault(day: i32) -> Option<String> {
+    if day < *epoch::DATES.start() {
+        return Some("a date before 4714-11-24 BC, the first of postgres".to_owned());
+    }
+    (day > *epoch::DATES.end())
+        .then(|| "a date after the year 5874897, the last of postgres".to_owned())
+}
+
+/// Whether NUL is among the characters of `rows`.
+pub(super) fn has_nul(array: &StringArray, rows: &Range<usize>) -> bool {
+    let offsets = array.value_offsets();
+    let bytes = offsets[rows.start] as usize..offsets[rows.end] as usize;
+    array.value_data()[bytes].contains(&0)
+}
+
+/// How many bytes the texts of `rows` have.
+pub(super) fn text_bytes(array: &StringArray, rows: &Range<usize>) -> usize {
+    let offsets = array.value_offsets();
+    offsets[rows.end].abs_diff(offsets[rows.start]) as usize
+}
+
+/// How many bytes the binaries of `rows` have.
+pub(super) fn binary_bytes(array: &BinaryArray, rows: &Range<usize>) -> usize {
+    let offsets = array.value_offsets();
+    offsets[rows.end].abs_diff(offsets[rows.start]) as usize
 }

@@ -1,18 +1,18 @@
-//! One column of a batch, its array known by type.
+//! One column of a batch, by the way its values are written.
 
-use arrow_array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array,
-    Float64Array, Int8Array, Int16Array, Int32Array, Int64Array, StringArray,
-    TimestampMicrosecondArray,
-};
+use arrow_array::{Array, ArrayRef};
 use arrow_buffer::NullBuffer;
 use bytes::BytesMut;
 
-use super::{epoch, numeric};
+use super::{
+    json::Json,
+    list::List,
+    scalars::{Scalars, put},
+};
 use crate::{error::Error, type_map::PgType};
 
 /// The length that stands for NULL.
-const NULL: [u8; 4] = (-1_i32).to_be_bytes();
+pub(super) const NULL: [u8; 4] = (-1_i32).to_be_bytes();
 
 /// A column whose values can be written.
 #[derive(Debug)]
@@ -21,40 +21,30 @@ pub(super) struct Column<'a> {
     pub(super) values: Values<'a>,
 }
 
-/// The arrays that [`PgType`] admits.
 #[derive(Debug)]
 pub(super) enum Values<'a> {
-    Boolean(&'a BooleanArray),
-    Int8(&'a [i8]),
-    Int16(&'a [i16]),
-    Int32(&'a [i32]),
-    Int64(&'a [i64]),
-    Float32(&'a [f32]),
-    Float64(&'a [f64]),
-    Decimal(&'a [i128], Digits),
-    Text(&'a StringArray),
-    Bytes(&'a BinaryArray),
-    Date(&'a [i32]),
-    Timestamp(&'a [i64]),
-}
-
-/// Precision and scale of a decimal.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Digits {
-    pub(super) precision: u8,
-    pub(super) scale: u8,
+    Scalars(Scalars<'a>),
+    Lists(List<'a>),
+    Json(Json<'a>),
 }
 
 impl<'a> Column<'a> {
+    /// # Errors
+    /// [`Error::Bug`] if `array` is not what `postgres` holds.
     pub(super) fn of(name: &str, postgres: PgType, array: &'a ArrayRef) -> Result<Self, Error> {
-        let values = Values::of(postgres, array).ok_or_else(|| {
+        let values = match postgres {
+            PgType::Scalar(scalar) => Scalars::of(scalar, array).map(Values::Scalars),
+            PgType::Array(element) => List::of(element, array).map(Values::Lists),
+            PgType::Jsonb => Json::of(array).map(Values::Json),
+        };
+        let values = values.ok_or_else(|| {
             let found = array.data_type();
             Error::bug(format!(
                 "column {name:?} comes as {found} and not as declared"
             ))
         })?;
         Ok(Self {
-            nulls: array.nulls().filter(|nulls| nulls.null_count() > 0),
+            nulls: some_nulls(array),
             values,
         })
     }
@@ -66,82 +56,14 @@ impl<'a> Column<'a> {
             return put(out, NULL);
         }
         match &self.values {
-            Values::Boolean(array) => put(out, [0, 0, 0, 1, array.value(row).into()]),
-            Values::Int8(values) => put(out, two_bytes(values[row].into())),
-            Values::Int16(values) => put(out, two_bytes(values[row])),
-            Values::Int32(values) => put(out, four_bytes(values[row].to_be_bytes())),
-            Values::Int64(values) => put(out, eight_bytes(values[row].to_be_bytes())),
-            Values::Float32(values) => put(out, four_bytes(values[row].to_be_bytes())),
-            Values::Float64(values) => put(out, eight_bytes(values[row].to_be_bytes())),
-            Values::Decimal(values, digits) => numeric::write(values[row], digits.scale, out),
-            Values::Text(array) => put_slice(out, array.value(row).as_bytes()),
-            Values::Bytes(array) => put_slice(out, array.value(row)),
-            Values::Date(values) => put(out, four_bytes(epoch::date(values[row]).to_be_bytes())),
-            Values::Timestamp(values) => {
-                put(
-                    out,
-                    eight_bytes(epoch::timestamp(values[row]).to_be_bytes()),
-                );
-            }
+            Values::Scalars(scalars) => scalars.write(row, out),
+            Values::Lists(lists) => lists.write(row, out),
+            Values::Json(json) => json.write(row, out),
         }
     }
 }
 
-impl<'a> Values<'a> {
-    fn of(postgres: PgType, array: &'a ArrayRef) -> Option<Self> {
-        let any = array.as_any();
-        Some(match postgres {
-            PgType::Boolean => Self::Boolean(any.downcast_ref::<BooleanArray>()?),
-            PgType::SmallInt => match any.downcast_ref::<Int8Array>() {
-                Some(array) => Self::Int8(array.values()),
-                None => Self::Int16(any.downcast_ref::<Int16Array>()?.values()),
-            },
-            PgType::Integer => Self::Int32(any.downcast_ref::<Int32Array>()?.values()),
-            PgType::BigInt => Self::Int64(any.downcast_ref::<Int64Array>()?.values()),
-            PgType::Real => Self::Float32(any.downcast_ref::<Float32Array>()?.values()),
-            PgType::DoublePrecision => Self::Float64(any.downcast_ref::<Float64Array>()?.values()),
-            PgType::Numeric { precision, scale } => {
-                let array = any.downcast_ref::<Decimal128Array>()?;
-                // The unit of the values: another scale would silently mean other numbers.
-                let same = i8::try_from(scale).is_ok_and(|scale| scale == array.scale());
-                same.then(|| Self::Decimal(array.values(), Digits { precision, scale }))?
-            }
-            PgType::Text => Self::Text(any.downcast_ref::<StringArray>()?),
-            PgType::Bytea => Self::Bytes(any.downcast_ref::<BinaryArray>()?),
-            PgType::Date => Self::Date(any.downcast_ref::<Date32Array>()?.values()),
-            PgType::Timestamp | PgType::TimestampTz => {
-                Self::Timestamp(any.downcast_ref::<TimestampMicrosecondArray>()?.values())
-            }
-        })
-    }
-}
-
-/// Appends `bytes`. Out of line on purpose: the length is a constant here, so the copy is a store,
-/// and the rare growth of the buffer does not spread into every caller.
-#[inline(never)]
-pub(super) fn put<const N: usize>(out: &mut BytesMut, bytes: [u8; N]) {
-    out.extend_from_slice(&bytes);
-}
-
-#[inline]
-fn put_slice(out: &mut BytesMut, bytes: &[u8]) {
-    // Arrow's offsets are 32 bits and signed, so every length fits.
-    put(out, (bytes.len() as u32).to_be_bytes());
-    out.extend_from_slice(bytes);
-}
-
-#[inline]
-fn two_bytes(value: i16) -> [u8; 6] {
-    let [a, b] = value.to_be_bytes();
-    [0, 0, 0, 2, a, b]
-}
-
-#[inline]
-fn four_bytes([a, b, c, d]: [u8; 4]) -> [u8; 8] {
-    [0, 0, 0, 4, a, b, c, d]
-}
-
-#[inline]
-fn eight_bytes([a, b, c, d, e, f, g, h]: [u8; 8]) -> [u8; 12] {
-    [0, 0, 0, 8, a, b, c, d, e, f, g, h]
+/// The nulls of `array`, if it has any.
+pub(super) fn some_nulls(array: &dyn Array) -> Option<&NullBuffer> {
+    array.nulls().filter(|nulls| nulls.null_count() > 0)
 }

@@ -3,11 +3,17 @@
 //!
 //! Checks run over whole columns, before; so the loop that writes rows cannot fail, and does
 //! neither allocate nor call through a pointer for a value.
+//!
+//! Scalars and arrays of scalars go out in Postgres's own binary forms; what else has parts goes
+//! out as jsonb, in the forms that [`json`] lists.
 
 mod check;
 mod column;
 mod epoch;
+mod json;
+mod list;
 mod numeric;
+mod scalars;
 
 #[cfg(test)]
 mod tests;
@@ -19,7 +25,8 @@ use bytes::BytesMut;
 pub(crate) use self::epoch::{checked_timestamp, micros_since_1970};
 use self::{
     check::{MAX_ROW_BYTES, refuse_long_rows},
-    column::{Column, put},
+    column::Column,
+    scalars::put,
 };
 use crate::{error::Error, type_map::PgType};
 
@@ -45,18 +52,26 @@ impl Encoder {
     /// [`Error::NeedsOperator`] naming the first column whose type Postgres has no match for, or
     /// if there are more columns than a table can have.
     pub fn new(schema: &Schema) -> Result<Self, Error> {
-        let fields = schema.fields();
-        if fields.len() >= MAX_COLUMNS {
-            let count = fields.len();
+        let fields = schema.fields().iter();
+        let columns = fields
+            .map(|field| Ok((field.name().clone(), PgType::of(field)?)))
+            .collect::<Result<_, Error>>()?;
+        Self::of(columns)
+    }
+
+    /// Prepares for batches of these columns, written as these types. An array of scalars may be
+    /// jsonb.
+    ///
+    /// # Errors
+    /// As [`Encoder::new`], if there are more columns than a table can have.
+    pub(crate) fn of(columns: Vec<(String, PgType)>) -> Result<Self, Error> {
+        let count = columns.len();
+        if count >= MAX_COLUMNS {
             return Err(Error::needs_operator(format!(
                 "the source has {count} columns, a postgres table at most {MAX_COLUMNS}"
             ))
             .advise("choose fewer columns"));
         }
-        let columns = fields
-            .iter()
-            .map(|field| Ok((field.name().clone(), PgType::of(field)?)))
-            .collect::<Result<_, Error>>()?;
         Ok(Self { columns })
     }
 
@@ -77,7 +92,7 @@ impl Encoder {
         let columns = (self.columns.iter().zip(batch.columns()))
             .map(|((name, postgres), array)| {
                 let column = Column::of(name, *postgres, array)?;
-                column.check(name)?;
+                column.check(name, batch.num_rows())?;
                 Ok(column)
             })
             .collect::<Result<Vec<_>, Error>>()?;

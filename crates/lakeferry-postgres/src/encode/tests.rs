@@ -1,5 +1,8 @@
 //! pgpq as the oracle of every byte, and the checks at the ends of what Postgres holds.
 
+mod arrays;
+mod json;
+
 use std::sync::Arc;
 
 use arrow_array::{
@@ -13,7 +16,10 @@ use pgpq::ArrowToPostgresBinaryEncoder;
 use proptest::{collection::vec, option::weighted, prelude::*};
 
 use super::{Encoder, HEADER, TRAILER, check::refuse_long_rows, column::Column, epoch};
-use crate::{error::Error, type_map::PgType};
+use crate::{
+    error::Error,
+    type_map::{PgType, Scalar},
+};
 
 fn batch(columns: Vec<ArrayRef>) -> RecordBatch {
     let names = [
@@ -223,8 +229,8 @@ fn a_row_that_is_too_long_is_refused_by_its_longest_column() {
     let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("123"), Some("1"), None]));
     let bytes: ArrayRef = Arc::new(BinaryArray::from(vec![&b"1234567"[..], b"1", b"1"]));
     let columns = [
-        Column::of("a", PgType::Text, &texts).unwrap(),
-        Column::of("b", PgType::Bytea, &bytes).unwrap(),
+        Column::of("a", PgType::Scalar(Scalar::Text), &texts).unwrap(),
+        Column::of("b", PgType::Scalar(Scalar::Bytea), &bytes).unwrap(),
     ];
     let names = ["a", "b"].into_iter();
     assert!(refuse_long_rows(&columns, names.clone(), 3, 10).is_ok());

@@ -7,6 +7,7 @@ use arrow_array::{Array, RecordBatch, new_null_array};
 use arrow_schema::{Field, Schema};
 
 use crate::{
+    encode::Encoder,
     error::Error,
     sql::{Sql, Table},
     target::settings::{MAX_NAME_BYTES, check_name},
@@ -51,11 +52,26 @@ impl Columns {
             });
         }
         let place = |name: &String| all.iter().position(|column| column.name == *name);
-        let key = key
+        let key: Vec<usize> = key
             .iter()
             .map(|name| place(name).ok_or_else(|| not_there(name)))
             .collect::<Result<_, _>>()?;
+        if let Some(column) = key
+            .iter()
+            .map(|place| &all[*place])
+            .find(|column| !column.postgres.fits_key())
+        {
+            return Err(no_key(column));
+        }
         Ok(Self { all, key })
+    }
+
+    /// What writes rows of these columns, as the target has them.
+    pub(super) fn encoder(&self) -> Result<Encoder, Error> {
+        let columns = self
+            .iter()
+            .map(|column| (column.name.clone(), column.postgres));
+        Encoder::of(columns.collect())
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Column> {
@@ -241,4 +257,14 @@ fn not_there(name: &str) -> Error {
         "key column {name:?} is not among the job's columns"
     ))
     .advise("add it to the columns, or correct the key")
+}
+
+fn no_key(column: &Column) -> Error {
+    let postgres = column.postgres.sql();
+    Error::needs_operator(format!(
+        "key column {:?} is {}, whose equality is not that of bytes",
+        column.name,
+        postgres.as_str()
+    ))
+    .advise("choose key columns without parts")
 }

@@ -4,7 +4,6 @@
 use std::pin::Pin;
 
 use arrow_array::RecordBatch;
-use arrow_schema::Schema;
 use bytes::{Bytes, BytesMut};
 use futures_util::SinkExt;
 use tokio_postgres::{CopyInSink, error::SqlState};
@@ -40,15 +39,14 @@ pub(super) struct Copy {
 }
 
 impl Copy {
-    /// Opens a COPY of rows of `schema` into `columns` of `into`.
+    /// Opens a COPY of the rows that `encoder` writes into `columns` of `into`.
     pub(super) async fn open(
         link: &Link,
         into: &Sql,
         columns: &Sql,
-        schema: &Schema,
+        encoder: Encoder,
         doing: Doing,
     ) -> Result<Self, Error> {
-        let encoder = Encoder::new(schema)?;
         let sql = Sql::of("COPY {} ({}) FROM STDIN (FORMAT binary)", &[into, columns]);
         let sink = sink(link, &sql, &doing).await?;
         let mut copy = Self {

@@ -1,5 +1,5 @@
-//! Whether a table that exists can take the rows: each synced column with exactly its type, and a
-//! unique index on exactly the key. Looked at before every stage and, for users alter their tables,
+//! Whether a table that exists can take the rows: each synced column with exactly its type (or
+//! jsonb for an array), and a unique index on exactly the key. Looked at before every stage and, for users alter their tables,
 //! once more under the lock of an apply.
 
 use std::collections::{BTreeSet, HashMap};
@@ -16,6 +16,7 @@ use crate::{
         columns::{Column, Columns},
         hazards,
     },
+    type_map::PgType,
 };
 
 const COLUMNS: &str = "\
@@ -36,7 +37,8 @@ FROM pg_catalog.pg_index AS i \
 WHERE i.indrelid = $1 AND i.indisunique AND i.indimmediate AND i.indisvalid \
     AND i.indpred IS NULL AND i.indexprs IS NULL";
 
-/// Checks the table with this OID, and gives `columns` the collations that it has.
+/// Checks the table with this OID, and gives `columns` the collations that it has, and jsonb where
+/// it has that for an array.
 ///
 /// # Errors
 /// [`Error::NeedsOperator`] naming the column, what was found and what it takes.
@@ -76,7 +78,9 @@ pub(super) async fn check(
 fn check_column(table: &Table, column: &mut Column, row: &Row) -> Result<(), Error> {
     let name = &column.name;
     let (found, expected) = (row.get::<_, &str>(1), column.postgres.sql());
-    if found != expected.as_str() {
+    if matches!(column.postgres, PgType::Array(_)) && found == PgType::Jsonb.sql().as_str() {
+        column.postgres = PgType::Jsonb;
+    } else if found != expected.as_str() {
         return Err(Error::needs_operator(format!(
             "column {name:?} of {table} is {found} and not {}",
             expected.as_str()

@@ -129,7 +129,7 @@ impl Stager<'_> {
             .query_one(&started.into(), &[], &doing)
             .await?
             .get(0);
-        let copy = Copy::open(self.link, &place.sql(), &names, schema, doing).await?;
+        let copy = Copy::open(self.link, &place.sql(), &names, columns.encoder()?, doing).await?;
         Ok(Staging {
             stage,
             columns,

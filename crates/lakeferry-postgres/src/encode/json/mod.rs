@@ -1,0 +1,248 @@
+//! Values with parts as jsonb takes them (`jsonb_recv` in `src/backend/utils/adt/jsonb.c`): a
+//! version byte, then JSON text.
+//!
+//! | in Delta | in JSON |
+//! |---|---|
+//! | struct | object, fields in their order, null ones too |
+//! | map with string keys | object |
+//! | other maps | array of `[key, value]` |
+//! | array | array |
+//! | integers, decimals | numbers, exact, decimals with all digits of their scale |
+//! | float, double | the shortest number that reads as the same; `"NaN"`, `"Infinity"`, `"-Infinity"` |
+//! | string | string |
+//! | binary | string, base64 with padding (RFC 4648), as Spark's `to_json` writes it |
+//! | date | `"2026-01-31"`; years beyond four digits with their sign |
+//! | timestamp | `"2026-01-31T12:00:00.000001Z"`, the fraction without zeros at its end |
+//! | timestamp_ntz | the same without `Z` |
+//!
+//! jsonb itself knows no −0.0: it makes 0.0 of it.
+
+mod faults;
+mod text;
+mod time;
+
+use std::ops::Range;
+
+use arrow_array::{Array, ArrayRef, ListArray, MapArray, StringArray, StructArray};
+use arrow_buffer::NullBuffer;
+use arrow_schema::DataType;
+use bytes::BytesMut;
+
+use super::{
+    column::some_nulls,
+    list::{put_length, span},
+    scalars::{Scalars, put},
+};
+use crate::type_map::Scalar;
+
+/// The version of the format that `jsonb_recv` knows, after room for the length.
+const START: [u8; 5] = [0, 0, 0, 0, 1];
+
+/// Where JSON text goes.
+pub(super) trait Sink {
+    fn put(&mut self, text: &[u8]);
+}
+
+impl Sink for BytesMut {
+    #[inline]
+    fn put(&mut self, text: &[u8]) {
+        self.extend_from_slice(text);
+    }
+}
+
+/// Counts what is put.
+struct Count(usize);
+
+impl Sink for Count {
+    fn put(&mut self, text: &[u8]) {
+        self.0 += text.len();
+    }
+}
+
+/// An array whose values have a form in JSON.
+#[derive(Debug)]
+pub(super) struct Json<'a> {
+    nulls: Option<&'a NullBuffer>,
+    form: Form<'a>,
+}
+
+#[derive(Debug)]
+enum Form<'a> {
+    /// No instants.
+    Scalar(Scalars<'a>),
+    /// Microseconds since 1970, in UTC.
+    Instant(&'a [i64]),
+    Array {
+        offsets: &'a [i32],
+        elements: Box<Json<'a>>,
+    },
+    Struct(Vec<Member<'a>>),
+    /// A map with string keys.
+    Object {
+        offsets: &'a [i32],
+        keys: &'a StringArray,
+        values: Box<Json<'a>>,
+    },
+    /// Any other map.
+    Pairs {
+        offsets: &'a [i32],
+        keys: Box<Json<'a>>,
+        values: Box<Json<'a>>,
+    },
+}
+
+/// A field of a struct.
+#[derive(Debug)]
+struct Member<'a> {
+    /// `"name":`
+    label: Vec<u8>,
+    values: Json<'a>,
+}
+
+impl<'a> Json<'a> {
+    /// None if `array` has parts that nothing in JSON was chosen for.
+    pub(super) fn of(array: &'a ArrayRef) -> Option<Self> {
+        let any = array.as_any();
+        let form = match array.data_type() {
+            DataType::List(_) => {
+                let lists = any.downcast_ref::<ListArray>()?;
+                Form::Array {
+                    offsets: lists.value_offsets(),
+                    elements: Box::new(Self::of(lists.values())?),
+                }
+            }
+            DataType::Struct(_) => Form::Struct(members(any.downcast_ref()?)?),
+            DataType::Map(..) => map(any.downcast_ref()?)?,
+            scalar => match (
+                Scalar::of(scalar)?,
+                Scalars::of(Scalar::of(scalar)?, array)?,
+            ) {
+                (Scalar::TimestampTz, Scalars::Timestamp(micros)) => Form::Instant(micros),
+                (_, values) => Form::Scalar(values),
+            },
+        };
+        Some(Self {
+            nulls: some_nulls(array),
+            form,
+        })
+    }
+
+    /// Appends the value of `row` as jsonb, with its length.
+    #[inline(never)]
+    pub(super) fn write(&self, row: usize, out: &mut BytesMut) {
+        let start = out.len();
+        put(out, START);
+        self.text(row, out);
+        put_length(start, out);
+    }
+
+    /// How many bytes [`Json::write`] appends for `row`.
+    pub(super) fn written(&self, row: usize) -> usize {
+        let mut count = Count(START.len());
+        self.text(row, &mut count);
+        count.0
+    }
+
+    fn is_null(&self, row: usize) -> bool {
+        self.nulls.is_some_and(|nulls| nulls.is_null(row))
+    }
+
+    /// Puts the value of `row` as JSON.
+    fn text(&self, row: usize, out: &mut impl Sink) {
+        if self.is_null(row) {
+            return out.put(b"null");
+        }
+        match &self.form {
+            Form::Scalar(values) => text::scalar(values, row, out),
+            Form::Instant(micros) => time::instant(micros[row], out),
+            Form::Array { offsets, elements } => {
+                out.put(b"[");
+                for (element, separator) in separated(span_of(offsets, row)) {
+                    out.put(separator);
+                    elements.text(element, out);
+                }
+                out.put(b"]");
+            }
+            Form::Struct(members) => {
+                out.put(b"{");
+                for (member, separator) in separated(members) {
+                    out.put(separator);
+                    out.put(&member.label);
+                    member.values.text(row, out);
+                }
+                out.put(b"}");
+            }
+            Form::Object {
+                offsets,
+                keys,
+                values,
+            } => {
+                out.put(b"{");
+                for (entry, separator) in separated(span_of(offsets, row)) {
+                    out.put(separator);
+                    text::string(keys.value(entry).as_bytes(), out);
+                    out.put(b":");
+                    values.text(entry, out);
+                }
+                out.put(b"}");
+            }
+            Form::Pairs {
+                offsets,
+                keys,
+                values,
+            } => {
+                out.put(b"[");
+                for (entry, separator) in separated(span_of(offsets, row)) {
+                    out.put(separator);
+                    out.put(b"[");
+                    keys.text(entry, out);
+                    out.put(b",");
+                    values.text(entry, out);
+                    out.put(b"]");
+                }
+                out.put(b"]");
+            }
+        }
+    }
+}
+
+fn members(structs: &StructArray) -> Option<Vec<Member<'_>>> {
+    let parts = structs.fields().iter().zip(structs.columns());
+    let member = |(field, column): (&arrow_schema::FieldRef, _)| {
+        let mut label = BytesMut::new();
+        text::string(field.name().as_bytes(), &mut label);
+        label.put(b":");
+        let label = label.to_vec();
+        let values = Json::of(column)?;
+        Some(Member { label, values })
+    };
+    parts.map(member).collect()
+}
+
+fn map(maps: &MapArray) -> Option<Form<'_>> {
+    let offsets = maps.value_offsets();
+    let values = Box::new(Json::of(maps.values())?);
+    let keys = maps.keys();
+    Some(match keys.as_any().downcast_ref::<StringArray>() {
+        Some(keys) => Form::Object {
+            offsets,
+            keys,
+            values,
+        },
+        None => Form::Pairs {
+            offsets,
+            keys: Box::new(Json::of(keys)?),
+            values,
+        },
+    })
+}
+
+fn span_of(offsets: &[i32], row: usize) -> Range<usize> {
+    span(offsets, &(row..row + 1))
+}
+
+/// `parts`, each with what stands before it.
+fn separated<I: IntoIterator>(parts: I) -> impl Iterator<Item = (I::Item, &'static [u8])> {
+    let parts = parts.into_iter().enumerate();
+    parts.map(|(place, part)| (part, if place == 0 { &b""[..] } else { b"," }))
+}
