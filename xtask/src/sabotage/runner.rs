@@ -85,7 +85,8 @@ impl Runner {
             .current_dir(&program.package)
             .arg(test.filter)
             .env("CARGO_MANIFEST_DIR", &program.package)
-            .env("CARGO_TARGET_DIR", &self.target)
+            // Where the servers are that integration/setup fetched.
+            .env("CARGO_TARGET_DIR", &self.build)
             .env("INSTA_UPDATE", "no")
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
