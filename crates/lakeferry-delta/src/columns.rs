@@ -1,4 +1,8 @@
 //! The job's columns: names resolved against a table, and their plain Arrow types.
+//!
+//! Plain means one Arrow type for each of Delta's, whatever the files have: every part of a nested
+//! type may be null but the keys of maps, lists are `List` of `element`, maps `Map` of `key_value`
+//! with `key` and `value`.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -12,7 +16,7 @@ use crate::error::{Error, Result};
 /// of type void hold nothing and are left out unless listed.
 ///
 /// # Errors
-/// `Unfit` for a name that is absent, ambiguous or listed twice, and for a type that is not scalar.
+/// `Unfit` for a name that is absent, ambiguous or listed twice, and for a type that is not read.
 pub(crate) fn chosen(
     table: &str,
     schema: &StructType,
@@ -86,26 +90,92 @@ pub(crate) fn arrow_schema(table: &str, fields: &[StructField]) -> Result<Schema
 }
 
 /// With column mapping, the name that a column has in files and keeps for its life (Delta
-/// protocol, "Column Mapping").
+/// protocol, "Column Mapping"), and those of the fields in it.
 fn identity(field: &StructField) -> HashMap<String, String> {
-    let physical = field.get_config_value(&ColumnMetadataKey::ColumnMappingPhysicalName);
-    physical
-        .map(|name| (COLUMN_IDENTITY.to_owned(), name.to_string()))
+    let name = physical_names(field);
+    name.map(|name| (COLUMN_IDENTITY.to_owned(), name))
         .into_iter()
         .collect()
 }
 
-/// The plain Arrow type of a scalar column.
+/// `col-1`, or `col-1(col-2,col-3)` where structs are in it.
+fn physical_names(field: &StructField) -> Option<String> {
+    let mut name = field
+        .get_config_value(&ColumnMetadataKey::ColumnMappingPhysicalName)?
+        .to_string();
+    let mut parts = Vec::new();
+    inner_fields(field.data_type(), &mut parts);
+    let parts: Vec<_> = parts.into_iter().filter_map(physical_names).collect();
+    if !parts.is_empty() {
+        name.push_str(&format!("({})", parts.join(",")));
+    }
+    Some(name)
+}
+
+/// The fields of the outermost structs in `data_type`.
+fn inner_fields<'a>(data_type: &'a DataType, fields: &mut Vec<&'a StructField>) {
+    match data_type {
+        DataType::Struct(inner) => fields.extend(inner.fields()),
+        DataType::Array(array) => inner_fields(array.element_type(), fields),
+        DataType::Map(map) => {
+            inner_fields(map.key_type(), fields);
+            inner_fields(map.value_type(), fields);
+        }
+        DataType::Primitive(_) | DataType::Variant(_) => {}
+    }
+}
+
+/// The plain Arrow type of a column.
 pub(crate) fn plain(table: &str, field: &StructField) -> Result<ArrowType> {
+    plain_type(field.name(), field.data_type()).map_err(|Unread { path, what }| {
+        let what = format!("column {path}: type {what} is not supported");
+        unfit(table, what, "list the columns to sync in columns:")
+    })
+}
+
+/// A type that is not read, and where it is in a column.
+struct Unread {
+    path: String,
+    what: String,
+}
+
+fn plain_type(path: &str, data_type: &DataType) -> std::result::Result<ArrowType, Unread> {
+    let part = |name: &str, of: &DataType| plain_type(&format!("{path}.{name}"), of);
+    Ok(match data_type {
+        DataType::Primitive(primitive) => plain_scalar(primitive).ok_or_else(|| Unread {
+            path: path.to_owned(),
+            what: primitive.to_string(),
+        })?,
+        DataType::Array(array) => {
+            let element = part("element", array.element_type())?;
+            ArrowType::List(Field::new("element", element, true).into())
+        }
+        DataType::Struct(fields) => {
+            let field = |field: &StructField| {
+                let of = part(field.name(), field.data_type())?;
+                Ok(Field::new(field.name(), of, true))
+            };
+            let fields = fields.fields().map(field);
+            ArrowType::Struct(fields.collect::<std::result::Result<_, _>>()?)
+        }
+        DataType::Map(map) => {
+            let key = Field::new("key", part("key", map.key_type())?, false);
+            let value = Field::new("value", part("value", map.value_type())?, true);
+            let entry = ArrowType::Struct(vec![key, value].into());
+            ArrowType::Map(Field::new("key_value", entry, false).into(), false)
+        }
+        DataType::Variant(_) => {
+            return Err(Unread {
+                path: path.to_owned(),
+                what: "variant".to_owned(),
+            });
+        }
+    })
+}
+
+fn plain_scalar(primitive: &PrimitiveType) -> Option<ArrowType> {
     use PrimitiveType as P;
-    let DataType::Primitive(primitive) = field.data_type() else {
-        let what = format!(
-            "column {}: nested types are not supported yet",
-            field.name()
-        );
-        return Err(unfit(table, what, "list the columns to sync in columns:"));
-    };
-    Ok(match primitive {
+    Some(match primitive {
         P::String => ArrowType::Utf8,
         P::Long => ArrowType::Int64,
         P::Integer => ArrowType::Int32,
@@ -122,10 +192,7 @@ pub(crate) fn plain(table: &str, field: &StructField) -> Result<ArrowType> {
             // At most 38 and not above the precision (Delta protocol, "Primitive Types").
             ArrowType::Decimal128(decimal.precision(), decimal.scale().cast_signed())
         }
-        other => {
-            let what = format!("column {}: type {other} is not supported", field.name());
-            return Err(unfit(table, what, "list the columns to sync in columns:"));
-        }
+        _ => return None,
     })
 }
 

@@ -11,7 +11,7 @@
 //! | `commit`, `survey` | what a commit did to the rows |
 //! | `table`, `head` | a version of a table and what a job sees there |
 //! | `columns`, `filter` | the job's columns and its filter, resolved against a table |
-//! | `shape` | what is read for a job and how it becomes the job's rows |
+//! | `shape`, `plain` | what is read for a job and how it becomes the job's rows |
 //! | `engine`, `parquet` | the kernel on our threads, its data files read by our rules |
 //! | `files`, `added`, `feed`, `reader` | data files and change feeds to batches, in bounded memory |
 //! | `snapshot`, `changes` | the two kinds of streams that a source gives |
@@ -30,6 +30,7 @@ mod head;
 mod location;
 mod log;
 mod parquet;
+mod plain;
 mod reader;
 mod shape;
 mod snapshot;

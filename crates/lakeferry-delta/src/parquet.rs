@@ -8,10 +8,14 @@
 //!   and [`BATCH_ROWS`] at most. What repeated values take is known only where the writer left
 //!   size statistics.
 //! * INT96 is read as microseconds, which is what Delta's timestamps are.
+//! * Where a list has elements that the kernel cannot make into those of the table ([`lists`]),
+//!   they are made here.
+
+mod lists;
 
 use std::{iter, sync::Arc};
 
-use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use arrow_schema::{DataType, Field, FieldRef, Schema, TimeUnit};
 use delta_kernel::{
     DeltaResult, DeltaResultIteratorStatic, Engine, EngineData, EvaluationHandler,
     FileDataReadResultIterator, FileMeta, JsonHandler, ParquetFooter, ParquetHandler, PredicateRef,
@@ -127,6 +131,7 @@ async fn open(
     let footer = ArrowReaderMetadata::load_async(&mut reader, reader_options()).await?;
     let footer = in_microseconds(footer)?;
     let (ordering, columns) = parquet_read_plan(&schema, &footer)?;
+    let by_kernel = !lists::beyond_kernel(&schema, footer.schema());
     let row_groups = footer.metadata().row_groups();
     let mut indexes =
         ordering_needs_row_indexes(&ordering).then(|| RowIndexBuilder::new(row_groups));
@@ -142,6 +147,9 @@ async fn open(
     let mut indexes = indexes.map(RowIndexBuilder::build).transpose()?;
     let location = file.location.to_string();
     let batches = builder.build()?.map(move |batch| {
+        if !by_kernel {
+            return Ok(Box::new(lists::in_schema(&batch?, &schema)?) as Box<dyn EngineData>);
+        }
         let (place, schema) = (Some(location.as_str()), Some(&schema));
         let batch = fixup_parquet_read(batch?, &ordering, indexes.as_mut(), place, schema)?;
         Ok(Box::new(batch) as Box<dyn EngineData>)
@@ -149,30 +157,43 @@ async fn open(
     Ok(batches)
 }
 
-/// `footer`, with INT96 columns as microseconds.
+/// `footer`, with INT96 columns as microseconds, at any depth.
 fn in_microseconds(footer: ArrowReaderMetadata) -> DeltaResult<ArrowReaderMetadata> {
-    let parquet = footer.parquet_schema().root_schema().get_fields();
-    let is_int96 = |index: usize| {
-        let field = parquet.get(index).filter(|field| field.is_primitive());
-        field.is_some_and(|field| field.get_physical_type() == PhysicalType::INT96)
-    };
-    if !(0..parquet.len()).any(is_int96) {
+    let leaves = footer.parquet_schema().columns().iter();
+    let mut are_int96 = leaves.map(|leaf| leaf.physical_type() == PhysicalType::INT96);
+    if !are_int96.clone().any(|is_int96| is_int96) {
         return Ok(footer);
     }
-    let fields = footer.schema().fields().iter().enumerate();
-    let fields = fields.map(|(index, field)| {
-        let field = Field::clone(field);
-        if is_int96(index) {
-            field.with_data_type(DataType::Timestamp(TimeUnit::Microsecond, None))
-        } else {
-            field
-        }
-    });
+    let fields = footer.schema().fields().iter();
+    let fields = fields.map(|field| with_microseconds(field, &mut are_int96));
     let metadata = footer.schema().metadata().clone();
     let schema = Schema::new_with_metadata(fields.collect::<Vec<_>>(), metadata);
     let options = reader_options().with_schema(Arc::new(schema));
     let footer = ArrowReaderMetadata::try_new(footer.metadata().clone(), options)?;
     Ok(footer)
+}
+
+/// `field`, whose leaves are the next of `are_int96`: both are in the order of the file.
+fn with_microseconds(field: &FieldRef, are_int96: &mut impl Iterator<Item = bool>) -> FieldRef {
+    let data_type = match field.data_type() {
+        DataType::List(element) => DataType::List(with_microseconds(element, are_int96)),
+        DataType::Map(entry, ordered) => {
+            DataType::Map(with_microseconds(entry, are_int96), *ordered)
+        }
+        DataType::Struct(fields) => {
+            let fields = fields.iter();
+            DataType::Struct(
+                fields
+                    .map(|field| with_microseconds(field, are_int96))
+                    .collect(),
+            )
+        }
+        leaf => match are_int96.next() {
+            Some(true) => DataType::Timestamp(TimeUnit::Microsecond, None),
+            _ => leaf.clone(),
+        },
+    };
+    Arc::new(Field::clone(field).with_data_type(data_type))
 }
 
 /// How many rows a batch of `columns` has in a file of `row_groups`.

@@ -3,8 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::{Array as _, ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow_cast::cast;
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::{DataType, Schema, SchemaRef};
 use arrow_select::filter::filter_record_batch;
 use delta_kernel::{
@@ -19,6 +18,7 @@ use crate::{
     columns,
     error::{Cause, Error, Result},
     filter::{self, Filter},
+    plain,
     source::Settings,
 };
 
@@ -127,22 +127,11 @@ impl Shape {
 
     /// The same values in the plain type that was promised.
     fn plain(&self, column: &ArrayRef, promised: &DataType) -> Result<ArrayRef> {
-        if column.data_type() == promised {
-            return Ok(column.clone());
-        }
-        let found = column.data_type().clone();
-        let what = || format!("a column came as {found} instead of {promised}");
-        match found {
-            DataType::Utf8View
-            | DataType::LargeUtf8
-            | DataType::BinaryView
-            | DataType::LargeBinary
-            | DataType::Dictionary(..)
-            | DataType::Null => {
-                cast(column, promised).map_err(|error| self.broken(&what(), Some(Box::new(error))))
-            }
-            _ => Err(self.broken(&what(), None)),
-        }
+        plain::of(column, promised).map_err(|error| {
+            let found = column.data_type();
+            let what = format!("a column came as {found} instead of {promised}");
+            self.broken(&what, Some(Box::new(error)))
+        })
     }
 
     fn broken(&self, what: &str, source: Option<Cause>) -> Error {
@@ -161,7 +150,11 @@ fn some_stored(table: &str, schema: &StructType, partitions: &[String]) -> Resul
         .fields()
         .filter(|field| !partitions.contains(field.name()))
         .filter(|field| columns::plain(table, field).is_ok())
-        .min_by_key(|field| field.data_type() == &KernelType::STRING)
+        .min_by_key(|field| match field.data_type() {
+            &KernelType::STRING | &KernelType::BINARY => 1,
+            KernelType::Primitive(_) => 0,
+            _ => 2,
+        })
         .cloned()
         .ok_or_else(|| Error::Unfit {
             table: table.to_owned(),

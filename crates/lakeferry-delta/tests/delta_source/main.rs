@@ -7,6 +7,7 @@ mod feed;
 mod figures;
 mod filters;
 mod logs;
+mod nested;
 mod parquet;
 mod reading;
 mod refusals;

@@ -20,7 +20,7 @@ const DAY_MICROS: i64 = 86_400_000_000;
 const JULIAN_EPOCH: i64 = 2_440_588;
 
 /// Commits `version`, which adds the file at `name`.
-fn commit_added(world: &World, version: u64, name: &str) {
+pub(crate) fn commit_added(world: &World, version: u64, name: &str) {
     let size = fs::metadata(world.path().join(name)).unwrap().len();
     let add = format!(
         r#"{{"add":{{"path":"{name}","partitionValues":{{}},"size":{size},"modificationTime":0,"dataChange":true}}}}"#
@@ -47,6 +47,31 @@ fn write_int96(path: &Path, micros: &[i64]) {
         let mut column = group.next_column().unwrap().unwrap();
         let typed = column.typed::<Int96Type>();
         typed.write_batch(&times, Some(&there), None).unwrap();
+        column.close().unwrap();
+    }
+    group.close().unwrap();
+    writer.close().unwrap();
+}
+
+/// A file of one row with lists of the same microseconds, `ts` and `ntz`, in INT96.
+pub(crate) fn write_int96_lists(path: &Path, micros: &[i64]) {
+    let columns = "message m { \
+        optional group ts (LIST) { repeated group list { optional int96 element; } } \
+        optional group ntz (LIST) { repeated group list { optional int96 element; } } }";
+    let schema = Arc::new(parse_message_type(columns).unwrap());
+    let file = fs::File::create(path).unwrap();
+    let mut writer = SerializedFileWriter::new(file, schema, Arc::default()).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    let times: Vec<_> = micros.iter().map(|&micros| int96(micros)).collect();
+    let there = vec![3; micros.len()];
+    let mut repeated = vec![1; micros.len()];
+    repeated[0] = 0;
+    for _ in ["ts", "ntz"] {
+        let mut column = group.next_column().unwrap().unwrap();
+        let typed = column.typed::<Int96Type>();
+        typed
+            .write_batch(&times, Some(&there), Some(&repeated))
+            .unwrap();
         column.close().unwrap();
     }
     group.close().unwrap();

@@ -1,6 +1,6 @@
 //! Locations that are no tables, tables that cannot be read, columns that do not fit.
 
-use std::{fs, sync::Arc};
+use std::fs;
 
 use arrow_array::{Int64Array, StringArray, StructArray};
 use arrow_schema::{DataType, Field};
@@ -103,14 +103,25 @@ async fn unsupported_features_are_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn columns_that_do_not_fit_are_named() {
-    let inner = Arc::new(Field::new("x", DataType::Int64, true));
-    let point = StructArray::from(vec![(inner, array::<Int64Array>(vec![1]))]);
+    let fields = [("x", DataType::Int64), ("nothing", DataType::Utf8)];
+    let fields = fields.map(|(name, of)| Field::new(name, of, true));
+    let parts = vec![
+        array::<Int64Array>(vec![1]),
+        array::<StringArray>(vec!["a"]),
+    ];
+    let point = StructArray::new(fields.to_vec().into(), parts, None);
     let start = batch(&[
         ("Id", array::<Int64Array>(vec![1])),
         ("name", array::<StringArray>(vec!["a"])),
         ("point", array::<StructArray>(point)),
     ]);
     let (world, _table) = World::with(NewTable::without_feed(), start).await;
+    let commit = fs::read_to_string(world.commit_file(0)).unwrap();
+    let name = r#"\"name\":\"nothing\",\"type\":"#;
+    let text = format!(r#"{name}\"string\""#);
+    assert!(commit.contains(&text), "{commit}");
+    let commit = commit.replace(&text, &format!(r#"{name}\"void\""#));
+    fs::write(world.commit_file(0), commit).unwrap();
     let mut told = Vec::new();
     for (columns, filter) in [
         (None, None),
@@ -119,7 +130,7 @@ async fn columns_that_do_not_fit_are_named() {
         (Some(&["id", "ID"]), None),
         (Some(&[]), None),
         (Some(&["id"]), Some("point IS NULL")),
-        (Some(&["id"]), Some("point.x = 1")),
+        (Some(&["id"]), Some("name.x = 1")),
     ] {
         let error = world.source(columns, filter).head().await.unwrap_err();
         told.push(format!("{columns:?} {filter:?}\n{}", world.told(&error)));
