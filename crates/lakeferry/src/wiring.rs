@@ -73,10 +73,15 @@ pub(crate) async fn source(
 fn key_columns(job: &lakeferry_config::Job, check: &Check) -> Result<Vec<String>, Trouble> {
     let columns = check.head.columns.fields();
     let find = |wanted: &String| {
-        let same = |name: &&String| name.to_lowercase() == wanted.to_lowercase();
-        let mut found = columns.iter().map(|column| column.name()).filter(same);
+        let wanted_name = wanted.to_lowercase();
+        let mut found = columns
+            .iter()
+            .filter(|column| column.name().to_lowercase() == wanted_name);
         let wrong = match (found.next(), found.next()) {
-            (Some(name), None) => return Ok(name.clone()),
+            (Some(column), None) if column.data_type().is_nested() => {
+                "has parts (array, map or struct), and only columns without can be keys"
+            }
+            (Some(column), None) => return Ok(column.name().clone()),
             (None, _) => "is not a column of its source",
             (Some(_), Some(_)) => "is more than one column of its source, by case",
         };
