@@ -37,18 +37,24 @@ impl RefreshAbove {
         if text.eq_ignore_ascii_case("cost") {
             return Ok(Self::Cost);
         }
-        let (number, whole) = match text.strip_suffix('%') {
-            Some(number) => (number.trim_end(), 100.0),
-            None => (text, 1.0),
-        };
-        match number.parse::<f64>() {
-            Ok(share) if (0.0..=whole).contains(&share) => Ok(Self::Share(share / whole)),
-            _ => Err(Fault::new(
+        parse_share(text).map(Self::Share).ok_or_else(|| {
+            Fault::new(
                 format!("{} is not a share of a table", shown(text)),
                 "write a number from 0 to 1, a percentage such as 50%, or cost",
-            )),
-        }
+            )
+        })
     }
+}
+
+/// Reads `0.5` or `50%`, a share from 0 to 1.
+pub(crate) fn parse_share(text: &str) -> Option<f64> {
+    let text = text.trim();
+    let (number, whole) = match text.strip_suffix('%') {
+        Some(number) => (number.trim_end(), 100.0),
+        None => (text, 1.0),
+    };
+    let share = number.parse::<f64>().ok()?;
+    (0.0..=whole).contains(&share).then_some(share / whole)
 }
 
 impl fmt::Display for RefreshAbove {

@@ -7,7 +7,7 @@ mod jobs;
 mod options;
 mod targets;
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use crate::{
     Config, DeploymentName,
@@ -19,8 +19,6 @@ use crate::{
 
 /// What a file means besides its own text.
 pub(crate) struct Surroundings<'a> {
-    /// The directory that relative paths start from.
-    pub(crate) base: &'a Path,
     /// The environment variables.
     pub(crate) env: &'a BTreeMap<String, String>,
 }
@@ -43,7 +41,7 @@ pub(crate) fn check(
     });
     let deployment = raw.deployment.check(report, DeploymentName::parse);
     let deployment = deployment.or_default(DeploymentName::default());
-    let catalogs = catalogs::check(raw.catalogs, surroundings, report);
+    let catalogs = catalogs::check(raw.catalogs, report);
     if declares_nothing(&raw.targets) {
         let hint = "declare one: `targets: { NAME: { url: \"postgresql://user@host/database\" } }`";
         report.add(&raw.place, Fault::new("no targets are declared", hint));
@@ -56,7 +54,6 @@ pub(crate) fn check(
         report.add(&raw.place, Fault::new("no jobs are declared", hint));
     }
     let context = jobs::Context {
-        surroundings,
         catalogs: &catalogs,
         targets: &targets,
         defaults: &defaults,
@@ -77,7 +74,7 @@ fn declares_nothing<T>(things: &Field<Vec<Named<T>>>) -> bool {
     }
 }
 
-fn check_version(version: String) -> Result<(), Fault> {
+pub(crate) fn check_version(version: String) -> Result<(), Fault> {
     if version == VERSION {
         return Ok(());
     }

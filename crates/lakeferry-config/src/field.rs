@@ -31,10 +31,19 @@ impl<T> Field<T> {
         report: &mut Report,
         check: impl FnOnce(T) -> Result<U, Fault>,
     ) -> Field<U> {
+        self.check_at(report, |value, _| check(value))
+    }
+
+    /// As [`Field::check`], for what means something else in another file.
+    pub(crate) fn check_at<U>(
+        self,
+        report: &mut Report,
+        check: impl FnOnce(T, &Place) -> Result<U, Fault>,
+    ) -> Field<U> {
         match self {
             Self::Absent => Field::Absent,
             Self::Faulty => Field::Faulty,
-            Self::Given(Written { value, place }) => match check(value) {
+            Self::Given(Written { value, place }) => match check(value, &place) {
                 Ok(value) => Field::Given(Written { value, place }),
                 Err(fault) => {
                     report.add(&place, fault);

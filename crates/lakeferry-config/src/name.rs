@@ -29,15 +29,38 @@ fn check(text: String) -> Result<String, Fault> {
     Ok(text)
 }
 
+/// A name, or one that a pattern made: with the names of schema and table behind dots.
+fn check_job(text: String) -> Result<String, Fault> {
+    let mut parts = text.split('.');
+    check(parts.next().unwrap_or_default().to_owned())?;
+    let found = |part: &str| {
+        !part.is_empty()
+            && part
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
+    };
+    if !parts.all(found) {
+        let what = format!("{} cannot be the name of a job", shown(&text));
+        let hint = "`exclude` that table, and declare it as a job of its own";
+        return Err(Fault::new(what, hint));
+    }
+    if text.len() > LONGEST_BYTES {
+        let what = format!("the name {} has {} bytes", shown(&text), text.len());
+        let hint = format!("use at most {LONGEST_BYTES}, or `exclude` that table");
+        return Err(Fault::new(what, hint));
+    }
+    Ok(text)
+}
+
 macro_rules! name {
-    ($(#[$doc:meta])* $visibility:vis $name:ident) => {
+    ($(#[$doc:meta])* $visibility:vis $name:ident, $check:ident) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         $visibility struct $name(String);
 
         impl $name {
             pub(crate) fn parse(text: String) -> Result<Self, Fault> {
-                check(text).map(Self)
+                $check(text).map(Self)
             }
 
             /// The name as a text.
@@ -63,7 +86,7 @@ macro_rules! name {
 
 name! {
     /// Which set of jobs this is, among those that share a target database.
-    pub DeploymentName
+    pub DeploymentName, check
 }
 
 /// Where a file does not say.
@@ -75,13 +98,13 @@ impl Default for DeploymentName {
 
 name! {
     /// A database that jobs write to.
-    pub TargetName
+    pub TargetName, check
 }
 name! {
     /// A job, unique in its deployment.
-    pub JobName
+    pub JobName, check_job
 }
 name! {
     /// A set of source tables whose locations follow one pattern.
-    pub(crate) CatalogName
+    pub(crate) CatalogName, check
 }

@@ -3,7 +3,7 @@
 //! The tree is read without a schema, so that one wrong value does not hide the next: only a text
 //! that is not YAML stops at its first problem. Keys are texts, and none is there twice.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{DuplicateKeyPolicy, NonFiniteFloatPolicy, Spanned};
@@ -27,8 +27,10 @@ pub(crate) struct Node {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
+    /// What was written cannot be used, and the report says why.
+    Faulty,
     Nothing,
-    Truth,
+    Truth(bool),
     Number(String),
     Text(String),
     List(Vec<Node>),
@@ -43,12 +45,42 @@ pub(crate) struct Entry {
     pub(crate) value: Node,
 }
 
+impl Node {
+    /// The value under `name`, if this is a mapping that has it.
+    pub(crate) fn get(&self, name: &str) -> Option<&Self> {
+        let Content::Map(entries) = &self.content else {
+            return None;
+        };
+        let entry = entries.iter().find(|entry| entry.name == name)?;
+        Some(&entry.value)
+    }
+
+    /// As [`Node::get`], to be changed.
+    pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut Self> {
+        let Content::Map(entries) = &mut self.content else {
+            return None;
+        };
+        let entry = entries.iter_mut().find(|entry| entry.name == name)?;
+        Some(&mut entry.value)
+    }
+
+    /// Takes the value under `name` out.
+    pub(crate) fn take(&mut self, name: &str) -> Option<Self> {
+        let Content::Map(entries) = &mut self.content else {
+            return None;
+        };
+        let index = entries.iter().position(|entry| entry.name == name)?;
+        Some(entries.remove(index).value)
+    }
+}
+
 impl Content {
     /// What a person would call it.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
+            Self::Faulty => "faulty",
             Self::Nothing => "nothing",
-            Self::Truth => "true or false",
+            Self::Truth(_) => "true or false",
             Self::Number(_) => "a number",
             Self::Text(_) => "a text",
             Self::List(_) => "a list",
@@ -57,8 +89,9 @@ impl Content {
     }
 }
 
-/// The document in `text`; `None`, and one problem, if it is not YAML.
-pub(crate) fn parse(text: &str, report: &mut Report) -> Option<Node> {
+/// The document in `text` of `file`; `None`, and one problem, if it is not YAML.
+pub(crate) fn parse(text: &str, file: &Arc<Path>, report: &mut Report) -> Option<Node> {
+    report.open(file);
     let options = serde_saphyr::options! {
         strict_booleans: true,
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
@@ -70,9 +103,14 @@ pub(crate) fn parse(text: &str, report: &mut Report) -> Option<Node> {
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: ALIAS_EVENTS },
     };
     match serde_saphyr::from_str_with_options::<Spanned<Parsed>>(text, options) {
-        Ok(root) => Some(placed(root, String::new(), report)),
+        Ok(root) => Some(placed(root, Place::start(file), report)),
         Err(error) => {
-            let (place, fault) = syntax(&error);
+            let (line, column, fault) = syntax(&error);
+            let place = Place {
+                line,
+                column,
+                ..Place::start(file)
+            };
             report.add(&place, fault);
             None
         }
@@ -82,7 +120,7 @@ pub(crate) fn parse(text: &str, report: &mut Report) -> Option<Node> {
 /// The tree as the parser gives it: keys of any kind, as often as they are written.
 enum Parsed {
     Nothing,
-    Truth,
+    Truth(bool),
     Number(String),
     Text(String),
     List(Vec<Spanned<Parsed>>),
@@ -116,8 +154,8 @@ impl<'de> Visitor<'de> for ParsedVisitor {
         deserializer.deserialize_any(self)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Parsed, E> {
-        Ok(Parsed::Truth)
+    fn visit_bool<E>(self, value: bool) -> Result<Parsed, E> {
+        Ok(Parsed::Truth(value))
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Parsed, E> {
@@ -161,50 +199,60 @@ impl<'de> Visitor<'de> for ParsedVisitor {
     }
 }
 
-/// Where a value's own text stands, also where an alias repeats it.
-fn place_of<T>(value: &Spanned<T>, path: String) -> Place {
+/// Where a value's own text stands, also where an alias repeats it; `path` is its own in the file
+/// of `outer`.
+fn place_of<T>(value: &Spanned<T>, path: String, outer: &Place) -> Place {
     Place {
         path,
         line: value.defined.line(),
         column: value.defined.column(),
+        ..outer.clone()
     }
 }
 
-fn placed(parsed: Spanned<Parsed>, path: String, report: &mut Report) -> Node {
-    let place = place_of(&parsed, path);
+/// The tree of `parsed`; `outer` has its path and file.
+fn placed(parsed: Spanned<Parsed>, outer: Place, report: &mut Report) -> Node {
+    let place = place_of(&parsed, outer.path.clone(), &outer);
     let content = match parsed.value {
         Parsed::Nothing => Content::Nothing,
-        Parsed::Truth => Content::Truth,
+        Parsed::Truth(value) => Content::Truth(value),
         Parsed::Number(value) => Content::Number(value),
         Parsed::Text(value) => Content::Text(value),
         Parsed::List(items) => Content::List(
             items
                 .into_iter()
                 .enumerate()
-                .map(|(index, item)| placed(item, format!("{}[{index}]", place.path), report))
+                .map(|(index, item)| {
+                    let path = format!("{}[{index}]", place.path);
+                    let outer = Place {
+                        path,
+                        ..place.clone()
+                    };
+                    placed(item, outer, report)
+                })
                 .collect(),
         ),
-        Parsed::Map(entries) => Content::Map(placed_entries(entries, &place.path, report)),
+        Parsed::Map(entries) => Content::Map(placed_entries(entries, &place, report)),
     };
     Node { place, content }
 }
 
 fn placed_entries(
     entries: Vec<(Spanned<Parsed>, Spanned<Parsed>)>,
-    path: &str,
+    outer: &Place,
     report: &mut Report,
 ) -> Vec<Entry> {
     let mut first_lines = BTreeMap::new();
     let mut kept = Vec::with_capacity(entries.len());
     for (key, value) in entries {
-        let key_place = place_of(&key, path.to_owned());
+        let key_place = place_of(&key, outer.path.clone(), outer);
         let Parsed::Text(name) = key.value else {
             let what = "a key is not a text";
             report.add(&key_place, Fault::new(what, "write the key in quotes"));
             continue;
         };
         let place = Place {
-            path: inner_path(path, &name),
+            path: inner_path(&outer.path, &name),
             ..key_place
         };
         if let Some(line) = first_lines.get(&name) {
@@ -216,7 +264,7 @@ fn placed_entries(
             continue;
         }
         first_lines.insert(name.clone(), place.line);
-        let value = placed(value, place.path.clone(), report);
+        let value = placed(value, place.clone(), report);
         kept.push(Entry { name, place, value });
     }
     kept
@@ -241,17 +289,12 @@ pub(crate) fn inner_path(path: &str, name: &str) -> String {
 }
 
 /// What the parser says, with a hint for the mistakes that people make.
-fn syntax(error: &serde_saphyr::Error) -> (Place, Fault) {
+fn syntax(error: &serde_saphyr::Error) -> (u64, u64, Fault) {
     use serde_saphyr::Error;
 
     let (line, column) = error
         .location()
         .map_or((1, 1), |at| (at.line(), at.column()));
-    let place = Place {
-        path: String::new(),
-        line: line.max(1),
-        column: column.max(1),
-    };
     let full = error.to_string();
     let said = full.split(" at line ").next().unwrap_or(&full);
     let not_yaml: &str = &format!("not YAML: {said}");
@@ -296,5 +339,5 @@ fn syntax(error: &serde_saphyr::Error) -> (Place, Fault) {
             "check indentation, quotes and brackets around here",
         ),
     };
-    (place, Fault::new(what, hint))
+    (line.max(1), column.max(1), Fault::new(what, hint))
 }

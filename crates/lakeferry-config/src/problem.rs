@@ -1,8 +1,10 @@
 //! What is wrong with a file: every problem with its path, line and column, and a remedy.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde::Serialize;
@@ -10,6 +12,8 @@ use serde::Serialize;
 /// One thing that is wrong with a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
+    /// The file that the text is in.
+    pub file: PathBuf,
     /// Where in the document: `jobs.customers_hot.key[1]`; empty for the document itself.
     pub path: String,
     /// Of the text that is wrong, from 1.
@@ -22,7 +26,8 @@ pub struct Problem {
     pub hint: String,
 }
 
-/// Everything that is wrong with one file, in the order of its lines. Never empty.
+/// Everything that is wrong with a configuration: file by file as they were read, in the order of
+/// their lines. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Problems {
     origin: PathBuf,
@@ -30,12 +35,12 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// The file.
+    /// The first file of the configuration.
     pub fn origin(&self) -> &Path {
         &self.origin
     }
 
-    /// The problems, in the order of its lines.
+    /// The problems, in the order in which they stand.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.problems.iter()
     }
@@ -43,9 +48,9 @@ impl Problems {
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let origin = self.origin.display();
         for problem in &self.problems {
             let Problem {
+                file,
                 path,
                 line,
                 column,
@@ -53,15 +58,19 @@ impl fmt::Display for Problems {
                 hint,
             } = problem;
             let separator = if path.is_empty() { "" } else { ": " };
-            writeln!(f, "{origin}:{line}:{column}: {path}{separator}{what}")?;
+            let file = file.display();
+            writeln!(f, "{file}:{line}:{column}: {path}{separator}{what}")?;
             writeln!(f, "  hint: {hint}")?;
         }
         let count = self.problems.len();
-        write!(
-            f,
-            "{count} problem{} in {origin}",
-            if count == 1 { "" } else { "s" }
-        )
+        let plural = if count == 1 { "" } else { "s" };
+        let files: BTreeSet<&Path> = self.problems.iter().map(|p| p.file.as_path()).collect();
+        match files.first() {
+            Some(file) if files.len() == 1 => {
+                write!(f, "{count} problem{plural} in {}", file.display())
+            }
+            _ => write!(f, "{count} problems in {} files", files.len()),
+        }
     }
 }
 
@@ -81,57 +90,91 @@ impl Fault {
     }
 }
 
-/// Where in a document something stands.
+/// Where something stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
+    pub(crate) file: Arc<Path>,
+    /// As [`Problem::path`].
     pub(crate) path: String,
     pub(crate) line: u64,
     pub(crate) column: u64,
+    /// The environment variables that a value was made with.
+    pub(crate) variables: Vec<String>,
+}
+
+impl Place {
+    /// The start of `file`.
+    pub(crate) fn start(file: &Arc<Path>) -> Self {
+        Self {
+            file: Arc::clone(file),
+            path: String::new(),
+            line: 1,
+            column: 1,
+            variables: Vec::new(),
+        }
+    }
+
+    /// The directory that relative paths written here start from.
+    pub(crate) fn directory(&self) -> &Path {
+        self.file.parent().unwrap_or(Path::new(""))
+    }
 }
 
 /// The problems found so far.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
+    /// In the order in which they were read.
+    files: Vec<Arc<Path>>,
     problems: Vec<Problem>,
 }
 
 impl Report {
-    pub(crate) fn add(&mut self, place: &Place, fault: Fault) {
-        let Place { path, line, column } = place.clone();
-        let Fault { what, hint } = fault;
-        self.problems.push(Problem {
-            path,
-            line,
-            column,
-            what,
-            hint,
-        });
+    /// Problems of `file` come after those of the files before.
+    pub(crate) fn open(&mut self, file: &Arc<Path>) {
+        self.files.push(Arc::clone(file));
     }
 
-    /// `checked`, if there was no problem.
+    /// Adds a problem, once: a pattern makes many jobs of one text.
+    pub(crate) fn add(&mut self, place: &Place, fault: Fault) {
+        let problem = Problem {
+            file: place.file.to_path_buf(),
+            path: place.path.clone(),
+            line: place.line,
+            column: place.column,
+            what: fault.what,
+            hint: fault.hint,
+        };
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+
+    /// `checked`, if there was no problem; `origin` is the first file.
     ///
     /// A check that gives nothing has said why; should one forget to, this says so.
-    pub(crate) fn close<T>(mut self, origin: &Path, checked: Option<T>) -> Result<T, Problems> {
+    pub(crate) fn close<T>(
+        mut self,
+        origin: &Arc<Path>,
+        checked: Option<T>,
+    ) -> Result<T, Problems> {
         match checked {
             Some(checked) if self.problems.is_empty() => return Ok(checked),
             None if self.problems.is_empty() => self.add(
-                &Place {
-                    path: String::new(),
-                    line: 1,
-                    column: 1,
-                },
+                &Place::start(origin),
                 Fault::new(
                     "the file was refused without a reason",
                     "report this as a bug",
                 ),
             ),
-            _ => self
-                .problems
-                .sort_by_key(|problem| (problem.line, problem.column)),
+            _ => {}
         }
+        let files = self.files;
+        let order = |file: &Path| files.iter().position(|known| **known == *file);
+        let mut problems = self.problems;
+        problems.sort_by_key(|problem| (order(&problem.file), problem.line, problem.column));
         Err(Problems {
-            origin: origin.to_owned(),
-            problems: self.problems,
+            origin: origin.to_path_buf(),
+            problems,
         })
     }
 }

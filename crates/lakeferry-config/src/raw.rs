@@ -72,14 +72,17 @@ pub(crate) struct RawOptions {
     pub(crate) on_source_replaced: Field<String>,
     pub(crate) refresh_above: Field<String>,
     pub(crate) collapse_memory: Field<String>,
+    pub(crate) allow_empty: Field<bool>,
+    pub(crate) max_delete_share: Field<String>,
 }
 
 /// Every setting there is, by the mapping it stands in.
 #[cfg(test)]
 pub(crate) const KNOWN: [&[&str]; 6] = [&FILE, &CATALOG, &TARGET, &PASSWORD, &JOB, &OPTIONS];
 
-const FILE: [&str; 6] = [
+const FILE: [&str; 7] = [
     "version",
+    "include",
     "deployment",
     "defaults",
     "catalogs",
@@ -89,8 +92,8 @@ const FILE: [&str; 6] = [
 const TARGET: [&str; 4] = ["url", "password", "max_connections", "lease"];
 const CATALOG: [&str; 1] = ["location"];
 const PASSWORD: [&str; 2] = ["env", "file"];
-const JOB: [&str; 2] = ["from", "into"];
-const OPTIONS: [&str; 8] = [
+const JOB: [&str; 3] = ["from", "into", "exclude"];
+const OPTIONS: [&str; 10] = [
     "key",
     "mode",
     "schedule",
@@ -99,6 +102,8 @@ const OPTIONS: [&str; 8] = [
     "on_source_replaced",
     "refresh_above",
     "collapse_memory",
+    "allow_empty",
+    "max_delete_share",
 ];
 
 impl RawConfig {
@@ -203,6 +208,12 @@ impl RawJob {
             into: job.text("into", report),
             options: RawOptions::read(&mut job, report),
         };
+        // A pattern's was taken out when its tables were found.
+        if let Some(exclude) = job.take("exclude") {
+            let what = "`exclude` is for patterns, and `from` names one table";
+            let hint = "remove it, or write `from` like `prod.silver.*`";
+            report.add(&exclude.place, Fault::new(what, hint));
+        }
         job.close(&[&JOB[..], &OPTIONS].concat(), report);
         raw
     }
@@ -219,6 +230,8 @@ impl RawOptions {
             on_source_replaced: options.text("on_source_replaced", report),
             refresh_above: options.number("refresh_above", report),
             collapse_memory: options.number("collapse_memory", report),
+            allow_empty: options.truth("allow_empty", report),
+            max_delete_share: options.number("max_delete_share", report),
         }
     }
 }

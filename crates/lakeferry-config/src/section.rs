@@ -11,21 +11,17 @@ use crate::{
 
 /// What the documentation describes and this version does not read yet: a plainer answer than
 /// "unknown".
-const LATER: [&str; 21] = [
-    "allow_empty",
+const LATER: [&str; 17] = [
     "allow_rewrite",
     "command",
     "control_poll",
     "cron",
     "dedupe_by",
     "drop_columns",
-    "exclude",
     "exports",
     "filter_every",
     "http",
-    "include",
     "keep_previous",
-    "max_delete_share",
     "max_quarantined",
     "names",
     "on_bad_value",
@@ -46,6 +42,7 @@ impl Section {
     /// The mapping `node`, which messages call `title`.
     pub(crate) fn open(node: Node, title: &str, report: &mut Report) -> Option<Self> {
         let what = match node.content {
+            Content::Faulty => return None,
             Content::Map(entries) => {
                 return Some(Self {
                     place: node.place,
@@ -66,6 +63,11 @@ impl Section {
 
     pub(crate) fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// All that was not taken yet.
+    pub(crate) fn into_entries(self) -> Vec<Entry> {
+        self.entries
     }
 
     /// A setting of any kind.
@@ -114,11 +116,33 @@ impl Section {
         }
     }
 
+    /// true or false, also as a text, for a variable gives one.
+    pub(crate) fn truth(&mut self, name: &str, report: &mut Report) -> Field<bool> {
+        let Some(Node { place, content }) = self.take(name) else {
+            return Field::Absent;
+        };
+        let value = match content {
+            Content::Faulty => return Field::Faulty,
+            Content::Truth(value) => value,
+            Content::Text(ref text) if text.trim() == "true" => true,
+            Content::Text(ref text) if text.trim() == "false" => false,
+            other => {
+                let what = format!("`{name}` is {}, not true or false", other.kind());
+                report.add(&place, Fault::new(what, "write true or false"));
+                return Field::Faulty;
+            }
+        };
+        Field::Given(Written { value, place })
+    }
+
     /// A list of texts; all its wrong items are reported.
     pub(crate) fn texts(&mut self, name: &str, report: &mut Report) -> Field<Vec<Written<String>>> {
         let Some(node) = self.take(name) else {
             return Field::Absent;
         };
+        if matches!(node.content, Content::Faulty) {
+            return Field::Faulty;
+        }
         let Content::List(items) = node.content else {
             let what = format!("`{name}` is {}, not a list", node.content.kind());
             report.add(
@@ -187,6 +211,7 @@ fn into_text(node: Node, title: &str, wanted: &str, report: &mut Report) -> Fiel
         format!("`{title}`")
     };
     let (what, hint) = match node.content {
+        Content::Faulty => return Field::Faulty,
         Content::Text(value) if !value.trim().is_empty() => {
             return Field::Given(Written {
                 value,

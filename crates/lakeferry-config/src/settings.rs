@@ -17,11 +17,16 @@ use crate::{
 pub struct Config {
     pub deployment: DeploymentName,
     pub targets: BTreeMap<TargetName, Target>,
-    /// No two of them write to the same table.
-    pub jobs: BTreeMap<JobName, Job>,
+    /// In the order of the file. No two have the same name or write to the same table.
+    pub jobs: Vec<Job>,
 }
 
 impl Config {
+    /// The job called `name`.
+    pub fn job(&self, name: &str) -> Option<&Job> {
+        self.jobs.iter().find(|job| job.name.as_str() == name)
+    }
+
     /// What identifies `job` in a target database.
     pub fn job_key(&self, job: &Job) -> JobKey {
         JobKey {
@@ -77,6 +82,10 @@ pub struct Job {
     pub refresh_above: RefreshAbove,
     /// What the collapse of one commit range may take.
     pub collapse_memory_bytes: u64,
+    /// Whether a run may delete all rows that the target has.
+    pub allow_empty: bool,
+    /// The share of the target's rows that one run may delete, from 0 to 1.
+    pub max_delete_share: f64,
 }
 
 /// A table in a target, its identifiers as Postgres has them.

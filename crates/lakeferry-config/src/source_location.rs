@@ -8,7 +8,7 @@ use std::{
 
 use url::Url;
 
-use crate::{identifier, name::CatalogName, problem::Fault, secret::shown, suggest};
+use crate::{expand::Found, identifier, name::CatalogName, problem::Fault, secret::shown, suggest};
 
 const ONLY_LOCAL: &str = "only local directories are supported in this version";
 
@@ -61,13 +61,6 @@ pub(crate) struct Catalogs {
 
 impl Catalogs {
     fn directory(&self, text: &str) -> Result<Option<PathBuf>, Fault> {
-        if text.ends_with('*') {
-            let what = format!(
-                "the pattern {} is not supported in this version",
-                shown(text)
-            );
-            return Err(Fault::new(what, "declare one job for each table"));
-        }
         let parts = identifier::dotted(text)?;
         let [catalog, schema, table] = parts.as_slice() else {
             return Err(Fault::new(
@@ -125,6 +118,36 @@ impl CatalogPattern {
         Ok(Self(in_base(base, &path)))
     }
 
+    /// Where the tables of `schema` are looked for, or those of all schemas.
+    ///
+    /// # Errors
+    /// If a directory's name holds more than one unknown name, as then it could be read in
+    /// several ways.
+    pub(crate) fn search(&self, schema: Option<&str>) -> Result<Search, Fault> {
+        let mut search = Search {
+            root: PathBuf::new(),
+            levels: Vec::new(),
+        };
+        for component in self.0.components() {
+            let mut level = component.as_os_str().to_string_lossy().into_owned();
+            if let Some(schema) = schema {
+                level = level.replace("{schema}", schema);
+            }
+            let places = level.matches("{schema}").count() + level.matches("{table}").count();
+            if places > 1 {
+                let what = format!("a pattern cannot be looked for in {}", self.0.display());
+                let hint = "give schema and table a directory each in the catalog's `location`";
+                return Err(Fault::new(what, hint));
+            }
+            if places == 0 && search.levels.is_empty() {
+                search.root.push(level);
+            } else {
+                search.levels.push(level);
+            }
+        }
+        Ok(search)
+    }
+
     /// The directory of one table. A name stands for exactly one directory level.
     fn directory(&self, schema: &str, table: &str) -> Result<PathBuf, Fault> {
         for name in [schema, table] {
@@ -142,6 +165,50 @@ impl CatalogPattern {
     }
 }
 
+/// Where the tables of a catalog are looked for.
+#[derive(Debug)]
+pub(crate) struct Search {
+    pub(crate) root: PathBuf,
+    /// What each directory below is called, at most one place for a name in each.
+    pub(crate) levels: Vec<String>,
+}
+
+impl Search {
+    /// The table at `path` below the root, if its directories are called as they should; `schema`
+    /// is the one that is looked for.
+    pub(crate) fn found(&self, path: &Path, schema: Option<&str>) -> Option<Found> {
+        let (mut found_schema, mut found_table) = (schema.map(str::to_owned), None);
+        let names: Vec<&str> = path
+            .iter()
+            .map(|name| name.to_str())
+            .collect::<Option<_>>()?;
+        if names.len() != self.levels.len() {
+            return None;
+        }
+        for (level, name) in self.levels.iter().zip(names) {
+            let (place, slot) = match level.contains("{table}") {
+                true => ("{table}", &mut found_table),
+                false => ("{schema}", &mut found_schema),
+            };
+            let Some((before, after)) = level.split_once(place) else {
+                if level == name {
+                    continue;
+                }
+                return None;
+            };
+            let inner = name.strip_prefix(before)?.strip_suffix(after)?;
+            let same = slot.get_or_insert_with(|| inner.to_owned()) == inner;
+            if inner.is_empty() || !same {
+                return None;
+            }
+        }
+        Some(Found {
+            schema: found_schema?,
+            table: found_table?,
+        })
+    }
+}
+
 fn fill(pattern: &str, schema: &str, table: &str) -> String {
     let parts = pattern
         .split("{schema}")
@@ -150,7 +217,7 @@ fn fill(pattern: &str, schema: &str, table: &str) -> String {
 }
 
 /// Whether `text` is not a dotted name. A `/` in a quoted name does not make a path.
-fn is_path_or_url(text: &str) -> bool {
+pub(crate) fn is_path_or_url(text: &str) -> bool {
     let prefixed = ["/", "./", "../", "~"]
         .iter()
         .any(|prefix| text.starts_with(prefix));

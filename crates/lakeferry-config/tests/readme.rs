@@ -14,7 +14,12 @@ fn the_readme_shows_a_valid_configuration() {
     assert!(!blocks.is_empty(), "the README shows no configuration");
     let env = BTreeMap::from([("FERRY_PASSWORD".to_owned(), "secret".to_owned())]);
     for block in blocks {
-        let loaded = lakeferry_config::load(block, Path::new("lakeferry.yaml"), &env);
+        let loaded = lakeferry_config::load(
+            block,
+            Path::new("lakeferry.yaml"),
+            &env,
+            lakeferry_config::Tables::Unknown,
+        );
         assert!(
             loaded.is_ok(),
             "{}",

@@ -14,6 +14,7 @@
 //! | `shape`, `plain` | what is read for a job and how it becomes the job's rows |
 //! | `engine`, `parquet` | the kernel on our threads, its data files read by our rules |
 //! | `files`, `added`, `feed`, `reader` | data files and change feeds to batches, in bounded memory |
+//! | `listing` | which tables there are below a directory |
 //! | `snapshot`, `changes` | the two kinds of streams that a source gives |
 
 mod added;
@@ -27,6 +28,7 @@ mod feed;
 mod files;
 mod filter;
 mod head;
+mod listing;
 mod location;
 mod log;
 mod parquet;
@@ -40,5 +42,6 @@ mod table;
 
 pub use check::Check;
 pub use error::Error;
+pub use listing::tables_below;
 pub use reader::Batches;
 pub use source::{DeltaSource, Settings};

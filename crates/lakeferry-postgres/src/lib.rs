@@ -1,7 +1,7 @@
 //! Writes Postgres tables: COPY, staging, apply, state.
 //!
-//! [`PostgresTarget`] is the port that the engine drives; [`ddl_for`] and [`read_status`] are for
-//! commands that only look. The way of a row is `type_map → encode → target`. SQL is built in
+//! [`PostgresTarget`] is the port that the engine drives; [`ddl_for`], [`read_status`] and
+//! [`read_history`] are for commands that only look. The way of a row is `type_map → encode → target`. SQL is built in
 //! `sql` alone, and what the server refuses becomes an [`Error`] in `sqlstate` alone.
 
 mod connect;
@@ -17,5 +17,6 @@ pub use connect::ConnectSettings;
 pub use error::{Error, Report};
 pub use sql::Table;
 pub use target::{
-    JobStatus, LastRun, PostgresSession, PostgresTarget, TargetSettings, ddl_for, read_status,
+    JobStatus, PostgresSession, PostgresTarget, Run, TargetSettings, ddl_for, read_history,
+    read_status,
 };

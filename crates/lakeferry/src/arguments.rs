@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 /// Keeps Postgres tables in step with Delta tables.
 #[derive(Debug, Parser)]
 #[command(name = "lakeferry", version, arg_required_else_help = true)]
 pub(crate) struct Arguments {
-    /// The configuration file
+    /// The configuration file; with several, the later goes over the earlier, key by key
     #[arg(
         long,
         global = true,
@@ -16,7 +17,7 @@ pub(crate) struct Arguments {
         default_value = "lakeferry.yaml"
     )]
     #[arg(value_name = "FILE")]
-    pub(crate) config: PathBuf,
+    pub(crate) config: Vec<PathBuf>,
     /// How results and errors are printed
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
     pub(crate) output: Format,
@@ -35,8 +36,27 @@ pub(crate) enum Format {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Write a commented lakeferry.yaml to start from
+    Init {
+        /// A Delta table that the first job reads; its columns are looked at
+        #[arg(long, value_name = "TABLE")]
+        from: Option<PathBuf>,
+        /// The database to write to, such as postgresql://user@host/database
+        #[arg(long, value_name = "URL")]
+        into: Option<String>,
+        /// Overwrite the file
+        #[arg(long)]
+        force: bool,
+    },
     /// Check the configuration, and that each job's columns, key and filter fit its source
-    Validate,
+    Validate {
+        /// Show every setting with its value and where it came from
+        #[arg(long)]
+        show: bool,
+        /// Look at nothing but the configuration's files
+        #[arg(long)]
+        offline: bool,
+    },
     /// Show what a sync would do; writes nothing
     Plan {
         /// Jobs to look at; all if none is named
@@ -57,16 +77,34 @@ pub(crate) enum Command {
         /// Jobs to show; all if none is named
         jobs: Vec<String>,
     },
+    /// Show what was done, newest first
+    History {
+        /// The job; all if none is named
+        job: Option<String>,
+        /// How many runs to show of each job
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+    },
+    /// Print a script that completes commands in a shell
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
 }
 
 impl Command {
     pub(crate) fn name(&self) -> &'static str {
         match self {
-            Self::Validate => "validate",
+            Self::Init { .. } => "init",
+            Self::Validate { .. } => "validate",
             Self::Plan { .. } => "plan",
             Self::Sync { .. } => "sync",
             Self::Backfill { .. } => "backfill",
             Self::Status { .. } => "status",
+            Self::History { .. } => "history",
+            Self::Completions { .. } => "completions",
         }
     }
 }

@@ -28,13 +28,13 @@ pub(crate) struct Trouble {
     pub(crate) reason: String,
     /// The job it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) job: Option<JobPlace>,
+    pub(crate) job: Option<Box<JobPlace>>,
     /// What lies beneath it, outermost first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) causes: Vec<String>,
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) hint: Option<String>,
+    pub(crate) hint: Option<Box<str>>,
     /// Each problem of a configuration file.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) problems: Vec<Problem>,
@@ -80,7 +80,7 @@ impl Trouble {
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(hint.into().into());
         self
     }
 
@@ -97,18 +97,18 @@ impl Trouble {
         if !self.reason.starts_with(&begin) {
             self.reason.insert_str(0, &begin);
         }
-        self.job = Some(JobPlace {
+        self.job = Some(Box::new(JobPlace {
             name: job.name.to_string(),
             from: job.source.to_string(),
             into: job.target.to_string(),
-        });
+        }));
         self
     }
 
     /// A failure of a port or of a run, for the job it is about.
     pub(crate) fn of(code: Code, failure: &impl Failure) -> Self {
         let mut trouble = Self::new(code, failure.to_string());
-        trouble.hint = failure.hint();
+        trouble.hint = failure.hint().map(Into::into);
         trouble.causes = causes(failure);
         trouble
     }

@@ -1,9 +1,14 @@
 //! From checked settings to a job that can run: the one place where the parts meet.
 
-use std::{collections::BTreeMap, process};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    process,
+};
 
-use lakeferry_config::{Config, Mode, RefreshAbove};
-use lakeferry_delta::{Check, DeltaSource};
+use lakeferry_config::{Config, Listing, Loaded, Mode, RefreshAbove, Tables};
+use lakeferry_delta::{Check, DeltaSource, tables_below};
 use lakeferry_engine::{Job, OnSourceReplaced, Policy, Retry};
 use lakeferry_model::{DeltaVersion, Holder};
 use lakeferry_postgres::{ConnectSettings, PostgresTarget, Table, TargetSettings};
@@ -24,30 +29,49 @@ pub(crate) type WiredJob = Job<DeltaSource, PostgresTarget<DeltaVersion>, System
 /// changed row is read with its old image and looked up by key, an unchanged one only compared.
 const COST_SHARE: f64 = 0.5;
 
-/// Reads the configuration.
-pub(crate) fn configuration(arguments: &Arguments) -> Result<Config, Trouble> {
+/// Lists the tables that patterns of the configuration ask for.
+struct Lake;
+
+impl Listing for Lake {
+    fn tables(&self, root: &Path, levels: usize) -> io::Result<Vec<PathBuf>> {
+        tables_below(root, levels)
+    }
+}
+
+/// Reads the configuration, and looks for the tables that its patterns name.
+pub(crate) fn configuration(arguments: &Arguments) -> Result<Loaded, Trouble> {
+    read(&arguments.config, Tables::Listed(&Lake))
+}
+
+/// Reads the configuration from its files alone.
+pub(crate) fn configuration_offline(arguments: &Arguments) -> Result<Loaded, Trouble> {
+    read(&arguments.config, Tables::Unknown)
+}
+
+fn read(paths: &[PathBuf], tables: Tables<'_>) -> Result<Loaded, Trouble> {
     let environment: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    Ok(lakeferry_config::read(&arguments.config, &environment)?)
+    Ok(lakeferry_config::read(paths, &environment, tables)?)
 }
 
-/// The jobs that were named, or all of them.
+/// The jobs that were named, each once, or all of them.
 pub(crate) fn chosen<'a>(
     config: &'a Config,
     names: &[String],
 ) -> Result<Vec<&'a lakeferry_config::Job>, Trouble> {
-    if names.is_empty() {
-        return Ok(config.jobs.values().collect());
+    for name in names {
+        if config.job(name).is_none() {
+            let known: Vec<_> = config.jobs.iter().map(|job| job.name.to_string()).collect();
+            let reason = format!("there is no job {name}");
+            return Err(Trouble::new(Code::Configuration, reason)
+                .hint(format!("the jobs are: {}", known.join(", "))));
+        }
     }
-    let find = |name: &String| {
-        config.jobs.get(name.as_str()).ok_or_else(|| {
-            let known: Vec<_> = config.jobs.keys().map(ToString::to_string).collect();
-            Trouble::new(Code::Configuration, format!("there is no job {name}"))
-                .hint(format!("the jobs are: {}", known.join(", ")))
-        })
+    let is_chosen = |job: &&lakeferry_config::Job| {
+        names.is_empty() || names.iter().any(|name| name == job.name.as_str())
     };
-    names.iter().map(find).collect()
+    Ok(config.jobs.iter().filter(is_chosen).collect())
 }
 
 /// The source of a job, what its settings mean there, and its key as the columns are called there.

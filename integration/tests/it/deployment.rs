@@ -18,6 +18,8 @@ const DATABASE: &str = "serving";
 pub(crate) struct Deployment {
     server: Server,
     folder: TempDir,
+    /// What stands before the jobs.
+    lines: String,
     jobs: String,
 }
 
@@ -31,6 +33,7 @@ impl Deployment {
         Self {
             server,
             folder: tempfile::tempdir().unwrap(),
+            lines: String::new(),
             jobs: String::new(),
         }
     }
@@ -55,6 +58,18 @@ impl Deployment {
         self.write_config();
     }
 
+    /// Declares a job as it is written, with its line end.
+    pub(crate) fn raw_job(&mut self, job: &str) {
+        self.jobs.push_str(job);
+        self.write_config();
+    }
+
+    /// Adds a line before the jobs.
+    pub(crate) fn config_line(&mut self, line: &str) {
+        self.lines.push_str(line);
+        self.lines.push('\n');
+    }
+
     /// Forgets all jobs, so that they can be declared anew.
     pub(crate) fn forget_jobs(&mut self) {
         self.jobs.clear();
@@ -62,8 +77,9 @@ impl Deployment {
 
     fn write_config(&self) {
         let url = self.server.url(DATABASE);
-        let jobs = &self.jobs;
-        let text = format!("version: 1\ntargets:\n  serving: {{ url: \"{url}\" }}\njobs:\n{jobs}");
+        let Self { jobs, lines, .. } = self;
+        let text =
+            format!("version: 1\n{lines}targets:\n  serving: {{ url: \"{url}\" }}\njobs:\n{jobs}");
         fs::write(self.config(), text).unwrap();
     }
 

@@ -10,7 +10,7 @@ pub(crate) struct Said {
     command: String,
     pub(crate) code: i32,
     pub(crate) stdout: String,
-    stderr: String,
+    pub(crate) stderr: String,
 }
 
 /// The one object that `--output json` prints.
@@ -94,6 +94,13 @@ impl Said {
         envelope
     }
 
+    /// The result of a command that must have succeeded.
+    #[track_caller]
+    pub(crate) fn result(&self) -> serde_json::Value {
+        assert_eq!(self.code, 0, "{self}");
+        self.envelope().result
+    }
+
     /// What `sync` or `backfill` did, which must have succeeded.
     #[track_caller]
     pub(crate) fn jobs_done(&self) -> Vec<JobDone> {
@@ -127,15 +134,26 @@ impl fmt::Display for Said {
     }
 }
 
+/// Runs `lakeferry ARGUMENTS` in `folder`, as a person would, until it ends.
+pub(crate) fn typed(folder: &Path, arguments: &[&str]) -> Said {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lakeferry"));
+    command.current_dir(folder).args(arguments);
+    command.env_remove("LAKEFERRY_CONFIG");
+    said(&mut command, arguments)
+}
+
 /// Runs `lakeferry --config CONFIG --output json ARGUMENTS` until it ends.
 pub(crate) fn lakeferry(config: &Path, arguments: &[&str]) -> Said {
-    let output = Command::new(env!("CARGO_BIN_EXE_lakeferry"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lakeferry"));
+    command
         .arg("--config")
         .arg(config)
-        .args(["--output", "json"])
-        .args(arguments)
-        .output()
-        .expect("the binary was built");
+        .args(["--output", "json"]);
+    said(command.args(arguments), arguments)
+}
+
+fn said(command: &mut Command, arguments: &[&str]) -> Said {
+    let output = command.output().expect("the binary was built");
     Said {
         command: arguments[0].to_owned(),
         // A signal has no code; none of ours sends one.

@@ -16,6 +16,7 @@ mod tables;
 
 // The promises.
 mod backfill;
+mod commands;
 mod crash_recovery;
 mod deletes;
 mod exactly_once;

@@ -1,5 +1,5 @@
-//! What finds nothing to do does nothing: no row, no transaction id. And `plan`, `status` and
-//! `validate` never write.
+//! What finds nothing to do does nothing: no row, no transaction id. And `plan`, `status`,
+//! `validate` and `history` never write.
 
 use lakeferry_delta_testkit::NewTable;
 use lakeferry_postgres_testkit::servers;
@@ -79,7 +79,7 @@ async fn commits_that_change_no_row_write_no_row() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn plan_status_and_validate_write_nothing() {
+async fn commands_that_look_write_nothing() {
     for version in servers() {
         let mut deployment = Deployment::start(version);
         let path = deployment.lake("words");
@@ -87,7 +87,7 @@ async fn plan_status_and_validate_write_nothing() {
         deployment.job("words", &path, &[]);
         let look = || {
             let before = (deployment.pg_dump(), deployment.next_transaction());
-            let said = [["plan"], ["status"], ["validate"]].map(|command| {
+            let said = [["plan"], ["status"], ["validate"], ["history"]].map(|command| {
                 let said = deployment.run(&command);
                 assert_eq!(said.code, 0, "{said}");
                 said.stdout
@@ -103,7 +103,7 @@ async fn plan_status_and_validate_write_nothing() {
         deployment.sync();
         look();
         table.delete(Some("id = 1")).await.unwrap();
-        let [plan, status, _] = look();
+        let [plan, status, ..] = look();
         assert!(plan.contains("change"), "{plan}");
         assert!(status.contains("\"lag_versions\":1"), "{status}");
         assert_eq!(deployment.sync().rows(), [0, 0, 1]);

@@ -1,7 +1,6 @@
 //! Catalogs: patterns that name source tables.
 
 use crate::{
-    check::Surroundings,
     field::Field,
     name::CatalogName,
     problem::{Fault, Report},
@@ -10,11 +9,7 @@ use crate::{
     source_location::{CatalogPattern, Catalogs},
 };
 
-pub(crate) fn check(
-    raw: Field<Vec<Named<RawCatalog>>>,
-    surroundings: &Surroundings<'_>,
-    report: &mut Report,
-) -> Catalogs {
+pub(crate) fn check(raw: Field<Vec<Named<RawCatalog>>>, report: &mut Report) -> Catalogs {
     let mut catalogs = Catalogs {
         incomplete: matches!(raw, Field::Faulty),
         ..Catalogs::default()
@@ -22,8 +17,8 @@ pub(crate) fn check(
     for Named { name, value } in raw.given().map(|written| written.value).unwrap_or_default() {
         let place = name.place.clone();
         let pattern = value.and_then(|catalog| {
-            let location = catalog.location.check(report, |text| {
-                CatalogPattern::parse(&text, surroundings.base)
+            let location = catalog.location.check_at(report, |text, place| {
+                CatalogPattern::parse(&text, place.directory())
             });
             location.required(report, &place, || {
                 let what = format!("catalog {} has no `location`", shown(&name.value));

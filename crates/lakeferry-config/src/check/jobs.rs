@@ -6,7 +6,6 @@ use crate::{
     Job, JobName, Mode, OnSourceReplaced, RefreshAbove, Schedule, SourceLocation, TargetName,
     TargetTable,
     check::{
-        Surroundings,
         options::{self, Options, same_column},
         targets::{Found, Targets},
     },
@@ -21,6 +20,9 @@ use crate::{
 
 /// Memory for the collapse of one commit range, where a job does not say.
 const DEFAULT_COLLAPSE_MEMORY_BYTES: u64 = 64 << 20;
+
+/// The share of a target's rows that one run may delete, where a job does not say.
+const DEFAULT_MAX_DELETE_SHARE: f64 = 0.2;
 
 /// The schema in a target that holds the state of jobs.
 const STATE_SCHEMA: &str = "lakeferry";
@@ -44,18 +46,17 @@ type Writers = BTreeMap<(Database, String, String), String>;
 
 /// What jobs refer to.
 pub(crate) struct Context<'a> {
-    pub(crate) surroundings: &'a Surroundings<'a>,
     pub(crate) catalogs: &'a Catalogs,
     pub(crate) targets: &'a Targets,
     pub(crate) defaults: &'a Options,
 }
 
-/// The jobs, if all are right.
+/// The jobs in the order of the file, if all are right.
 pub(crate) fn check(
     raw: Field<Vec<Named<RawJob>>>,
     context: &Context<'_>,
     report: &mut Report,
-) -> Option<BTreeMap<JobName, Job>> {
+) -> Option<Vec<Job>> {
     let mut writers = BTreeMap::new();
     // All are checked before any is given up.
     let jobs: Vec<Option<Job>> = raw
@@ -64,9 +65,7 @@ pub(crate) fn check(
         .into_iter()
         .map(|Named { name, value }| check_job(&name, value?, context, &mut writers, report))
         .collect();
-    jobs.into_iter()
-        .map(|job| job.map(|job| (job.name.clone(), job)))
-        .collect()
+    jobs.into_iter().collect()
 }
 
 fn check_job(
@@ -113,6 +112,10 @@ fn check_job(
         collapse_memory_bytes: options
             .collapse_memory_bytes
             .or_default(DEFAULT_COLLAPSE_MEMORY_BYTES)?,
+        allow_empty: options.allow_empty.or_default(false)?,
+        max_delete_share: options
+            .max_delete_share
+            .or_default(DEFAULT_MAX_DELETE_SHARE)?,
     })
 }
 
@@ -144,9 +147,8 @@ fn check_source(
     context: &Context<'_>,
     report: &mut Report,
 ) -> Option<SourceLocation> {
-    let base = context.surroundings.base;
-    let source = from.check(report, |text| {
-        SourceLocation::parse(&text, base, context.catalogs)
+    let source = from.check_at(report, |text, place| {
+        SourceLocation::parse(&text, place.directory(), context.catalogs)
     });
     source
         .required(report, &job.place, || {
@@ -174,10 +176,11 @@ fn check_destination(
 fn parse_destination(text: &str, targets: &Targets) -> Result<Option<Destination>, Fault> {
     if text.contains('{') {
         let what = format!(
-            "the pattern {} is not supported in this version",
+            "{} has a place for a name, and `from` is no pattern",
             shown(text)
         );
-        return Err(Fault::new(what, "declare one job for each table"));
+        let hint = "write the table's name, or `from` like `prod.silver.*`";
+        return Err(Fault::new(what, hint));
     }
     let parts = identifier::dotted(text)?;
     let Ok([target, schema, table]) = <[_; 3]>::try_from(parts) else {

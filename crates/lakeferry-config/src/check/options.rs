@@ -2,7 +2,7 @@
 
 use crate::{
     Mode, OnSourceReplaced, RefreshAbove, Schedule,
-    amount::parse_memory_bytes,
+    amount::{parse_memory_bytes, parse_share},
     field::{Field, Written},
     identifier::check_identifier,
     problem::{Fault, Report},
@@ -27,6 +27,8 @@ pub(crate) struct Options {
     pub(crate) on_source_replaced: Field<OnSourceReplaced>,
     pub(crate) refresh_above: Field<RefreshAbove>,
     pub(crate) collapse_memory_bytes: Field<u64>,
+    pub(crate) allow_empty: Field<bool>,
+    pub(crate) max_delete_share: Field<f64>,
 }
 
 impl Options {
@@ -43,6 +45,8 @@ impl Options {
             collapse_memory_bytes: self
                 .collapse_memory_bytes
                 .or(&defaults.collapse_memory_bytes),
+            allow_empty: self.allow_empty.or(&defaults.allow_empty),
+            max_delete_share: self.max_delete_share.or(&defaults.max_delete_share),
         }
     }
 }
@@ -73,6 +77,13 @@ pub(crate) fn check(raw: RawOptions, report: &mut Report) -> Options {
         collapse_memory_bytes: raw
             .collapse_memory
             .check(report, |text| parse_memory_bytes(&text)),
+        allow_empty: raw.allow_empty,
+        max_delete_share: raw.max_delete_share.check(report, |text| {
+            const HINT: &str = "write a number from 0 to 1, or a percentage such as 20%";
+            parse_share(&text).ok_or_else(|| {
+                Fault::new(format!("{} is not a share of a table", shown(&text)), HINT)
+            })
+        }),
     }
 }
 

@@ -124,13 +124,13 @@ fn check_password(
     surroundings: &Surroundings<'_>,
     report: &mut Report,
 ) -> Field<Password> {
-    raw.check(report, |password| {
+    raw.check_at(report, |password, place| {
         if url.is_some_and(PostgresUrl::has_password) {
             let what = "there are two passwords, this one and one in `url`";
             return Err(Fault::new(what, "remove the one in `url`"));
         }
         match password {
-            RawPassword::File(path) => Ok(Password::File(surroundings.base.join(path))),
+            RawPassword::File(path) => Ok(Password::File(place.directory().join(path))),
             RawPassword::Env(variable) => match surroundings.env.get(&variable) {
                 Some(value) if !value.is_empty() => Ok(Password::Given(Secret::new(value))),
                 found => Err(variable_fault(&variable, found.is_some(), surroundings)),

@@ -1,14 +1,12 @@
 //! Right files: the ones that users start from, and the meaning of what can be written in two ways.
 
-use std::path::Path;
-
 use insta::assert_debug_snapshot;
 
-use super::{MINIMAL, REFERENCE, load_text};
-use crate::{Config, Error, Job, JobName, raw, read};
+use super::{MINIMAL, PRODUCTION, REFERENCE, load_text};
+use crate::{Config, Error, Job, Tables, raw};
 
 fn job(config: &Config, name: &str) -> Job {
-    config.jobs[name].clone()
+    config.job(name).unwrap().clone()
 }
 
 /// A whole file with one job, made of `job`'s options and `defaults`.
@@ -29,6 +27,14 @@ fn the_minimal_file_is_right() {
 #[test]
 fn the_reference_file_is_right() {
     assert_debug_snapshot!(load_text(REFERENCE).unwrap());
+}
+
+#[test]
+fn the_production_file_is_right() {
+    let config = load_text(PRODUCTION).unwrap();
+    let jobs: Vec<String> = config.jobs.iter().map(|job| job.name.to_string()).collect();
+    assert_eq!(jobs, ["customers", "currencies", "gold.any"]);
+    assert_eq!(config.deployment.as_str(), "orders-eu");
 }
 
 #[test]
@@ -105,7 +111,7 @@ jobs:
     let config = load_text(text).unwrap();
     let tables: Vec<_> = config
         .jobs
-        .values()
+        .iter()
         .map(|job| job.target.to_string())
         .collect();
     assert_eq!(
@@ -138,16 +144,13 @@ fn settings_show_no_secret() {
 fn a_file_is_read_and_its_absence_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lakeferry.yaml");
-    let absent = read(&path, &[].into()).unwrap_err();
+    let read = || crate::read(std::slice::from_ref(&path), &[].into(), Tables::Unknown);
+    let absent = read().unwrap_err();
     assert!(matches!(absent, Error::Unreadable { .. }), "{absent}");
     std::fs::write(&path, MINIMAL).unwrap();
-    let config = read(&path, &[].into()).unwrap();
-    let name: Vec<&JobName> = config.jobs.keys().collect();
-    let source = job(&config, name[0].as_str()).source;
+    let config = read().unwrap().config;
+    let source = &config.jobs[0].source;
     assert_eq!(source.directory(), folder.path().join("lake/customers"));
     std::fs::write(&path, MINIMAL.replace("version: 1", "version: 9")).unwrap();
-    assert!(matches!(
-        read(Path::new(&path), &[].into()),
-        Err(Error::Wrong(_))
-    ));
+    assert!(matches!(read(), Err(Error::Wrong(_))));
 }

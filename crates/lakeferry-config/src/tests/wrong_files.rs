@@ -107,7 +107,7 @@ wrong_files! {
     long_deployment: format!("deployment: {}\n{}", "d".repeat(64), with_options("")),
     number_as_deployment: format!("deployment: 1.10\n{}", with_options("")),
     unknown_settings: format!(
-        "verison: 1\ninclude: [jobs/*.yaml]\nlog: debug\n{}",
+        "verison: 1\nhttp: {{}}\nlog: debug\n{}",
         with_options("shedule: none\ncron: \"*/5 * * * *\"\ncolour: red\n\"a b\": 1"),
     ),
     settings_twice: format!("version: 1\n{}", with_options("mode: snapshot\nkey: [b]")),
@@ -194,6 +194,27 @@ wrong_files! {
     wrong_options: with_options(
         "filter: true\ncolumns: all\non_source_replaced: refesh\nrefresh_above: 150%\ncollapse_memory: 64",
     ),
+    wrong_guards: with_options("allow_empty: maybe\nmax_delete_share: 120%"),
+    wrong_guards_of_other_types: with_options("allow_empty: [true]\nmax_delete_share: -1"),
+    wrong_variables: with_options("filter: ${NONE}\nmode: ${FERRY_PASWORD}\nschedule: ${\ncolumns: [\"${A B}\", id]"),
+    wrong_patterns: with_jobs(&[
+        ("prdo.silver.*", "'serving.public.{table}'", ""),
+        ("silver.*", "'serving.public.{table}'", ""),
+        ("'*.silver.t'", "'serving.public.{table}'", ""),
+        ("'prod.\"silver\".*'", "'serving.public.{table}'", ""),
+        ("prod.silver.*", "serving.public.t", ""),
+        ("prod.silver.*", "'serving.public.{name}_{table}'", ""),
+        ("prod.silver.*", "'serving.public.\"{table}\"'", ""),
+        ("prod.silver.*", "'serving.public.{table}'", ", exclude: any"),
+        ("prod.silver.*", "'serving.public.{table}'", ", exclude: [1]"),
+        ("prod.silver.*", "'serving.public.{table}'", ", exclude: ['[']"),
+        ("prod.silver.*", "'serving.public.{table}'", ", exclude: [a*]"),
+        ("prod.silver.t", "serving.public.t", ", exclude: [a]"),
+        ("prod.silver.t", "'serving.public.{table}'", ""),
+    ].iter().enumerate().map(|(n, (from, into, more))| {
+        format!("  j{n}: {{ from: {from}, into: {into}, key: [id]{more} }}\n")
+    }).collect::<String>()),
+    a_job_with_a_dot: with_jobs("  silver.t: { from: ./a, into: serving.public.a, key: [id] }\n"),
     empty_options: with_options("filter: \" \"\ncolumns: []\nmode:\nschedule: \"\""),
     one_table_for_two_jobs: with_jobs(
         "  a: { from: ./a, into: serving.public.orders, key: [id] }

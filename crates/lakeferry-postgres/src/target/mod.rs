@@ -19,6 +19,7 @@ mod duplicates;
 mod fence;
 mod fill;
 mod hazards;
+mod history;
 mod inspect;
 mod lease;
 mod migrations;
@@ -42,9 +43,10 @@ use lakeferry_model::{Claim, Holder, Position, Standing, Target};
 use self::state::StateSchema;
 pub use self::{
     ddl::ddl_for,
+    history::read_history,
     session::PostgresSession,
     settings::TargetSettings,
-    status::{JobStatus, LastRun, read_status},
+    status::{JobStatus, Run, read_status},
 };
 use crate::{error::Error, link::Link};
 

@@ -32,12 +32,12 @@ pub struct JobStatus {
     pub updated_at: Option<Instant>,
     /// Who has the lease, if it is alive.
     pub holder: Option<Holder>,
-    pub last_run: Option<LastRun>,
+    pub last_run: Option<Run>,
 }
 
-/// The last apply that had rows staged.
+/// An apply that had rows staged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LastRun {
+pub struct Run {
     /// `fill`, `refresh` or `changes`.
     pub kind: String,
     pub from_version: Option<u64>,
@@ -105,24 +105,25 @@ fn job(row: &Row) -> Result<JobStatus, tokio_postgres::Error> {
         updated_at: instant(7)?,
         holder: row.try_get::<_, Option<String>>(8)?.map(Holder),
         last_run: match row.try_get::<_, Option<String>>(9)? {
-            Some(kind) => Some(last_run(row, kind)?),
+            Some(kind) => Some(run(row, kind, 10)?),
             None => None,
         },
     })
 }
 
-fn last_run(row: &Row, kind: String) -> Result<LastRun, tokio_postgres::Error> {
-    Ok(LastRun {
+/// Reads a run of this `kind` from the columns after it, the first of them at `first`.
+pub(super) fn run(row: &Row, kind: String, first: usize) -> Result<Run, tokio_postgres::Error> {
+    Ok(Run {
         kind,
-        from_version: row.try_get::<_, Option<i64>>(10)?.map(unsigned),
-        through_version: unsigned(row.try_get(11)?),
+        from_version: row.try_get::<_, Option<i64>>(first)?.map(unsigned),
+        through_version: unsigned(row.try_get(first + 1)?),
         rows: RowCounts {
-            inserted: unsigned(row.try_get(12)?),
-            updated: unsigned(row.try_get(13)?),
-            deleted: unsigned(row.try_get(14)?),
+            inserted: unsigned(row.try_get(first + 2)?),
+            updated: unsigned(row.try_get(first + 3)?),
+            deleted: unsigned(row.try_get(first + 4)?),
         },
-        started_at: row.try_get::<_, Moment>(15)?.0,
-        finished_at: row.try_get::<_, Moment>(16)?.0,
+        started_at: row.try_get::<_, Moment>(first + 5)?.0,
+        finished_at: row.try_get::<_, Moment>(first + 6)?.0,
     })
 }
 

@@ -1,6 +1,9 @@
 //! The commands: each wires what it needs, asks, and says what came of it.
 
 mod backfill;
+mod completions;
+mod history;
+mod init;
 mod plan;
 mod status;
 mod sync;
@@ -16,12 +19,19 @@ use crate::{
 
 /// Does what was asked for.
 pub(crate) async fn execute(arguments: &Arguments) -> Result<Done, Trouble> {
-    let config = wiring::configuration(arguments)?;
+    let configuration = || wiring::configuration(arguments).map(|loaded| loaded.config);
     match &arguments.command {
-        Command::Validate => validate::validate(&config).await,
-        Command::Plan { jobs } => plan::plan(&config, jobs).await,
-        Command::Sync { jobs } => sync::sync(&config, jobs).await,
-        Command::Backfill { job } => backfill::backfill(&config, job).await,
-        Command::Status { jobs } => status::status(&config, jobs).await,
+        Command::Init { from, into, force } => {
+            init::init(arguments, from.as_deref(), into.as_deref(), *force).await
+        }
+        Command::Completions { shell } => Ok(completions::completions(*shell)),
+        Command::Validate { show, offline } => validate::validate(arguments, *show, *offline).await,
+        Command::Plan { jobs } => plan::plan(&configuration()?, jobs).await,
+        Command::Sync { jobs } => sync::sync(&configuration()?, jobs).await,
+        Command::Backfill { job } => backfill::backfill(&configuration()?, job).await,
+        Command::Status { jobs } => status::status(&configuration()?, jobs).await,
+        Command::History { job, limit } => {
+            history::history(&configuration()?, job.as_ref(), *limit).await
+        }
     }
 }

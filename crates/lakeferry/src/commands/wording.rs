@@ -85,3 +85,13 @@ pub(crate) fn time_wording(instant: Instant) -> String {
         moment.format("%Y-%m-%dT%H:%M:%SZ").to_string()
     })
 }
+
+/// A duration, as exact as it is of interest.
+pub(crate) fn seconds_wording(seconds: f64) -> String {
+    match seconds {
+        few if few < 10.0 => format!("{few:.1} s"),
+        some if some < 120.0 => format!("{some:.0} s"),
+        some if some < 7_200.0 => format!("{:.0} min", some / 60.0),
+        many => format!("{:.1} h", many / 3_600.0),
+    }
+}
