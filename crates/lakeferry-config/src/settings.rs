@@ -82,7 +82,7 @@ pub struct Job {
     pub refresh_above: RefreshAbove,
     /// What the collapse of one commit range may take.
     pub collapse_memory_bytes: u64,
-    /// Whether a run may delete all rows that the target has.
+    /// Whether a run may leave the target empty that had rows.
     pub allow_empty: bool,
     /// The share of the target's rows that one run may delete, from 0 to 1.
     pub max_delete_share: f64,

@@ -39,6 +39,7 @@
 mod change;
 mod clock;
 mod failure;
+mod guard;
 mod head;
 mod identity;
 mod position;
@@ -50,6 +51,7 @@ mod watermark;
 pub use change::{ChangeBatch, Effect, NetChanges, RowCounts, Sign};
 pub use clock::Clock;
 pub use failure::{Failure, FailureClass};
+pub use guard::{Guard, MassDelete};
 pub use head::{COLUMN_IDENTITY, FILTER_COLUMNS, Head, Size};
 pub use identity::{Epoch, Fingerprint, Holder, JobKey};
 pub use position::{DeltaVersion, Position};

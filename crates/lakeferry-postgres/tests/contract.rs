@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use lakeferry_model::{DeltaVersion, JobKey};
+use lakeferry_model::{DeltaVersion, Guard, JobKey};
 use lakeferry_postgres::{ConnectSettings, PostgresTarget, Table, TargetSettings};
 use lakeferry_postgres_testkit::{Server, servers};
 use lakeferry_testkit::{
@@ -19,6 +19,7 @@ use tokio_postgres::{Client, NoTls};
 
 struct Bystander {
     target: PostgresTarget<DeltaVersion>,
+    unguarded: PostgresTarget<DeltaVersion>,
     client: Client,
 }
 
@@ -41,9 +42,15 @@ impl Bystander {
             key: vec![KEY.to_owned()],
             comment: None,
             lease: Duration::from_secs(30),
+            guard: Guard::default(),
+        };
+        let unguarded = TargetSettings {
+            guard: Guard::OFF,
+            ..settings.clone()
         };
         Self {
             target: PostgresTarget::new(settings).unwrap(),
+            unguarded: PostgresTarget::new(unguarded).unwrap(),
             client,
         }
     }
@@ -54,6 +61,10 @@ impl Harness for Bystander {
 
     fn target(&self) -> Self::Target {
         self.target.clone()
+    }
+
+    fn unguarded(&self) -> Self::Target {
+        self.unguarded.clone()
     }
 
     async fn rows(&self) -> Option<Rows> {

@@ -17,8 +17,8 @@ use arrow_array::{
 use bytes::{Bytes, BytesMut};
 use futures_util::SinkExt;
 use lakeferry_model::{
-    Claim, CommitOutcome, Effect, Fingerprint, Holder, Instant, JobKey, Session, Stage, TableId,
-    Target, Watermark,
+    Claim, CommitOutcome, Effect, Fingerprint, Guard, Holder, Instant, JobKey, Session, Stage,
+    TableId, Target, Watermark,
 };
 use lakeferry_postgres::{
     ConnectSettings, PostgresSession, PostgresTarget, Table, TargetSettings, encode::Encoder,
@@ -171,6 +171,7 @@ async fn claimed(url: &str) -> Lease {
         key: vec!["a".to_owned()],
         comment: None,
         lease: Duration::from_secs(30),
+        guard: Guard::default(),
     };
     let target = PostgresTarget::new(settings).unwrap();
     match target.claim(&Holder("rates".to_owned())).await.unwrap() {

@@ -9,8 +9,9 @@ use std::{
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use lakeferry_model::{
-    Applied, Claim, CommitOutcome, Effect, Epoch, Failure, FailureClass, Fingerprint, Holder,
-    Position, Progress, RowCounts, Session, Stage, Standing, TableStanding, Target, Watermark,
+    Applied, Claim, CommitOutcome, Effect, Epoch, Failure, FailureClass, Fingerprint, Guard,
+    Holder, MassDelete, Position, Progress, RowCounts, Session, Stage, Standing, TableStanding,
+    Target, Watermark,
 };
 
 use crate::{Fault, Faults, columns, rows_of, yield_step};
@@ -123,6 +124,8 @@ pub enum TargetError {
     DuplicateKey(i64),
     #[error("{0}")]
     Disagrees(String),
+    #[error("it would delete {0}")]
+    MassDelete(MassDelete),
     #[error("{0}")]
     Misused(&'static str),
 }
@@ -132,7 +135,7 @@ impl Failure for TargetError {
         match self {
             Self::Injected(_) | Self::Disconnected => FailureClass::Transient,
             Self::BadRow(_) => FailureClass::BadRow,
-            Self::NullKey | Self::DuplicateKey(_) | Self::Disagrees(_) => {
+            Self::NullKey | Self::DuplicateKey(_) | Self::Disagrees(_) | Self::MassDelete(_) => {
                 FailureClass::NeedsOperator
             }
             Self::Misused(_) => FailureClass::Bug,
@@ -148,7 +151,14 @@ impl<P: Position> MemoryServer<P> {
     pub fn target(&self) -> MemoryTarget<P> {
         MemoryTarget {
             server: self.clone(),
+            guard: Guard::OFF,
         }
+    }
+
+    /// As [`MemoryServer::target`], of a job with this guard.
+    pub fn guarded(&self, guard: Guard) -> MemoryTarget<P> {
+        let server = self.clone();
+        MemoryTarget { server, guard }
     }
 
     /// The rows that a reader sees; `None` if there is no table.
@@ -226,11 +236,13 @@ impl<P: Position> MemoryServer<P> {
 #[derive(Clone)]
 pub struct MemoryTarget<P> {
     server: MemoryServer<P>,
+    guard: Guard,
 }
 
 /// A session on a [`MemoryServer`].
 pub struct MemorySession<P: Position> {
     server: MemoryServer<P>,
+    guard: Guard,
     session: u64,
     epoch: Epoch,
     standing: Standing<P>,
@@ -284,6 +296,7 @@ impl<P: Position> Target for MemoryTarget<P> {
         let position = PhantomData;
         Ok(Claim::Granted(MemorySession {
             server,
+            guard: self.guard,
             session,
             epoch,
             standing,
@@ -344,10 +357,16 @@ impl<P: Position> MemorySession<P> {
                     return Err(TargetError::Misused("there is no table to change"));
                 };
                 state.filled = Some(table.oid);
-                match stage {
+                let had = table.rows.len() as u64;
+                let rows = match stage {
                     Stage::Refresh => refresh(&mut table.rows, keyed(&staged)?),
                     _ => change(&mut table.rows, &staged)?,
+                };
+                let remaining = had - rows.deleted;
+                if let Some(refusal) = self.guard.refusal(rows.deleted, rows.inserted, remaining) {
+                    return Err(TargetError::MassDelete(refusal));
                 }
+                rows
             }
         };
         state.progress = Some(progress);

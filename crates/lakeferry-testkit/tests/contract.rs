@@ -1,6 +1,6 @@
 //! The in-memory ports pass the contracts that the real ones pass, with no special case.
 
-use lakeferry_model::{DeltaVersion, Position, Sign};
+use lakeferry_model::{DeltaVersion, Guard, Position, Sign};
 use lakeferry_testkit::{
     History, Kind, MemoryServer, MemorySource, MemoryTarget, Row,
     contract::{source, target},
@@ -12,6 +12,9 @@ impl<P: Position> target::Harness for Server<P> {
     type Target = MemoryTarget<P>;
 
     fn target(&self) -> MemoryTarget<P> {
+        self.0.guarded(Guard::default())
+    }
+    fn unguarded(&self) -> MemoryTarget<P> {
         self.0.target()
     }
     async fn rows(&self) -> Option<target::Rows> {

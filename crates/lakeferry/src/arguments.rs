@@ -66,11 +66,17 @@ pub(crate) enum Command {
     Sync {
         /// Jobs to sync; all if none is named
         jobs: Vec<String>,
+        /// Let the named jobs delete as much as their sources lost, this once
+        #[arg(long, requires = "jobs")]
+        accept_deletes: bool,
     },
     /// Fill a target, or rebuild it by difference whatever it has
     Backfill {
         /// The job
         job: String,
+        /// Let it delete as much as its source lost, this once
+        #[arg(long)]
+        accept_deletes: bool,
     },
     /// Show how far each job has come
     Status {

@@ -10,7 +10,7 @@ use std::{
 use lakeferry_config::{Config, Listing, Loaded, Mode, RefreshAbove, Tables};
 use lakeferry_delta::{Check, DeltaSource, tables_below};
 use lakeferry_engine::{Job, OnSourceReplaced, Policy, Retry};
-use lakeferry_model::{DeltaVersion, Holder};
+use lakeferry_model::{DeltaVersion, Guard, Holder};
 use lakeferry_postgres::{ConnectSettings, PostgresTarget, Table, TargetSettings};
 
 use crate::{
@@ -177,6 +177,10 @@ pub(crate) fn target_settings(
         key,
         comment: None,
         lease: server.lease,
+        guard: Guard {
+            max_delete_share: job.max_delete_share,
+            allow_empty: job.allow_empty,
+        },
     })
 }
 

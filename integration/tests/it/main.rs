@@ -21,6 +21,7 @@ mod crash_recovery;
 mod deletes;
 mod exactly_once;
 mod filters;
+mod guards;
 mod nothing_to_do;
 mod ordinary_tables;
 mod refusals;

@@ -126,6 +126,32 @@ impl<P: Position> Apply<'_, P> {
         Ok(Ended::Fenced)
     }
 
+    /// Refuses deletes that the guard does not allow, after they were done and before the first of
+    /// `inserted` rows comes; the transaction ends with the error.
+    ///
+    /// # Errors
+    /// [`Error::NeedsOperator`] with the counts.
+    pub(super) async fn guard(&self, deleted: u64, inserted: u64) -> Result<(), Error> {
+        let TargetSettings {
+            guard, job, table, ..
+        } = self.settings;
+        let limit = guard.rows_to_count(deleted, inserted);
+        if limit == 0 {
+            return Ok(());
+        }
+        // As many as a server can count.
+        let limit = Sql::number(limit.min(i64::MAX.unsigned_abs()));
+        let sql = "SELECT count(*) FROM (SELECT FROM {} LIMIT {}) AS remaining";
+        let remaining = self.count(&Sql::of(sql, &[&table.sql(), &limit])).await?;
+        match guard.refusal(deleted, inserted, remaining) {
+            None => Ok(()),
+            Some(refusal) => {
+                let what = format!("{table} would lose {refusal}; nothing was changed");
+                Err(Error::needs_operator(what).advise(refusal.hint(&job.name)))
+            }
+        }
+    }
+
     /// Notes which table the job fills.
     pub(super) async fn record_table(&self) -> Result<u32, Error> {
         let sql = "UPDATE {} SET target_oid = pg_catalog.to_regclass($1)::oid WHERE job_id = $2 \

@@ -43,6 +43,7 @@ pub(super) async fn apply<P: Position>(
             let missing = counts.deletes.abs_diff(rows.deleted);
             agree(apply, "delete", counts.deletes, missing)?;
         }
+        apply.guard(rows.deleted, counts.inserts).await?;
     }
     if counts.updates > 0 {
         rows.updated = apply.execute(&statements.update).await?;

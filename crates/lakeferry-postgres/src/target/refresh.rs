@@ -84,6 +84,7 @@ async fn merge<P: Position>(
     let mut rows = RowCounts::default();
     if apply.is_filled {
         rows.deleted = apply.execute(&merge.delete).await?;
+        apply.guard(rows.deleted, staged.counts.inserts).await?;
         rows.updated = apply.execute(&merge.update).await?;
     } else {
         // The table was empty when the job claimed it, and nothing of anybody else is touched.

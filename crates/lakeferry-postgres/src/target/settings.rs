@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lakeferry_model::JobKey;
+use lakeferry_model::{Guard, JobKey};
 
 use crate::{connect::ConnectSettings, error::Error, sql::Table, target::state::StateSchema};
 
@@ -26,6 +26,8 @@ pub struct TargetSettings {
     pub comment: Option<String>,
     /// After so long without a sign of life of its process, another one may end a session.
     pub lease: Duration,
+    /// What one apply may delete.
+    pub guard: Guard,
 }
 
 impl TargetSettings {

@@ -3,7 +3,7 @@
 use arrow_schema::{DataType, Field, Schema};
 use std::time::Duration;
 
-use lakeferry_model::JobKey;
+use lakeferry_model::{Guard, JobKey};
 
 use crate::{
     connect::ConnectSettings,
@@ -38,6 +38,7 @@ pub(super) fn evil_settings() -> TargetSettings {
         key: vec!["SELECT".to_owned(), "id\"; DROP TABLE x; --".to_owned()],
         comment: Some("it's \\ kept by lakeferry".to_owned()),
         lease: Duration::from_secs(30),
+        guard: Guard::default(),
     }
 }
 

@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use lakeferry_model::{
     Applied, Claim, CommitOutcome, DeltaVersion, Digest, Effect, Failure, FailureClass,
-    Fingerprint, Holder, Instant, JobKey, RowCounts, Session, Stage, TableId, Target, Watermark,
+    Fingerprint, Guard, Holder, Instant, JobKey, RowCounts, Session, Stage, TableId, Target,
+    Watermark,
 };
 use lakeferry_postgres::{
     ConnectSettings, Error, PostgresSession, PostgresTarget, Table, TargetSettings,
@@ -42,6 +43,7 @@ impl Desk {
             key: vec!["id".to_owned()],
             comment: None,
             lease: Duration::from_secs(30),
+            guard: Guard::default(),
         };
         let client = connect(&url).await;
         let locker = connect(&url).await;

@@ -24,8 +24,10 @@ pub type Rows = BTreeMap<i64, Option<String>>;
 pub trait Harness {
     type Target: Target;
 
-    /// A handle on the job, as another process has one.
+    /// A handle on the job, as another process has one, with the default guard.
     fn target(&self) -> Self::Target;
+    /// The same, with no guard.
+    fn unguarded(&self) -> Self::Target;
     /// The rows that a reader sees; `None` if there is no table.
     async fn rows(&self) -> Option<Rows>;
     /// Makes a table under the target's name, keyed and of the right columns, that the job did
@@ -56,6 +58,7 @@ pub async fn holds<H: Harness>(make: impl AsyncFn() -> H) {
     bad_keys_and_values(make().await).await;
     tables_of_others(make().await).await;
     older_epochs_are_fenced(make().await).await;
+    mass_deletes_are_refused(make().await).await;
     holders_that_stand_still_lose_the_lease(make().await).await;
 }
 
@@ -451,4 +454,53 @@ async fn holders_that_stand_still_lose_the_lease<H: Harness>(harness: H) {
     let third = harness.target().claim(&Holder("third".to_owned())).await;
     let third = third.expect("the claim works");
     assert!(matches!(third, Claim::Held(_)), "the lease began expired");
+}
+
+/// Ids from 1 through `count`.
+fn ids(count: i64) -> Vec<(i64, &'static str)> {
+    (1..=count).map(|id| (id, "a")).collect()
+}
+
+async fn mass_deletes_are_refused<H: Harness>(harness: H) {
+    let all = ids(1_500);
+    drop(filled(&harness, &all).await);
+    let untouched = async |what: &str| {
+        let count = harness.rows().await.map(|rows| rows.len());
+        assert_eq!(count, Some(all.len()), "{what} changed rows");
+        let standing = harness.target().inspect().await.expect("inspect works");
+        assert_eq!(standing.watermark(), Some(&watermark(1)), "{what} moved");
+    };
+    for (deleted, inserted) in [(1_500, 0), (1_500, 1_500), (301, 0), (301, 1_000)] {
+        let come: Vec<_> = (2_001..=2_000 + inserted).map(|id| (id, "new")).collect();
+        let parts = [
+            (Effect::Delete, rows_batch(&ids(deleted))),
+            (Effect::Insert, rows_batch(&come)),
+        ];
+        let mut session = claimed(&harness).await;
+        let class = refused(&mut session, Stage::Changes, &parts).await;
+        assert_eq!(class, FailureClass::NeedsOperator);
+        drop(session);
+        untouched(&format!("{deleted} deletes and {inserted} inserts")).await;
+
+        let stay = all.iter().skip(usize::try_from(deleted).unwrap_or(0));
+        let wanted: Vec<_> = stay.chain(&come).copied().collect();
+        let mut session = claimed(&harness).await;
+        let parts = [(Effect::Insert, rows_batch(&wanted))];
+        let class = refused(&mut session, Stage::Refresh, &parts).await;
+        assert_eq!(class, FailureClass::NeedsOperator);
+        drop(session);
+        untouched(&format!("a refresh without {deleted} rows")).await;
+    }
+    let mut session = claimed(&harness).await;
+    let few = [(Effect::Delete, &ids(300)[..])];
+    staged(&mut session, Stage::Changes, &few).await;
+    assert_eq!(applied(&mut session, 2).await.deleted, 300);
+    drop(session);
+    let Ok(Claim::Granted(mut session)) =
+        harness.unguarded().claim(&Holder("first".to_owned())).await
+    else {
+        panic!("the claim fails");
+    };
+    staged(&mut session, Stage::Refresh, &[]).await;
+    assert_eq!(applied(&mut session, 3).await.deleted, 1_200);
 }

@@ -27,8 +27,14 @@ pub(crate) async fn execute(arguments: &Arguments) -> Result<Done, Trouble> {
         Command::Completions { shell } => Ok(completions::completions(*shell)),
         Command::Validate { show, offline } => validate::validate(arguments, *show, *offline).await,
         Command::Plan { jobs } => plan::plan(&configuration()?, jobs).await,
-        Command::Sync { jobs } => sync::sync(&configuration()?, jobs).await,
-        Command::Backfill { job } => backfill::backfill(&configuration()?, job).await,
+        Command::Sync {
+            jobs,
+            accept_deletes,
+        } => sync::sync(&configuration()?, jobs, *accept_deletes).await,
+        Command::Backfill {
+            job,
+            accept_deletes,
+        } => backfill::backfill(&configuration()?, job, *accept_deletes).await,
         Command::Status { jobs } => status::status(&configuration()?, jobs).await,
         Command::History { job, limit } => {
             history::history(&configuration()?, job.as_ref(), *limit).await

@@ -13,9 +13,12 @@ use crate::{
 };
 
 /// Syncs the named jobs, or all.
-pub(crate) async fn sync(config: &Config, names: &[String]) -> Result<Done, Trouble> {
-    let jobs = wiring::chosen(config, names)?;
-    bring(config, &jobs, Request::Sync).await
+pub(crate) async fn sync(
+    config: &Config,
+    names: &[String],
+    accept_deletes: bool,
+) -> Result<Done, Trouble> {
+    bring(config, names, Request::Sync, accept_deletes).await
 }
 
 /// What became of one job.
@@ -45,19 +48,24 @@ struct StepDone {
 /// Brings jobs forward, one after the other; one job's trouble does not stop the next.
 pub(crate) async fn bring(
     config: &Config,
-    jobs: &[&lakeferry_config::Job],
+    names: &[String],
     request: Request,
+    accept_deletes: bool,
 ) -> Result<Done, Trouble> {
     let mut text = String::new();
     let mut outcomes = Vec::new();
     let mut troubles = Vec::new();
-    for job in jobs {
+    for job in wiring::chosen(config, names)? {
         let mut report = Report::default();
-        let result = bring_one(config, job, request, &mut report).await;
-        if result.is_ok() || !report.steps.is_empty() {
-            text.push_str(&told(job, &report));
+        let mut job = job.clone();
+        if accept_deletes {
+            (job.allow_empty, job.max_delete_share) = (true, 1.0);
         }
-        outcomes.push(outcome(job, &report, result.as_ref().err()));
+        let result = bring_one(config, &job, request, &mut report).await;
+        if result.is_ok() || !report.steps.is_empty() {
+            text.push_str(&told(&job, &report));
+        }
+        outcomes.push(outcome(&job, &report, result.as_ref().err()));
         troubles.extend(result.err());
     }
     let done = Done::new(text, &outcomes);
