@@ -6,7 +6,7 @@ use anyhow::Result;
 use crate::checkout::Checkout;
 use crate::stage::{self, Stages, execute, has_subcommand};
 use crate::test::{self, Closing};
-use crate::{sabotage, tidy, tour};
+use crate::{sabotage, tidy};
 
 pub(crate) fn run(checkout: &Checkout) -> Result<Closing> {
     let cargo = |arguments: &str| {
@@ -24,11 +24,21 @@ pub(crate) fn run(checkout: &Checkout) -> Result<Closing> {
         cargo("clippy --locked --workspace --all-targets --all-features -- -D warnings")
     })?;
     stages.run("build", || cargo("test --locked --workspace --no-run"))?;
-    stages.run("tour", || tour::run(checkout))?;
+    stages.run("demo", || demo(checkout))?;
     stages.run("sabotage", || sabotage::run(checkout, None))?;
     let closing = stages.run("test", || test::run(checkout))?;
     println!("{}", stages.table());
     Ok(closing)
+}
+
+/// The README's first command, in short.
+fn demo(checkout: &Checkout) -> Result<()> {
+    let mut command = stage::command("integration/demo");
+    execute(
+        command
+            .current_dir(checkout.root())
+            .args(["--for", "5", "--rows", "60000"]),
+    )
 }
 
 /// The rules of deny.toml; known vulnerabilities only where their list can be fetched.
@@ -44,5 +54,20 @@ fn deny(cargo: &impl Fn(&str) -> Result<()>) -> Result<()> {
             println!("skipped: advisories, for their list cannot be fetched");
             Ok(())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The demo is a stage of [`run`], and the tests are its last.
+    #[test]
+    fn the_readme_shows_no_command_that_nothing_runs() {
+        let readme = Checkout::find().unwrap().root().join("README.md");
+        let readme = std::fs::read_to_string(readme).unwrap();
+        let shown = readme.split("```console\n").skip(1);
+        let shown: Vec<_> = shown.filter_map(|rest| rest.split("```").next()).collect();
+        assert_eq!(shown, ["integration/demo\n", "cargo xtask test\n"]);
     }
 }

@@ -1,4 +1,4 @@
-//! The chores of this repository: `cargo xtask tour | ci | test | tidy | sabotage | memory`.
+//! The chores of this repository: `cargo xtask ci | test | tidy | sabotage | memory`.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -13,7 +13,6 @@ mod stage;
 mod stopwatch;
 mod test;
 mod tidy;
-mod tour;
 
 use std::process::ExitCode;
 
@@ -31,8 +30,6 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
-    /// Readies the machine, builds, and shows every command at work on a throwaway Postgres
-    Tour,
     /// Everything that has to hold before a change is taken, the tests last
     Ci,
     /// Readies the machine and runs all tests
@@ -61,7 +58,6 @@ fn main() -> ExitCode {
 
 fn run(chore: Chore, checkout: &Checkout) -> Result<ExitCode> {
     let closing = match chore {
-        Chore::Tour => return tour::run(checkout).map(|()| ExitCode::SUCCESS),
         Chore::Ci => ci::run(checkout)?,
         Chore::Test => test::run(checkout)?,
         Chore::Tidy => return tidy::run(checkout).map(|()| ExitCode::SUCCESS),

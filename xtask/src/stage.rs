@@ -42,11 +42,16 @@ impl Stages {
     }
 }
 
-/// Cargo, as from a shell. What `cargo run` tells us of our own package would make build scripts
-/// that look at it run again, and most of what we depend on be built anew, each time that a chore
-/// and a shell take turns.
+/// Cargo, as from a shell.
 pub(crate) fn cargo() -> Command {
-    let mut command = Command::new("cargo");
+    command("cargo")
+}
+
+/// A program that may run cargo, as from a shell. What `cargo run` tells us of our own package
+/// would make build scripts that look at it run again, and most of what we depend on be built
+/// anew, each time that a chore and a shell take turns.
+pub(crate) fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {

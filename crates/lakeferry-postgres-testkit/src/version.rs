@@ -1,25 +1,56 @@
-//! The Postgres versions that tests run on, and which of them this machine can run.
+//! The Postgres versions that there are, which of them tests run on, and which this machine can
+//! run.
 
 use std::fmt;
 
+use anyhow::{Context, Result};
+
 use crate::binaries::Binaries;
 
-/// A major version of Postgres that the tests know.
+/// A major version of Postgres that Lakeferry supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Version {
+    V13,
+    V14,
     V15,
+    V16,
+    V17,
     V18,
 }
 
 impl Version {
-    /// All versions, the oldest first.
+    /// All versions that tests run on, the oldest first.
     pub const ALL: [Self; 2] = [Self::V15, Self::V18];
+
+    /// All versions that are supported, the newest first.
+    const NEWEST_FIRST: [Self; 6] = [
+        Self::V18,
+        Self::V17,
+        Self::V16,
+        Self::V15,
+        Self::V14,
+        Self::V13,
+    ];
+
+    /// The newest version that is installed here: for what any version will do.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn newest() -> Result<Self> {
+        let is_here = |version: &Self| Binaries::find(*version).is_ok();
+        let newest = Self::NEWEST_FIRST.into_iter().find(is_here);
+        newest.context("no postgres from 13 to 18 is installed")
+    }
 
     /// The number as `server_version_num / 10000` gives it.
     #[must_use]
     pub fn major(self) -> u32 {
         match self {
+            Self::V13 => 13,
+            Self::V14 => 14,
             Self::V15 => 15,
+            Self::V16 => 16,
+            Self::V17 => 17,
             Self::V18 => 18,
         }
     }
@@ -28,7 +59,11 @@ impl Version {
     #[must_use]
     pub fn variable(self) -> &'static str {
         match self {
+            Self::V13 => "LAKEFERRY_PG13_BIN",
+            Self::V14 => "LAKEFERRY_PG14_BIN",
             Self::V15 => "LAKEFERRY_PG15_BIN",
+            Self::V16 => "LAKEFERRY_PG16_BIN",
+            Self::V17 => "LAKEFERRY_PG17_BIN",
             Self::V18 => "LAKEFERRY_PG18_BIN",
         }
     }

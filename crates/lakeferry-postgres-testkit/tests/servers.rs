@@ -56,6 +56,15 @@ fn it_answers_as_the_version_it_is() {
 }
 
 #[test]
+fn the_newest_is_none_older_than_those_of_the_tests() {
+    let newest = Version::newest().unwrap();
+    assert!(Some(newest) >= servers().pop(), "{newest}");
+    let server = Server::start(newest).unwrap();
+    let shown = server.psql("postgres", "SHOW server_version_num").unwrap();
+    assert_eq!(shown.parse::<u32>().unwrap() / 10_000, newest.major());
+}
+
+#[test]
 fn two_servers_live_side_by_side() {
     for version in servers() {
         let (one, two) = (

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 /// Keeps Postgres tables in step with Delta tables.
@@ -98,6 +98,23 @@ pub(crate) enum Command {
         #[arg(value_enum)]
         shell: Shell,
     },
+    /// See it work: a throwaway Postgres, a Delta table, and a commit a second that arrives
+    Demo(DemoOptions),
+}
+
+/// What `lakeferry-demo` is told.
+#[derive(Debug, Args)]
+pub(crate) struct DemoOptions {
+    /// About how many rows the Delta table has, from 1,000 to 60,000,000 (default 3,000,000)
+    #[arg(long)]
+    pub(crate) rows: Option<u64>,
+    /// Seconds after which the commits end; without it they go on until Ctrl-C
+    #[arg(long = "for", value_name = "SECONDS")]
+    pub(crate) seconds: Option<u64>,
+    /// A server to use instead of a throwaway one, as a URL of one of its databases; gets a
+    /// database of its own, which goes at the end
+    #[arg(long, value_name = "URL")]
+    pub(crate) target: Option<String>,
 }
 
 impl Command {
@@ -111,6 +128,7 @@ impl Command {
             Self::Status { .. } => "status",
             Self::History { .. } => "history",
             Self::Completions { .. } => "completions",
+            Self::Demo(_) => "demo",
         }
     }
 }

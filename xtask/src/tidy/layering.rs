@@ -57,13 +57,22 @@ const RULES: &[Rule] = &[
         name: "lakeferry-postgres-testkit",
         imports: &[],
     },
+    // Runs the product as a user does, and imports nothing of it.
+    Rule {
+        name: DEMO,
+        imports: &[],
+    },
     Rule {
         name: "xtask",
         imports: &[],
     },
 ];
 
-/// For tests only: `[dev-dependencies]` may name them, `[dependencies]` never.
+/// Shows the product at work, which takes a Delta table that changes and a Postgres.
+const DEMO: &str = "lakeferry-demo";
+
+/// For tests, and for the demo: `[dev-dependencies]` may name them, `[dependencies]` of no other
+/// crate.
 const TESTKITS: &[&str] = &[
     "lakeferry-testkit",
     "lakeferry-delta-testkit",
@@ -133,7 +142,8 @@ fn check_package(package: &Package, members: &[&str]) -> Vec<Problem> {
 }
 
 fn check_member(rule: &Rule, name: &str, for_tests: bool) -> Option<&'static str> {
-    if rule.imports.contains(&name) || (for_tests && TESTKITS.contains(&name)) {
+    let may_test = for_tests || rule.name == DEMO;
+    if rule.imports.contains(&name) || (may_test && TESTKITS.contains(&name)) {
         None
     } else if TESTKITS.contains(&name) {
         Some("a testkit is for [dev-dependencies]")
@@ -201,6 +211,7 @@ mod tests {
             ("lakeferry", "lakeferry-postgres", None),
             ("lakeferry", "anyhow", None),
             ("lakeferry", "lakeferry-delta-testkit", Some("dev")),
+            ("lakeferry-demo", "lakeferry-delta-testkit", None),
         ] {
             assert_eq!(
                 problems(package, name, kind),
@@ -224,6 +235,10 @@ mod tests {
             ("lakeferry-postgres", "buoyant_kernel", Some("dev")),
             ("lakeferry", "deltalake-core", Some("dev")),
             ("lakeferry", "lakeferry-testkit", None),
+            ("lakeferry", "lakeferry-demo", None),
+            ("lakeferry-demo", "lakeferry", None),
+            ("lakeferry-demo", "lakeferry-engine", None),
+            ("lakeferry-demo", "deltalake-core", None),
             ("lakeferry", "lakeferry-testkit", Some("build")),
             ("lakeferry-testkit", "lakeferry-engine", Some("dev")),
             ("lakeferry-postgres-testkit", "lakeferry-model", None),

@@ -2,6 +2,7 @@
 
 mod backfill;
 mod completions;
+mod demo;
 mod history;
 mod init;
 mod plan;
@@ -39,5 +40,7 @@ pub(crate) async fn execute(arguments: &Arguments) -> Result<Done, Trouble> {
         Command::History { job, limit } => {
             history::history(&configuration()?, job.as_ref(), *limit).await
         }
+        // It brings its own configuration.
+        Command::Demo(options) => demo::demo(options, arguments.output),
     }
 }
