@@ -11,7 +11,7 @@ use clap::{Parser, ValueEnum};
 pub(crate) struct Arguments {
     /// About how many rows the Delta table has
     #[arg(long, default_value_t = 3_000_000)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1_000..=60_000_000))]
+    #[arg(value_parser = clap::value_parser!(u64).range(10_000..=60_000_000))]
     pub(crate) rows: u64,
     /// Seconds after which the commits end; without it they go on until Ctrl-C
     #[arg(long = "for", value_name = "SECONDS")]

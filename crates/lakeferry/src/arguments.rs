@@ -105,7 +105,7 @@ pub(crate) enum Command {
 /// What `lakeferry-demo` is told.
 #[derive(Debug, Args)]
 pub(crate) struct DemoOptions {
-    /// About how many rows the Delta table has, from 1,000 to 60,000,000 (default 3,000,000)
+    /// About how many rows the Delta table has, from 10,000 to 60,000,000 (default 3,000,000)
     #[arg(long)]
     pub(crate) rows: Option<u64>,
     /// Seconds after which the commits end; without it they go on until Ctrl-C
