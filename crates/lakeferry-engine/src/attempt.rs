@@ -5,7 +5,8 @@ use std::{future::poll_fn, pin::Pin, sync::Arc};
 use futures_core::Stream;
 use lakeferry_model::{
     Applied, AtWatermark, Clock, Commit, CommitOutcome, CommitRange, Effect, Failure, Fingerprint,
-    Head, NetChanges, Reading, Session, Source, Stage, Standing, Survey, Target, Watermark,
+    Head, NetChanges, Progress, Reading, Session, Source, Stage, Standing, Survey, Target,
+    Watermark,
 };
 use tracing::{Instrument, info_span};
 
@@ -16,6 +17,7 @@ use crate::{
     job::{Job, Request},
     plan::{Look, Plan, Situation, Why, first_look, plan, rebuilt_at},
     run::{Report, Step, StepKind},
+    unanswered::Unanswered,
 };
 
 /// An attempt under way.
@@ -28,6 +30,8 @@ pub(crate) struct Attempt<'a, S: Source, T, C> {
     pub(crate) surveyed: Vec<Commit<S::Position>>,
     /// See [`Situation::narrowed`].
     narrowed: Option<S::Position>,
+    /// What this attempt sent last, if that was not answered.
+    pub(crate) unanswered: Option<Unanswered<S::Position>>,
     /// See [`Situation::range_bytes`]; learned from ranges that were too large.
     range_bytes: u64,
 }
@@ -44,6 +48,7 @@ where
             range_bytes: job.policy.collapse_memory_bytes as u64,
             surveyed: Vec::new(),
             narrowed: None,
+            unanswered: None,
             job,
             request,
             head,
@@ -283,23 +288,34 @@ where
     ) -> Result<Step<S::Position>, RunError> {
         let applied = session.apply(watermark, &self.fingerprint);
         let outcome = applied.instrument(info_span!("apply")).await;
+        let step = |Applied { rows }: Applied| Step {
+            kind,
+            through: watermark.version,
+            rows_read,
+            rows,
+        };
         match outcome.map_err(|error| RunError::target(self.job.name(), error))? {
-            CommitOutcome::Applied(Applied { rows }) => {
-                let through = watermark.version;
-                tracing::info!(%through, rows_read, ?rows, ?kind, "applied");
-                Ok(Step {
-                    kind,
-                    through,
-                    rows_read,
-                    rows,
-                })
+            CommitOutcome::Applied(applied) => {
+                let step = step(applied);
+                tracing::info!(through = %step.through, rows_read, rows = ?step.rows, ?kind, "applied");
+                Ok(step)
             }
             CommitOutcome::Fenced => Err(RunError::Fenced {
                 job: self.job.name(),
             }),
-            CommitOutcome::Unknown => Err(RunError::Unsettled {
-                job: self.job.name(),
-            }),
+            CommitOutcome::Unknown(applied) => {
+                self.unanswered = Some(Unanswered {
+                    step: step(applied),
+                    progress: Progress {
+                        watermark: watermark.clone(),
+                        fingerprint: self.fingerprint.clone(),
+                    },
+                    epoch: session.standing().epoch,
+                });
+                Err(RunError::Unsettled {
+                    job: self.job.name(),
+                })
+            }
         }
     }
 

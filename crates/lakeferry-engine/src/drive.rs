@@ -6,7 +6,7 @@ use crate::{
     error::RunError,
     job::{Job, Request},
     job_state::{Event, JobState},
-    run::{Report, Step, StepKind, run},
+    run::{Report, run},
 };
 
 /// Brings `job` to the head, backing off between attempts as its policy says, and tells what all
@@ -27,12 +27,6 @@ where
     let retry = &job.policy.retry;
     let mut state = JobState::Idle.after(Event::Due, retry);
     loop {
-        // A rebuild that was asked for is done once.
-        let rebuilt = |step: &Step<_>| matches!(step.kind, StepKind::Rebuild(..));
-        let request = match report.steps.iter().any(rebuilt) {
-            true => Request::Sync,
-            false => request,
-        };
         let Err(error) = run(job, request, report).await else {
             return Ok(());
         };
@@ -40,9 +34,22 @@ where
         let JobState::BackingOff { attempt, wait } = state else {
             return Err(error);
         };
-        let cause = std::error::Error::source(&error).map(ToString::to_string);
-        tracing::warn!(%error, cause, attempt, ?wait, "trying again");
+        tracing::warn!(
+            error = told(&error),
+            hint = error.hint(),
+            attempt,
+            ?wait,
+            "trying again"
+        );
         job.clock.sleep(wait).await;
         state = state.after(Event::Due, retry);
     }
+}
+
+/// An error with what lies beneath it, for errors say nothing of their causes.
+fn told(error: &dyn std::error::Error) -> String {
+    let all = std::iter::successors(Some(error), |error| error.source());
+    let mut told: Vec<String> = all.map(ToString::to_string).collect();
+    told.dedup();
+    told.join(": ")
 }

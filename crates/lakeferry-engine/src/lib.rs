@@ -15,6 +15,7 @@ mod job;
 mod job_state;
 mod plan;
 mod run;
+mod unanswered;
 
 pub use drive::drive;
 pub use error::RunError;

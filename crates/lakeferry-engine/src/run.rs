@@ -15,6 +15,7 @@ use crate::{
     error::RunError,
     job::{Job, Request},
     plan::{Plan, Why},
+    unanswered::Unanswered,
 };
 
 /// What was done for a job, over one attempt or several.
@@ -24,9 +25,10 @@ pub struct Report<P> {
     pub from: Option<P>,
     /// The version that it has now, as far as is known; absent if it is not filled.
     pub through: Option<P>,
-    /// Applies whose end is known, in order; none if there was nothing to do. Where the answer to
-    /// a COMMIT was lost, the target may be further than they tell.
+    /// Applies whose end is known, in order; none if there was nothing to do.
     pub steps: Vec<Step<P>>,
+    /// The one whose COMMIT was not answered.
+    pub(crate) unanswered: Option<Unanswered<P>>,
 }
 
 impl<P> Default for Report<P> {
@@ -35,6 +37,18 @@ impl<P> Default for Report<P> {
             from: None,
             through: None,
             steps: Vec::new(),
+            unanswered: None,
+        }
+    }
+}
+
+impl<P> Report<P> {
+    /// A rebuild that was asked for is done once; what is left of it is a sync.
+    fn left_of(&self, request: Request) -> Request {
+        let rebuilt = |step: &Step<P>| matches!(step.kind, StepKind::Rebuild(..));
+        match self.steps.iter().any(rebuilt) {
+            true => Request::Sync,
+            false => request,
         }
     }
 }
@@ -129,10 +143,12 @@ where
 {
     let (standing, head) = look(job).await?;
     let version = standing.watermark().map(|watermark| watermark.version);
-    if report.through.is_none() {
+    report.settle(&standing, false);
+    if report.through.is_none() && report.steps.is_empty() {
         report.from = version;
     }
     report.through = version;
+    let request = report.left_of(request);
     match Attempt::new(job, request, head).decide(&standing).await? {
         Plan::UpToDate => return Ok(()),
         Plan::Halt(_) => still_halted(job, request).await?,
@@ -148,12 +164,15 @@ where
         }
         Err(error) => return Err(RunError::target(job.name(), error)),
     };
+    report.settle(session.standing(), true);
+    let request = report.left_of(request);
     // The claim may have waited, so the head is read once more, after the standing.
     let done = match job.source.head().await {
         Ok(head) => {
-            Attempt::new(job, request, head)
-                .work(&mut session, report)
-                .await
+            let mut attempt = Attempt::new(job, request, head);
+            let done = attempt.work(&mut session, report).await;
+            report.unanswered = attempt.unanswered;
+            done
         }
         Err(error) => Err(RunError::source(job.name(), error)),
     };

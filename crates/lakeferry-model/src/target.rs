@@ -117,8 +117,9 @@ pub enum CommitOutcome {
     /// The progress is not what this session read: somebody else moved the job. Nothing was
     /// changed.
     Fenced,
-    /// The connection broke after COMMIT was sent. The next claim shows what became of it.
-    Unknown,
+    /// The connection broke after COMMIT was sent. The next claim shows what became of it: this,
+    /// or nothing.
+    Unknown(Applied),
 }
 
 /// What an apply wrote.

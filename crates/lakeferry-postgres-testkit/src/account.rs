@@ -37,6 +37,15 @@ impl Account {
         self.0.is_some()
     }
 
+    /// User and group.
+    pub(crate) fn numbers(self) -> (u32, u32) {
+        let own = || {
+            let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+            (user.as_raw(), group.as_raw())
+        };
+        self.0.map_or_else(own, |ids| (ids.user, ids.group))
+    }
+
     pub(crate) fn own(self, path: &Path) -> Result<()> {
         let Some(ids) = self.0 else { return Ok(()) };
         chown(path, Some(ids.user), Some(ids.group))

@@ -8,9 +8,11 @@ mod binaries;
 mod port;
 mod server;
 mod settings;
+mod small_disk;
 mod version;
 mod watchdog;
 
 pub use server::{Server, Stop};
 pub use settings::Settings;
+pub use small_disk::can_mount;
 pub use version::{Version, servers};

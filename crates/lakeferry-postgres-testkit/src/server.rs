@@ -18,6 +18,7 @@ use crate::account::Account;
 use crate::binaries::Binaries;
 use crate::port::Port;
 use crate::settings::{Settings, quote_literal, quote_name};
+use crate::small_disk::SmallDisk;
 use crate::version::Version;
 use crate::watchdog::Watchdog;
 
@@ -41,6 +42,7 @@ pub struct Server {
     binaries: Binaries,
     account: Account,
     port: Port,
+    small_disk: Option<SmallDisk>,
     process: Mutex<Option<Child>>,
     folder: TempDir,
     // After `process` and `folder`: it is told only when there is nothing left to end.
@@ -61,6 +63,63 @@ impl Server {
     /// # Errors
     /// As [`Server::start`].
     pub fn start_with(version: Version, settings: &Settings) -> Result<Self> {
+        let server = Self::without_cluster(version, settings.small_disk())?;
+        server.create_cluster(settings)?;
+        server.start_again()?;
+        Ok(server)
+    }
+
+    /// Starts a hot standby that follows this server; for its copy, the server is stopped and
+    /// started again.
+    ///
+    /// # Errors
+    /// When either does not come up, or the standby does not receive the primary's log.
+    pub fn start_standby(&self) -> Result<Self> {
+        let standby = Self::without_cluster(self.version, None)?;
+        self.stop(Stop::Fast)?;
+        let copied = Command::new("cp")
+            .arg("-a")
+            .args([self.data_folder(), standby.data_folder()])
+            .status()
+            .context("cannot run cp")?;
+        self.start_again()?;
+        ensure!(copied.success(), "cannot copy {:?}", self.data_folder());
+        let primary = format!("host=127.0.0.1 port={} user=postgres", self.port());
+        let port = standby.port();
+        let lines = format!(
+            "port = {port}\nprimary_conninfo = {}\n",
+            quote_literal(&primary)
+        );
+        // What ALTER SYSTEM wrote, in this life or an earlier one as a standby, would win.
+        standby.configure("postgresql.auto.conf", &lines)?;
+        File::create(standby.data_folder().join("standby.signal"))?;
+        standby.start_again()?;
+        standby.wait_for(
+            "SELECT EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming')",
+        )?;
+        Ok(standby)
+    }
+
+    /// Lets a standby fall behind: it receives no more of its primary's log.
+    ///
+    /// # Errors
+    /// When it goes on receiving.
+    pub fn stop_receiving(&self) -> Result<()> {
+        self.reload(&[("primary_conninfo", "")])?;
+        self.wait_for("SELECT NOT EXISTS (SELECT FROM pg_stat_wal_receiver)")
+    }
+
+    /// Makes a standby a primary.
+    ///
+    /// # Errors
+    /// When it does not become one within a minute.
+    pub fn promote(&self) -> Result<()> {
+        let answer = self.psql("postgres", "SELECT pg_promote()")?;
+        ensure!(answer == "t", "postgres {} was not promoted", self.version);
+        Ok(())
+    }
+
+    fn without_cluster(version: Version, small_disk: Option<u32>) -> Result<Self> {
         let installed = Binaries::find(version)?;
         let account = Account::for_server()?;
         let binaries = if account.is_other() {
@@ -72,18 +131,18 @@ impl Server {
             .prefix("lakeferry-postgres-")
             .tempdir()?;
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
-        let server = Self {
+        Ok(Self {
             version,
             binaries,
             account,
             port: Port::hold()?,
+            small_disk: small_disk
+                .map(|megabytes| SmallDisk::create(&folder.path().join("small"), megabytes))
+                .transpose()?,
             process: Mutex::new(None),
             _watchdog: Watchdog::over(folder.path())?,
             folder,
-        };
-        server.create_cluster(settings)?;
-        server.start_again()?;
-        Ok(server)
+        })
     }
 
     /// The major version.
@@ -114,6 +173,13 @@ impl Server {
     #[must_use]
     pub fn data_folder(&self) -> PathBuf {
         self.folder.path().join("data")
+    }
+
+    /// Where a server with [`Settings::with_small_disk`] has it, for a tablespace. It is empty after
+    /// every start of the server.
+    #[must_use]
+    pub fn small_disk(&self) -> PathBuf {
+        self.folder.path().join("small")
     }
 
     /// Everything that the server has logged so far, over all its starts.
@@ -280,11 +346,24 @@ impl Server {
             "initdb of postgres {}: {stderr}",
             self.version
         );
-        let mut file = OpenOptions::new()
-            .append(true)
-            .open(data.join("postgresql.conf"))?;
-        file.write_all(settings.lines(self.port()).as_bytes())?;
-        Ok(())
+        self.configure("postgresql.conf", &settings.lines(self.port()))
+    }
+
+    /// Adds lines to a file of the server's settings; the last one of a setting wins.
+    fn configure(&self, file: &str, lines: &str) -> Result<()> {
+        let path = self.data_folder().join(file);
+        let mut file = OpenOptions::new().append(true).open(path)?;
+        Ok(file.write_all(lines.as_bytes())?)
+    }
+
+    fn wait_for(&self, condition: &str) -> Result<()> {
+        for _ in 0..LOOKS {
+            if self.psql("postgres", condition)? == "t" {
+                return Ok(());
+            }
+            sleep(PAUSE);
+        }
+        bail!("postgres {}: never came true: {condition}", self.version)
     }
 
     fn spawn(&self) -> Result<Child> {
@@ -292,8 +371,15 @@ impl Server {
             .create(true)
             .append(true)
             .open(self.log_path())?;
-        let mut command = self.command("postgres");
-        self.account.run_as(&mut command);
+        let program = self.binaries.program("postgres");
+        let mut command = self.clean(match &self.small_disk {
+            Some(disk) => disk.mount_and_run(self.account, &program),
+            None => {
+                let mut command = Command::new(program);
+                self.account.run_as(&mut command);
+                command
+            }
+        });
         command
             .arg("-D")
             .arg(self.data_folder())
@@ -327,7 +413,10 @@ impl Server {
 
     /// A program of this version in an environment that changes nothing of its behaviour.
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(self.binaries.program(program));
+        self.clean(Command::new(self.binaries.program(program)))
+    }
+
+    fn clean(&self, mut command: Command) -> Command {
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("PG") {
                 command.env_remove(&name);

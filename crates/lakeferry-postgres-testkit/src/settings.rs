@@ -7,6 +7,7 @@ use std::fmt::Write;
 #[derive(Clone, Debug)]
 pub struct Settings {
     durable: bool,
+    small_disk_megabytes: Option<u32>,
     extra: Vec<(String, String)>,
 }
 
@@ -17,6 +18,7 @@ impl Settings {
     pub fn quick() -> Self {
         Self {
             durable: false,
+            small_disk_megabytes: None,
             extra: Vec::new(),
         }
     }
@@ -26,6 +28,7 @@ impl Settings {
     pub fn durable() -> Self {
         Self {
             durable: true,
+            small_disk_megabytes: None,
             extra: Vec::new(),
         }
     }
@@ -35,6 +38,18 @@ impl Settings {
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.extra.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Gives the server a second disk of this size, see [`crate::Server::small_disk`]. It takes the
+    /// right to mount, see [`crate::can_mount`].
+    #[must_use]
+    pub fn with_small_disk(mut self, megabytes: u32) -> Self {
+        self.small_disk_megabytes = Some(megabytes);
+        self
+    }
+
+    pub(crate) fn small_disk(&self) -> Option<u32> {
+        self.small_disk_megabytes
     }
 
     /// The lines for the end of `postgresql.conf`.

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use lakeferry_postgres_testkit::{Server, Settings, Stop, Version, servers};
+use lakeferry_postgres_testkit::{Server, Settings, Stop, Version, can_mount, servers};
 
 /// Set for the process that a test starts in order to kill it: the version to run.
 const VICTIM: &str = "LAKEFERRY_TESTKIT_VICTIM";
@@ -232,4 +232,47 @@ fn a_victim_waits_to_be_killed() {
     let server = Server::start(version).unwrap();
     println!("folder {}", folder_of(&server).display());
     sleep(Duration::from_secs(120));
+}
+
+/// What a standby did not receive is lost when it is promoted.
+#[test]
+fn a_standby_follows_falls_behind_and_is_promoted() {
+    for version in servers() {
+        let primary = Server::start(version).unwrap();
+        primary.psql("postgres", "CREATE TABLE t (n int)").unwrap();
+        let standby = primary.start_standby().unwrap();
+        primary
+            .psql("postgres", "INSERT INTO t VALUES (1)")
+            .unwrap();
+        let count = |server: &Server| server.psql("postgres", "SELECT count(*) FROM t").unwrap();
+        wait_until("the standby has the row", || count(&standby) == "1");
+        standby.stop_receiving().unwrap();
+        primary
+            .psql("postgres", "INSERT INTO t VALUES (2)")
+            .unwrap();
+        primary.stop(Stop::Immediate).unwrap();
+        standby.promote().unwrap();
+        standby
+            .psql("postgres", "INSERT INTO t VALUES (3)")
+            .unwrap();
+        assert_eq!(count(&standby), "2");
+    }
+}
+
+#[test]
+fn a_small_disk_is_soon_full() {
+    if !can_mount() {
+        println!("skipped: this process may not mount");
+        return;
+    }
+    for version in servers() {
+        let settings = Settings::quick().with_small_disk(16);
+        let server = Server::start_with(version, &settings).unwrap();
+        let disk = server.small_disk();
+        let tablespace = format!("CREATE TABLESPACE small LOCATION '{}'", disk.display());
+        server.psql("postgres", &tablespace).unwrap();
+        let fill = "CREATE TABLE t TABLESPACE small AS SELECT repeat('x', 1000) FROM generate_series(1, 100000)";
+        let error = server.psql("postgres", fill).unwrap_err().to_string();
+        assert!(error.contains("53100"), "{error}");
+    }
 }

@@ -97,8 +97,11 @@ impl Doing {
             return Some(format!("end the session that holds a lock on {object}"));
         }
         let hint = match code.code() {
-            "53300" => "raise max_connections of the server, or lower that of the target",
-            "53100" => "free disk space on the server",
+            "53300" => "raise max_connections of the server, or close other sessions of this role",
+            "53100" => "free disk space on the server; the next run goes on from the watermark",
+            "57P01" | "57P02" => "the server or an operator ended the session; run it again",
+            "57014" => "an operator cancelled the statement; run it again",
+            "40P01" => "another session takes the same locks in another order; run it again",
             "25006" | "57P03" => "the server is a standby or starting; name the primary in the url",
             "3D000" => "create the database, or correct its name in the url",
             "3F000" => "create the schema, or correct its name",
@@ -200,7 +203,8 @@ pub(crate) fn is(error: &tokio_postgres::Error, code: &SqlState) -> bool {
 fn class_of(code: &SqlState) -> FailureClass {
     let code = code.code();
     match (&code[..2.min(code.len())], code) {
-        (_, "40001" | "40P01" | "55P03" | "57014" | "25006" | "25P03" | "25P04") => {
+        // The row that a foreign key wants may come with the next run of another job.
+        (_, "40001" | "40P01" | "55P03" | "57014" | "25006" | "25P03" | "25P04" | "23503") => {
             FailureClass::Transient
         }
         ("08" | "53" | "57" | "58", _) => FailureClass::Transient,
@@ -221,13 +225,13 @@ mod tests {
     fn codes_have_classes() {
         for (codes, class) in [
             (
-                "08006 08P01 40001 40P01 55P03 57P01 57P03 53300 53100",
+                "08006 08P01 40001 40P01 55P03 57P01 57P03 53300 53100 23503",
                 FailureClass::Transient,
             ),
             ("25006 57014 58030 25P03", FailureClass::Transient),
             ("22003 22021 54000 54011 23514", FailureClass::BadRow),
             (
-                "23502 23503 23505 42501 3D000 28P01 28000 P0001",
+                "23502 23505 42501 3D000 28P01 28000 P0001",
                 FailureClass::NeedsOperator,
             ),
             ("42P01 42703 3F000", FailureClass::NeedsOperator),

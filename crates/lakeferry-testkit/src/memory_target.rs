@@ -439,7 +439,7 @@ impl<P: Position> Session for MemorySession<P> {
         }
         if fault.is_some() {
             self.server.lock().connected.remove(&self.session);
-            return Ok(CommitOutcome::Unknown);
+            return Ok(CommitOutcome::Unknown(Applied { rows }));
         }
         yield_step().await;
         Ok(CommitOutcome::Applied(Applied { rows }))

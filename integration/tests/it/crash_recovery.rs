@@ -13,7 +13,6 @@ mod kill;
 mod lake;
 mod oracle;
 mod phase;
-mod process;
 mod stall;
 mod world;
 

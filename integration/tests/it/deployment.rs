@@ -8,6 +8,7 @@ use std::{
 
 use lakeferry_postgres_testkit::{Server, Settings, Version};
 use tempfile::TempDir;
+use tokio_postgres::{Client, NoTls};
 
 use crate::lakeferry::{JobDone, Said, lakeferry};
 
@@ -23,22 +24,60 @@ pub(crate) struct Deployment {
     folder: TempDir,
     /// What stands before the jobs.
     lines: String,
+    /// By which the product reaches the server.
+    address: String,
+    /// Of the target, such as `lease: 2s`.
+    options: String,
     jobs: String,
 }
 
 impl Deployment {
     /// Starts a server in which nothing happens unasked, and prints its version.
     pub(crate) fn start(version: Version) -> Self {
-        let settings = Settings::quick().with("autovacuum", "off");
-        let server = Server::start_with(version, &settings).unwrap();
-        server.create_database(DATABASE).unwrap();
+        Self::start_with(version, &Settings::quick().with("autovacuum", "off"))
+    }
+
+    /// As [`Deployment::start`], with these settings of the server.
+    pub(crate) fn start_with(version: Version, settings: &Settings) -> Self {
+        let server = Server::start_with(version, settings).unwrap();
+        let address = server.create_database(DATABASE).unwrap();
         println!("postgres {}", server.release());
         Self {
             server,
             folder: tempfile::tempdir().unwrap(),
             lines: NO_GUARDS.to_owned(),
+            address,
+            options: String::new(),
             jobs: String::new(),
         }
+    }
+
+    /// Lets the product reach the database by another address.
+    pub(crate) fn reach_by(&mut self, address: &str) {
+        address.clone_into(&mut self.address);
+        self.write_config();
+    }
+
+    /// Gives the target an option, such as `lease: 2s`.
+    pub(crate) fn target_option(&mut self, option: &str) {
+        self.options = format!(", {option}");
+        self.write_config();
+    }
+
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Another server has the database now, as after a failover.
+    pub(crate) fn replace_server(&mut self, server: Server) {
+        self.server = server;
+    }
+
+    /// Opens a connection of the test's own.
+    pub(crate) async fn connect(&self) -> Client {
+        let (client, connection) = tokio_postgres::connect(&self.url(), NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
     }
 
     /// Where the Delta table of this name goes.
@@ -85,10 +124,16 @@ impl Deployment {
     }
 
     fn write_config(&self) {
-        let url = self.server.url(DATABASE);
-        let Self { jobs, lines, .. } = self;
-        let text =
-            format!("version: 1\n{lines}targets:\n  serving: {{ url: \"{url}\" }}\njobs:\n{jobs}");
+        let Self {
+            address,
+            options,
+            jobs,
+            lines,
+            ..
+        } = self;
+        let text = format!(
+            "version: 1\n{lines}targets:\n  serving: {{ url: \"{address}\"{options} }}\njobs:\n{jobs}"
+        );
         fs::write(self.config(), text).unwrap();
     }
 

@@ -4,18 +4,17 @@
 //! The rows of the runways come from an oracle that shares nothing with the product; `LAKEFERRY_LONG`
 //! replays the whole history instead of three parts.
 
-use std::{collections::BTreeMap, path::Path, thread};
+use std::thread;
 
-use lakeferry_delta_testkit::{DeltaTable, NewTable};
+use lakeferry_delta_testkit::NewTable;
 use lakeferry_postgres_testkit::servers;
 use rand::Rng as _;
-use rand_chacha::ChaCha8Rng;
 
 use crate::{
     deployment::Deployment,
+    moving::Moving,
     replay::{Part, replay},
     seed::seeded,
-    tables,
 };
 
 /// Slow growth, and version 116, which rewrites a third of the rows.
@@ -87,85 +86,6 @@ async fn runways_from_first_to_last() {
     };
     assert!(seen.readings >= 1_000, "only {} readings", seen.readings);
     assert!(seen.syncs >= 2 * 123, "only {} syncs", seen.syncs);
-}
-
-/// Rows of a table whose keys move onto each other, and the Delta table that has them.
-struct Moving {
-    table: DeltaTable,
-    rows: BTreeMap<i64, String>,
-}
-
-impl Moving {
-    /// Rows enough that a small change is a small part of the table's files.
-    async fn create(path: &Path, random: &mut ChaCha8Rng) -> Self {
-        Self::create_with(path, NewTable::with_feed(), random).await
-    }
-
-    async fn create_with(path: &Path, new: NewTable, random: &mut ChaCha8Rng) -> Self {
-        let word = |_| format!("{:032x}", random.random::<u128>());
-        let rows: BTreeMap<i64, String> = (0..4_000).zip((0..4_000).map(word)).collect();
-        let words: Vec<_> = rows
-            .iter()
-            .map(|(id, word)| (*id, Some(word.as_str())))
-            .collect();
-        let table = tables::create(path, new, &words).await;
-        Self { table, rows }
-    }
-
-    /// One commit: an UPDATE that raises the keys of all rows or of the last ones, a DELETE, or a
-    /// MERGE that updates one row and inserts another.
-    async fn commit(&mut self, random: &mut ChaCha8Rng) {
-        let last = *self.rows.keys().next_back().unwrap();
-        match random.random_range(0..6) {
-            0 => self.raise(i64::MIN, None).await,
-            1..=3 => {
-                let from = last - random.random_range(0..200);
-                self.raise(from, Some(&format!("id >= {from}"))).await;
-            }
-            4 => {
-                let nth = random.random_range(0..self.rows.len());
-                let from = *self.rows.keys().nth(nth).unwrap();
-                let gone = from..from + 20;
-                let predicate = format!("id >= {} AND id < {}", gone.start, gone.end);
-                self.table.delete(Some(&predicate)).await.unwrap();
-                self.rows.retain(|id, _| !gone.contains(id));
-            }
-            _ => {
-                let word = format!("{:032x}", random.random::<u128>());
-                let puts = [(last, Some(word.as_str())), (last + 1, Some("new"))];
-                self.table
-                    .merge(&["id"], tables::puts(&puts))
-                    .await
-                    .unwrap();
-                self.rows
-                    .extend(puts.map(|(id, word)| (id, word.unwrap().to_owned())));
-            }
-        }
-    }
-
-    /// `UPDATE … SET id = id + 1` where the id is at least `from`.
-    async fn raise(&mut self, from: i64, predicate: Option<&str>) {
-        self.table
-            .update(&[("id", "id + 1")], predicate)
-            .await
-            .unwrap();
-        let raised = self.rows.split_off(&from);
-        self.rows
-            .extend(raised.into_iter().map(|(id, word)| (id + 1, word)));
-    }
-
-    /// Appends one row.
-    async fn insert(&mut self, word: &str) {
-        let id = self.rows.keys().next_back().unwrap() + 1;
-        let row = tables::words(&[(id, Some(word))]);
-        self.table.append(row).await.unwrap();
-        self.rows.insert(id, word.to_owned());
-    }
-
-    fn as_csv(&self) -> String {
-        let lines = self.rows.iter().map(|(id, word)| format!("{id},{word}"));
-        lines.collect::<Vec<_>>().join("\n")
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -250,7 +170,7 @@ async fn a_feed_can_be_turned_on_and_off() {
         let lake = tempfile::tempdir().unwrap();
         let mut random = seeded("a_feed_can_be_turned_on_and_off");
         let mut moving =
-            Moving::create_with(lake.path(), NewTable::without_feed(), &mut random).await;
+            Moving::create_with(lake.path(), NewTable::without_feed(), 4_000, &mut random).await;
         let mut deployment = Deployment::start(version);
         deployment.job("moving", lake.path(), &["refresh_above: 100%"]);
         deployment.sync();

@@ -8,9 +8,13 @@
 // What the tests stand on.
 mod deployment;
 mod lakeferry;
+mod moving;
 mod oracle;
+mod process;
+mod proxy;
 mod reader;
 mod replay;
+mod scene;
 mod seed;
 mod tables;
 
@@ -25,4 +29,6 @@ mod guards;
 mod nothing_to_do;
 mod ordinary_tables;
 mod refusals;
+mod resilience;
+mod two_daemons;
 mod type_fidelity;

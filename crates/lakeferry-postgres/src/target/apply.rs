@@ -32,8 +32,10 @@ pub(super) enum Ended {
         oid: Option<u32>,
     },
     Fenced,
-    /// The answer to COMMIT never came.
-    Unknown,
+    /// The answer to COMMIT never came; the rows that it would have written.
+    Unknown {
+        rows: RowCounts,
+    },
 }
 
 /// What an apply starts from and where it leads.
@@ -208,7 +210,7 @@ impl<P: Position> Apply<'_, P> {
                     error = &error as &dyn std::error::Error,
                     "no answer to commit"
                 );
-                Ok(Ended::Unknown)
+                Ok(Ended::Unknown { rows })
             }
         }
     }

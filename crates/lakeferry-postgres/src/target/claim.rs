@@ -76,7 +76,6 @@ pub(super) async fn claim<P: Position>(
         return Err(Error::transient(format!("{} is a standby", link.place()))
             .advise("name the primary in the url, or wait for the end of the failover"));
     }
-    migrations::bring_up(link, state).await?;
     let claims = Claims {
         link,
         settings,
@@ -85,6 +84,8 @@ pub(super) async fn claim<P: Position>(
             .needs(format!("ALL ON ALL TABLES IN SCHEMA {:?}", state.name()))
             .locks(format!("the state of job {}", settings.job)),
     };
+    claims.limit_waits().await?;
+    migrations::bring_up(link, state).await?;
     let lease = match claims.lease().await? {
         Some(lease) => lease,
         None => claims.register().await?,
@@ -296,10 +297,11 @@ impl Claims<'_> {
         end_holder(self.link, self.state, job_id, &doing).await
     }
 
-    /// A session that stops inside a transaction ends by itself when its lease does.
-    async fn limit_idleness(&self) -> Result<(), Error> {
+    /// No statement of the session waits for a lock without end, and a session that stops inside a
+    /// transaction ends by itself when its lease does.
+    async fn limit_waits(&self) -> Result<(), Error> {
         let millis = u64::try_from(self.settings.lease.as_millis()).unwrap_or(u64::MAX);
-        let sql = "SET idle_in_transaction_session_timeout = {}";
+        let sql = "SET lock_timeout = '30s'; SET idle_in_transaction_session_timeout = {}";
         let sql = Sql::of(sql, &[&Sql::number(millis)]);
         self.link.batch(&sql, &self.doing).await
     }
@@ -309,7 +311,6 @@ impl Claims<'_> {
         job_id: Uuid,
         holder: &Holder,
     ) -> Result<Claim<Claimed<P>>, Error> {
-        self.limit_idleness().await?;
         self.batch(BEGIN_PATIENTLY).await?;
         self.lock(job_id).await?;
         if let Some(alive) = self.lease().await?.and_then(|lease| lease.holder) {

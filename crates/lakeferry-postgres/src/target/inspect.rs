@@ -27,7 +27,8 @@ pub(super) async fn inspect<P: Position>(
     settings: &TargetSettings,
     state: &StateSchema,
 ) -> Result<Standing<P>, Error> {
-    let doing = Doing::new(format!("look at the target of job {}", settings.job));
+    let doing = Doing::new(format!("look at the target of job {}", settings.job))
+        .locks(format!("{} or the schema {state}", settings.table));
     link.batch(&BEGIN.into(), &doing).await?;
     let found = if has_state(link, state).await? {
         Found::with_state(link, settings, state).await?

@@ -204,9 +204,9 @@ impl<P: Position> Session for PostgresSession<P> {
         let ended = self.apply_staging(staging, (watermark, fingerprint)).await;
         match self.ended(ended)? {
             Ended::Fenced => Ok(CommitOutcome::Fenced),
-            Ended::Unknown => {
+            Ended::Unknown { rows } => {
                 self.is_broken = true;
-                Ok(CommitOutcome::Unknown)
+                Ok(CommitOutcome::Unknown(Applied { rows }))
             }
             Ended::Applied { rows, oid } => {
                 self.standing.progress = Some(Progress {

@@ -64,7 +64,8 @@ impl<P: Position> Found<P> {
         state: &StateSchema,
     ) -> Result<Self, Error> {
         let doing = Doing::new(format!("read the state of job {}", settings.job))
-            .needs(format!("USAGE ON SCHEMA {state}"));
+            .needs(format!("USAGE ON SCHEMA {state}"))
+            .locks(format!("the tables of schema {state}"));
         let columns = PROGRESS_COLUMNS.map(|name| Sql::of("p.{}", &[&Sql::name(name)]));
         let sql = Sql::of(
             BOTH,

@@ -10,8 +10,8 @@ use tokio::{
 };
 use tokio_postgres::{Client, NoTls};
 
-use crate::crash_recovery::{
-    phase::{Phase, Work},
+use crate::{
+    crash_recovery::phase::{Phase, Work},
     process::PAUSE,
 };
 

@@ -18,11 +18,11 @@ use crate::{
         lake::{Change, Lake},
         oracle::Oracle,
         phase::{Activity, Phase, Work},
-        process::Process,
         stall::{Lock, connect},
         world::hunt::Stalls,
     },
     deployment::Deployment,
+    process::Process,
 };
 
 const JOB: &str = "lineitem";

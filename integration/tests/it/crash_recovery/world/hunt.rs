@@ -3,12 +3,14 @@
 use anyhow::{Context as _, Result, bail};
 use tokio::time::{sleep, timeout};
 
-use crate::crash_recovery::{
-    kill::{Aim, Kill},
-    phase::{Activity, Phase, Work, look},
+use crate::{
+    crash_recovery::{
+        kill::{Aim, Kill},
+        phase::{Activity, Phase, Work, look},
+        stall::{Held, Lock, Unanswered},
+        world::{LIMIT, World},
+    },
     process::{PAUSE, Process},
-    stall::{Held, Lock, Unanswered},
-    world::{LIMIT, World},
 };
 
 /// What holds the product up.

@@ -3,11 +3,13 @@
 use anyhow::{Result, ensure};
 use tokio_postgres::Client;
 
-use crate::crash_recovery::{
-    oracle::target_content_sql,
-    phase::Phase,
+use crate::{
+    crash_recovery::{
+        oracle::target_content_sql,
+        phase::Phase,
+        world::{LIMIT, World},
+    },
     process::Process,
-    world::{LIMIT, World},
 };
 
 /// What a reader finds: the version, and the rows.

@@ -12,11 +12,11 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tokio::time::{sleep, timeout};
 
 /// How often a condition is looked at.
-pub(super) const PAUSE: Duration = Duration::from_millis(1);
+pub(crate) const PAUSE: Duration = Duration::from_millis(1);
 
 /// A command under way; dropping it kills it.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
     /// Where it writes what it says.
     said: PathBuf,
@@ -24,14 +24,14 @@ pub(super) struct Process {
 
 /// How a command ended by itself.
 #[derive(Debug)]
-pub(super) struct Ended {
-    pub(super) code: Option<i32>,
-    pub(super) said: String,
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) said: String,
 }
 
 impl Process {
     /// Starts `lakeferry --config CONFIG ARGUMENTS`; what it says goes to a file in `folder`.
-    pub(super) fn start(config: &Path, folder: &Path, arguments: &[&str]) -> Result<Self> {
+    pub(crate) fn start(config: &Path, folder: &Path, arguments: &[&str]) -> Result<Self> {
         let said = tempfile::Builder::new()
             .prefix("said-")
             .tempfile_in(folder)?;
@@ -48,16 +48,16 @@ impl Process {
         Ok(Self { child, said })
     }
 
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    pub(super) fn has_ended(&mut self) -> Result<bool> {
+    pub(crate) fn has_ended(&mut self) -> Result<bool> {
         Ok(self.child.try_wait()?.is_some())
     }
 
     /// Stops it where it is; false if it has ended.
-    pub(super) fn freeze(&mut self) -> Result<bool> {
+    pub(crate) fn freeze(&mut self) -> Result<bool> {
         if self.has_ended()? {
             return Ok(false);
         }
@@ -69,8 +69,26 @@ impl Process {
         Ok(status.stopped())
     }
 
+    /// Lets it go on.
+    pub(crate) fn resume(&self) -> Result<()> {
+        Ok(kill_process(self.pid()?, Signal::CONT)?)
+    }
+
+    /// Waits until it has said `text`.
+    pub(crate) async fn until_said(&mut self, text: &str, limit: Duration) -> Result<()> {
+        let waiting = timeout(limit, async {
+            while !self.said()?.contains(text) {
+                ensure!(!self.has_ended()?, "it ended");
+                sleep(PAUSE).await;
+            }
+            Ok(())
+        });
+        let waited = waiting.await.context("it did not in time").flatten();
+        waited.with_context(|| format!("waited for {text:?}; {}", self.said().unwrap_or_default()))
+    }
+
     /// SIGKILL.
-    pub(super) fn kill(mut self) -> Result<()> {
+    pub(crate) fn kill(mut self) -> Result<()> {
         kill_process(self.pid()?, Signal::KILL)?;
         let status = self.child.wait()?;
         ensure!(
@@ -82,7 +100,7 @@ impl Process {
     }
 
     /// Waits until it ends by itself.
-    pub(super) async fn end(mut self, limit: Duration) -> Result<Ended> {
+    pub(crate) async fn end(mut self, limit: Duration) -> Result<Ended> {
         let ended = timeout(limit, async {
             while !self.has_ended()? {
                 sleep(PAUSE).await;
@@ -100,7 +118,8 @@ impl Process {
         Ok(Ended { code, said })
     }
 
-    fn said(&self) -> Result<String> {
+    /// What it has said so far.
+    pub(crate) fn said(&self) -> Result<String> {
         Ok(fs::read_to_string(&self.said)?)
     }
 
