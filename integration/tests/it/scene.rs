@@ -120,8 +120,8 @@ impl Scene {
             return None;
         };
         let expected = self.moving.csv_at(version);
-        let lines = found.lines().zip(expected.lines());
-        let difference = lines.filter(|(found, expected)| found != expected).next();
+        let mut lines = found.lines().zip(expected.lines());
+        let difference = lines.find(|(found, expected)| found != expected);
         assert!(
             found == expected,
             "the target is not version {version}: {difference:?} and {} rows of {}",

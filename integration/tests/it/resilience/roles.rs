@@ -3,7 +3,7 @@
 use crate::scene::{JOB, LIMIT, Scene, on_each_server};
 
 /// By the version of the server that has them first.
-const SETTINGS: [(u8, &str, &str); 23] = [
+const SETTINGS: [(u32, &str, &str); 23] = [
     (13, "statement_timeout", "1s"),
     (13, "lock_timeout", "1s"),
     (13, "idle_in_transaction_session_timeout", "2s"),
@@ -43,7 +43,7 @@ fn settings_of_a_role() {
              GRANT CREATE ON DATABASE serving TO ferry; GRANT CREATE ON SCHEMA public TO ferry",
         );
         for (since, name, value) in SETTINGS {
-            if u32::from(since) <= u32::from(version.major()) {
+            if since <= version.major() {
                 let role = format!("ALTER ROLE ferry IN DATABASE serving SET {name} = {value}");
                 let quoted = format!("ALTER ROLE ferry SET {name} = '{value}'");
                 let text = if name == "DateStyle" { &role } else { &quoted };
