@@ -14,6 +14,7 @@ mod inspecting;
 mod leases;
 mod leftovers;
 mod names;
+mod nested;
 mod no_op;
 mod refusals;
 mod session_death;

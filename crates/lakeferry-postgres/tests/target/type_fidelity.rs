@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use arrow_array::{
     Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array,
-    Float64Array, Int8Array, Int16Array, Int32Array, Int64Array, RecordBatch, StringArray,
-    TimestampMicrosecondArray,
+    Float64Array, Int8Array, Int16Array, Int32Array, Int64Array, ListArray, RecordBatch,
+    StringArray, TimestampMicrosecondArray,
 };
+use arrow_buffer::{NullBuffer, OffsetBuffer};
+use arrow_schema::Field;
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt;
 use lakeferry_model::{Effect, Stage};
@@ -22,9 +24,33 @@ const NINES: i128 = 10_i128.pow(38) - 1;
 /// Extremes and a NULL of each type, keyed `first..first + 5`.
 fn extremes(first: i64) -> RecordBatch {
     let id: ArrayRef = Arc::new(Int64Array::from_iter_values(first..first + 5));
-    let columns = [vec![("id", id)], integers(), fractions(), texts(), times()].concat();
-    let columns = columns.into_iter().map(|(name, array)| (name, array, true));
+    let scalars = [integers(), fractions(), texts(), times()].concat();
+    let arrays = scalars
+        .iter()
+        .map(|(name, array)| (*name, arrays_of(array)));
+    let arrays = arrays.map(|(name, array)| (format!("{name}_array"), array));
+    let scalars = scalars
+        .iter()
+        .map(|(name, array)| ((*name).to_owned(), array.clone()));
+    let columns = [("id".to_owned(), id)]
+        .into_iter()
+        .chain(scalars)
+        .chain(arrays);
+    let columns = columns.map(|(name, array)| (name, array, true));
     RecordBatch::try_from_iter_with_nullable(columns).unwrap()
+}
+
+/// Arrays of the five values of `elements`: two, none, NULL, two, one.
+fn arrays_of(elements: &ArrayRef) -> ArrayRef {
+    let field = Field::new("element", elements.data_type().clone(), true);
+    let offsets = OffsetBuffer::from_lengths([2, 0, 0, 2, 1]);
+    let nulls = NullBuffer::from(vec![true, true, false, true, true]);
+    Arc::new(ListArray::new(
+        field.into(),
+        offsets,
+        elements.clone(),
+        Some(nulls),
+    ))
 }
 
 /// Three values, then NULLs.
@@ -197,6 +223,27 @@ async fn values_read_as_they_should() {
                 "\\x00ff".to_owned(),
             ),
             ("SELECT text FROM target WHERE id = 3", "\\N".to_owned()),
+            (
+                "SELECT d15_array FROM target WHERE id = 0",
+                "{-0.01,1234.50}".to_owned(),
+            ),
+            ("SELECT i8_array FROM target WHERE id = 1", "{}".to_owned()),
+            (
+                "SELECT i8_array FROM target WHERE id = 2",
+                "NULL".to_owned(),
+            ),
+            (
+                "SELECT i8_array FROM target WHERE id = 3",
+                "{0,NULL}".to_owned(),
+            ),
+            (
+                "SELECT pg_typeof(tz_array) FROM target WHERE id = 0",
+                "timestamp with time zone[]".to_owned(),
+            ),
+            (
+                "SELECT tz_array FROM target WHERE id = 3",
+                "{\"1969-12-31 23:59:59.999999+00\",\"2020-02-29 00:00:00.123456+00\"}".to_owned(),
+            ),
             ("SELECT i8 FROM target WHERE id = 0", "-128".to_owned()),
         ] {
             assert_eq!(desk.ask(sql).await, shown, "{sql}");
