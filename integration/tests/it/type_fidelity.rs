@@ -1,9 +1,11 @@
-//! Every scalar value arrives as the value it is, of the type that holds it, by every way in which
+//! Every value arrives as the value it is, of the type that holds it, by every way in which
 //! rows are read.
 //!
 //! The values are written twice by hand: as Arrow, and as SQL literals into a table of the expected
 //! types. Rows are compared as images (`*<>`), which tells −0.0 from 0.0 and 1.0 from 1.00.
 
+mod nested;
+mod nested_rows;
 mod scalars;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Each row of both tables of the collapse, and a property over random histories.
 
+mod nested;
+
 use std::collections::BTreeMap;
 
 use lakeferry_model::{ChangeBatch, Effect, NetChanges, Sign};
