@@ -98,8 +98,8 @@ fn identity(field: &StructField) -> HashMap<String, String> {
         .collect()
 }
 
-/// `col-1`, or `col-1(col-2,col-3)` where structs are in it.
-fn physical_names(field: &StructField) -> Option<String> {
+/// `col-1`, or `col-1(col-2,col-3)` where structs are in it; nothing without column mapping.
+pub(crate) fn physical_names(field: &StructField) -> Option<String> {
     let mut name = field
         .get_config_value(&ColumnMetadataKey::ColumnMappingPhysicalName)?
         .to_string();
@@ -202,5 +202,29 @@ fn unfit(table: &str, what: String, hint: &str) -> Error {
         what,
         hint: hint.to_owned(),
         source: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use delta_kernel::schema::{ArrayType, MapType};
+
+    use super::*;
+
+    #[test]
+    fn an_identity_has_the_names_of_all_fields() {
+        let named = |physical: &str, of: DataType| {
+            let key = ColumnMetadataKey::ColumnMappingPhysicalName.as_ref();
+            StructField::nullable("any", of).with_metadata([(key, physical)])
+        };
+        let leaf = |physical| named(physical, DataType::LONG);
+        let one = |field: StructField| DataType::from(StructType::try_new([field]).unwrap());
+        let inner = MapType::new(DataType::STRING, one(leaf("c3")), true);
+        let outer = one(named("c2", DataType::from(inner)));
+        let column = named("c1", DataType::from(ArrayType::new(outer, true)));
+        assert_eq!(physical_names(&column).as_deref(), Some("c1(c2(c3))"));
+        assert_eq!(physical_names(&leaf("c4")).as_deref(), Some("c4"));
+        let plain = StructField::nullable("a", one(leaf("c5")));
+        assert_eq!(physical_names(&plain), None);
     }
 }

@@ -172,7 +172,7 @@ fn with_filter_columns(output: SchemaRef, read: &[StructField]) -> SchemaRef {
         return output;
     }
     let told = others.iter().map(|field| {
-        let physical = field.physical_name(ColumnMappingMode::Name);
+        let physical = columns::physical_names(field).unwrap_or_else(|| field.name().clone());
         format!("{} {} {physical}", field.name(), field.data_type())
     });
     let told = told.collect::<Vec<_>>().join(", ");

@@ -11,6 +11,7 @@ use arrow_schema::{Field, Fields};
 use delta_kernel::parquet::arrow::ArrowWriter;
 use lakeferry_delta_testkit::NewTable;
 use lakeferry_model::{Reading, Source as _};
+use serde_json::{Value, json};
 
 use crate::{
     parquet::{commit_added, write_int96_lists},
@@ -310,4 +311,64 @@ async fn numbers_in_lists_are_widened() {
         rows(&source).await,
         ["[-2147483648, ~]", "[9223372036854775807]"]
     );
+}
+
+/// With column mapping (Delta protocol, "Column Mapping"), fields have other names in files, in
+/// structs, in lists, and in lists of lists.
+#[tokio::test(flavor = "multi_thread")]
+async fn fields_are_found_by_their_names_in_files() {
+    let point = || {
+        structs(
+            vec![("x", ints(vec![Some(1)])), ("y", ints(vec![None]))],
+            &[true],
+        )
+    };
+    let ones = [Some(1)];
+    let stored = batch(&[
+        ("p", point()),
+        ("l", lists(&ones, point())),
+        ("ll", lists(&ones, lists(&ones, point()))),
+        ("m", maps(&ones, ints(vec![Some(7)]), point())),
+    ]);
+    let (world, _table) = World::with(NewTable::without_feed(), stored).await;
+    let commit = fs::read_to_string(world.commit_file(0)).unwrap();
+    let lines = commit.lines().map(|line| {
+        let mut action: Value = serde_json::from_str(line).unwrap();
+        if let Some(metadata) = action.get_mut("metaData") {
+            let schema = metadata["schemaString"].as_str().unwrap();
+            let mut schema: Value = serde_json::from_str(schema).unwrap();
+            rename(&mut schema, &mut 0);
+            metadata["schemaString"] = schema.to_string().into();
+            metadata["configuration"] = json!({ "delta.columnMapping.mode": "name" });
+        } else if action.get("protocol").is_some() {
+            action = json!({ "protocol": { "minReaderVersion": 2, "minWriterVersion": 5 } });
+        }
+        action.to_string()
+    });
+    let lines: Vec<_> = lines.collect();
+    fs::write(world.commit_file(0), lines.join("\n")).unwrap();
+    let source = world.source(None, Some("New_p.New_x = 1 AND new_ll[1][1].new_y IS NULL"));
+    let one = "{new_x: 1, new_y: ~}";
+    let row = format!("{one} | [{one}] | [[{one}]] | {{7: {one}}}");
+    assert_eq!(rows(&source).await, [row]);
+}
+
+/// Calls every field `new_NAME`, and keeps its name in files.
+fn rename(of: &mut Value, id: &mut u64) {
+    match of {
+        Value::Object(members) => {
+            members.values_mut().for_each(|member| rename(member, id));
+            if members.contains_key("nullable") {
+                *id += 1;
+                let name = members["name"].as_str().unwrap().to_owned();
+                members["metadata"] = json!({
+                    "delta.columnMapping.id": *id,
+                    "delta.columnMapping.physicalName": name,
+                });
+                members["name"] = format!("new_{name}").into();
+            }
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(|element| rename(element, id)),
+        _ => {}
+    }
 }

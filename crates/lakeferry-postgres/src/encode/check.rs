@@ -10,6 +10,7 @@ use super::{
     column::{Column, Values},
     epoch,
     list::{HEAD_BYTES, List},
+    numeric,
     scalars::{Digits, Scalars},
 };
 use crate::error::Error;
@@ -24,8 +25,8 @@ pub(super) const MAX_ROW_BYTES: usize = (1 << 30) - (4 << 20);
 /// The most elements of an array (`MaxArraySize` in `src/include/utils/array.h`).
 const MAX_ELEMENTS: usize = ((1 << 30) - 1) / 8;
 
-/// The most bytes that an element of an array has which is no text or binary, with its length.
-const ELEMENT_BYTES: usize = 4 + 34;
+/// What stands before each value.
+const LENGTH_BYTES: usize = 4;
 
 /// # Errors
 /// [`Error::BadRow`] naming the longest column of the first row that is longer than `limit` bytes.
@@ -147,6 +148,18 @@ impl Scalars<'_> {
         }
     }
 
+    /// How many bytes each value has at most, unless it is a text or binary.
+    fn fixed_bytes(&self) -> usize {
+        match self {
+            Self::Boolean(_) => 1,
+            Self::Int8(_) | Self::Int16(_) => 2,
+            Self::Int32(_) | Self::Float32(_) | Self::Date(_) => 4,
+            Self::Int64(_) | Self::Float64(_) | Self::Timestamp(_) => 8,
+            Self::Decimal(..) => numeric::MAX_BYTES,
+            Self::Text(_) | Self::Bytes(_) => 0,
+        }
+    }
+
     /// How many bytes the values of `rows` have, if their length varies.
     fn bytes(&self, rows: &Range<usize>) -> usize {
         match self {
@@ -182,7 +195,10 @@ impl List<'_> {
     /// How many bytes the arrays of `rows` have at most.
     fn most_bytes(&self, rows: &Range<usize>) -> usize {
         let elements = self.elements_of(rows);
-        self.elements.bytes(&elements) + HEAD_BYTES * rows.len() + ELEMENT_BYTES * elements.len()
+        let each = LENGTH_BYTES + self.elements.fixed_bytes();
+        self.elements.bytes(&elements)
+            + (LENGTH_BYTES + HEAD_BYTES) * rows.len()
+            + each * elements.len()
     }
 }
 

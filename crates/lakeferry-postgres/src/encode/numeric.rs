@@ -7,7 +7,7 @@ use bytes::BytesMut;
 const MAX_GROUPS: usize = 11;
 
 /// Length, count, weight, sign, display scale, and the groups.
-const MAX_BYTES: usize = 4 + 8 + 2 * MAX_GROUPS;
+pub(super) const MAX_BYTES: usize = 4 + 8 + 2 * MAX_GROUPS;
 
 const NEGATIVE: [u8; 2] = 0x4000_u16.to_be_bytes();
 

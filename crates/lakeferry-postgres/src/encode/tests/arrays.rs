@@ -48,7 +48,7 @@ proptest! {
 
 /// The one value of `array`, with its length.
 fn written(array: ArrayRef) -> Vec<u8> {
-    let all = encoded(&batch(vec![array]), 100).unwrap();
+    let all = encoded(&batch(vec![array]), usize::MAX).unwrap();
     all[HEADER.len() + 2..all.len() - TRAILER.len()].to_vec()
 }
 
@@ -110,6 +110,9 @@ fn long_arrays_are_long_rows() {
         vec![1_000],
         None,
     );
-    let column = Column::of("a", PgType::Array(Scalar::Integer), &arrays).unwrap();
-    assert!(refuse_long_rows(&[column], ["a"].into_iter(), 1, 8_020).is_err());
+    let length = written(arrays.clone()).len();
+    let columns = [Column::of("a", PgType::Array(Scalar::Integer), &arrays).unwrap()];
+    let names = ["a"].into_iter();
+    assert!(refuse_long_rows(&columns, names.clone(), 1, length).is_ok());
+    assert!(refuse_long_rows(&columns, names, 1, length - 1).is_err());
 }
