@@ -16,6 +16,9 @@ pub enum Error {
         path: PathBuf,
         source: io::Error,
     },
+    /// The command that prints a password did not.
+    #[error("the password command {command} failed: {why}")]
+    Command { command: String, why: String },
     /// The configuration is wrong.
     #[error(transparent)]
     Wrong(#[from] Problems),
@@ -31,6 +34,11 @@ impl Failure for Error {
             Self::Unreadable { what, .. } => Some(format!(
                 "check that the {what} exists, is UTF-8 text, and that this user may read it"
             )),
+            Self::Command { .. } => Some(
+                "run it by hand as this user; it must print the password to stdout and end with \
+                 exit code 0"
+                    .to_owned(),
+            ),
             Self::Wrong(_) => None,
         }
     }

@@ -7,6 +7,7 @@
 
 mod amount;
 mod check;
+mod connection;
 mod error;
 mod expand;
 mod field;
@@ -37,13 +38,14 @@ use std::{
 };
 
 pub use amount::RefreshAbove;
+pub use connection::Connection;
 pub use error::Error;
 pub use expand::{Listing, Tables};
 pub use name::{DeploymentName, JobName, TargetName};
 pub use postgres_url::PostgresUrl;
 pub use problem::{Problem, Problems};
 pub use schedule::Schedule;
-pub use secret::{Password, Secret};
+pub use secret::{Password, PasswordCommand, Secret};
 pub use settings::{Config, Job, Mode, OnSourceReplaced, Target, TargetTable};
 pub use show::{Origin, Setting, Value};
 pub use source_location::SourceLocation;

@@ -51,6 +51,17 @@ pub(crate) enum RawPassword {
     Env(String),
     /// The path of a file.
     File(String),
+    /// A command that prints it.
+    Command(RawCommand),
+}
+
+/// A command, as it is written.
+#[derive(Debug)]
+pub(crate) enum RawCommand {
+    /// A program and its arguments.
+    Words(Vec<String>),
+    /// A line for the shell.
+    Line(String),
 }
 
 /// A declared pair of source and target.
@@ -91,7 +102,7 @@ const FILE: [&str; 7] = [
 ];
 const TARGET: [&str; 4] = ["url", "password", "max_connections", "lease"];
 const CATALOG: [&str; 1] = ["location"];
-const PASSWORD: [&str; 2] = ["env", "file"];
+const PASSWORD: [&str; 3] = ["env", "file", "command"];
 const JOB: [&str; 3] = ["from", "into", "exclude"];
 const OPTIONS: [&str; 10] = [
     "key",
@@ -157,7 +168,8 @@ impl RawTarget {
 impl RawPassword {
     /// Its value is never repeated in a message, for it may be the password itself.
     fn read(node: Option<Node>, report: &mut Report) -> Field<Self> {
-        const HINT: &str = "write `{ env: NAME }` or `{ file: PATH }`";
+        const HINT: &str =
+            "write `{ env: NAME }`, `{ file: PATH }` or `{ command: [PROGRAM, ARGUMENT] }`";
         let Some(node) = node else {
             return Field::Absent;
         };
@@ -170,23 +182,60 @@ impl RawPassword {
         let Some(mut section) = Section::open(node, "`password`", report) else {
             return Field::Faulty;
         };
-        let (env, file) = (section.text("env", report), section.text("file", report));
+        let ways = [
+            map(section.text("env", report), Self::Env),
+            map(section.text("file", report), Self::File),
+            map(RawCommand::read(&mut section, report), Self::Command),
+        ];
         let nothing_else = section.close(&PASSWORD, report);
-        let value = match (env, file) {
-            (Field::Given(env), Field::Absent) => Self::Env(env.value),
-            (Field::Absent, Field::Given(file)) => Self::File(file.value),
-            (Field::Absent, Field::Absent) if nothing_else => {
-                report.add(&place, Fault::new("`password` is empty", HINT));
-                return Field::Faulty;
-            }
-            (Field::Given(_), Field::Given(_)) => {
-                let what = "`password` names both `env` and `file`";
+        let mut said: Vec<_> = ways
+            .into_iter()
+            .filter(|way| !matches!(way, Field::Absent))
+            .collect();
+        match (said.pop(), said.is_empty()) {
+            (Some(Field::Given(way)), true) => Field::Given(Written {
+                value: way.value,
+                place,
+            }),
+            (Some(_), false) => {
+                let what = "`password` names more than one of `env`, `file` and `command`";
                 report.add(&place, Fault::new(what, "keep one of them"));
-                return Field::Faulty;
+                Field::Faulty
             }
-            _ => return Field::Faulty,
-        };
-        Field::Given(Written { value, place })
+            (None, _) if nothing_else => {
+                report.add(&place, Fault::new("`password` is empty", HINT));
+                Field::Faulty
+            }
+            _ => Field::Faulty,
+        }
+    }
+}
+
+impl RawCommand {
+    fn read(section: &mut Section, report: &mut Report) -> Field<Self> {
+        if section.is_list("command") {
+            let words = section.texts("command", report);
+            return words.check(report, |words| {
+                let words: Vec<_> = words.into_iter().map(|word| word.value).collect();
+                if words.is_empty() {
+                    let what = "`command` names no program";
+                    return Err(Fault::new(what, "write `command: [PROGRAM, ARGUMENT]`"));
+                }
+                Ok(Self::Words(words))
+            });
+        }
+        map(section.text("command", report), Self::Line)
+    }
+}
+
+fn map<T, U>(field: Field<T>, wrap: impl FnOnce(T) -> U) -> Field<U> {
+    match field {
+        Field::Absent => Field::Absent,
+        Field::Faulty => Field::Faulty,
+        Field::Given(Written { value, place }) => Field::Given(Written {
+            value: wrap(value),
+            place,
+        }),
     }
 }
 

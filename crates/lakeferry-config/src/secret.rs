@@ -1,7 +1,10 @@
 //! Secrets never show: not in logs, not in errors, not in debug output.
 
+mod command;
+
 use std::{fmt, fs, path::PathBuf};
 
+pub use self::command::PasswordCommand;
 use crate::Error;
 
 /// The longest piece of a wrong value that a message repeats, in characters.
@@ -42,16 +45,21 @@ pub enum Password {
     Given(Secret),
     /// From a file, which may: it is read at each connect.
     File(PathBuf),
+    /// From a command, which is run at each connect.
+    Command(PasswordCommand),
 }
 
 impl Password {
-    /// The password as it is now; a line end at the end of a file does not belong to it.
+    /// The password as it is now; a line end at the end of a file does not belong to it. Blocks
+    /// for as long as a command may take.
     ///
     /// # Errors
-    /// [`Error::Unreadable`] if the file cannot be read as text.
+    /// [`Error::Unreadable`] if the file cannot be read as text, [`Error::Command`] if the command
+    /// gives none.
     pub fn read(&self) -> Result<Secret, Error> {
         match self {
             Self::Given(secret) => Ok(secret.clone()),
+            Self::Command(command) => command.run(),
             Self::File(path) => {
                 let text = fs::read_to_string(path).map_err(|source| Error::Unreadable {
                     what: "password file",

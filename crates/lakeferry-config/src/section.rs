@@ -11,9 +11,8 @@ use crate::{
 
 /// What the documentation describes and this version does not read yet: a plainer answer than
 /// "unknown".
-const LATER: [&str; 17] = [
+const LATER: [&str; 16] = [
     "allow_rewrite",
-    "command",
     "control_poll",
     "cron",
     "dedupe_by",
@@ -93,6 +92,12 @@ impl Section {
             report.add(&place, fault);
         }
         nothing_else
+    }
+
+    /// Whether a setting is a list.
+    pub(crate) fn is_list(&self, name: &str) -> bool {
+        let mut found = self.entries.iter().filter(|entry| entry.name == name);
+        found.any(|entry| matches!(entry.value.content, Content::List(_)))
     }
 
     /// A text. Numbers, true and false are refused: what YAML makes of `1.10` is not what was

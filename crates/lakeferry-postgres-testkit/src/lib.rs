@@ -5,6 +5,7 @@
 
 mod account;
 mod binaries;
+mod pooler;
 mod port;
 mod server;
 mod settings;
@@ -12,7 +13,8 @@ mod small_disk;
 mod version;
 mod watchdog;
 
+pub use pooler::{PoolMode, Pooler};
 pub use server::{Server, Stop};
 pub use settings::Settings;
 pub use small_disk::can_mount;
-pub use version::{Version, servers};
+pub use version::{Version, servers, servers_with_tls};

@@ -63,7 +63,11 @@ impl Server {
     /// # Errors
     /// As [`Server::start`].
     pub fn start_with(version: Version, settings: &Settings) -> Result<Self> {
-        let server = Self::without_cluster(version, settings.small_disk())?;
+        let installed = match settings.speaks_tls() {
+            true => Binaries::find_with_tls(version)?,
+            false => Binaries::find(version)?,
+        };
+        let server = Self::without_cluster(version, installed, settings.small_disk())?;
         server.create_cluster(settings)?;
         server.start_again()?;
         Ok(server)
@@ -75,7 +79,7 @@ impl Server {
     /// # Errors
     /// When either does not come up, or the standby does not receive the primary's log.
     pub fn start_standby(&self) -> Result<Self> {
-        let standby = Self::without_cluster(self.version, None)?;
+        let standby = Self::without_cluster(self.version, self.binaries.clone(), None)?;
         self.stop(Stop::Fast)?;
         let copied = Command::new("cp")
             .arg("-a")
@@ -119,8 +123,11 @@ impl Server {
         Ok(())
     }
 
-    fn without_cluster(version: Version, small_disk: Option<u32>) -> Result<Self> {
-        let installed = Binaries::find(version)?;
+    fn without_cluster(
+        version: Version,
+        installed: Binaries,
+        small_disk: Option<u32>,
+    ) -> Result<Self> {
         let account = Account::for_server()?;
         let binaries = if account.is_other() {
             installed.readable_by_all()?
@@ -346,7 +353,14 @@ impl Server {
             "initdb of postgres {}: {stderr}",
             self.version
         );
-        self.configure("postgresql.conf", &settings.lines(self.port()))
+        self.configure("postgresql.conf", &settings.lines(self.port()))?;
+        for (name, text) in settings.files() {
+            let path = data.join(name);
+            fs::write(&path, text)?;
+            fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+            self.account.own(&path)?;
+        }
+        Ok(())
     }
 
     /// Adds lines to a file of the server's settings; the last one of a setting wins.

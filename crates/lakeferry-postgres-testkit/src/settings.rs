@@ -9,6 +9,7 @@ pub struct Settings {
     durable: bool,
     small_disk_megabytes: Option<u32>,
     extra: Vec<(String, String)>,
+    files: Vec<(String, String)>,
 }
 
 impl Settings {
@@ -20,6 +21,7 @@ impl Settings {
             durable: false,
             small_disk_megabytes: None,
             extra: Vec::new(),
+            files: Vec::new(),
         }
     }
 
@@ -30,6 +32,7 @@ impl Settings {
             durable: true,
             small_disk_megabytes: None,
             extra: Vec::new(),
+            files: Vec::new(),
         }
     }
 
@@ -50,6 +53,24 @@ impl Settings {
 
     pub(crate) fn small_disk(&self) -> Option<u32> {
         self.small_disk_megabytes
+    }
+
+    /// Puts a file into the folder of the cluster before the server starts, readable by the server
+    /// alone: `pg_hba.conf`, a certificate, a key. It must let the user `postgres` in from
+    /// 127.0.0.1 as it is.
+    #[must_use]
+    pub fn file(mut self, name: &str, text: &str) -> Self {
+        self.files.push((name.to_owned(), text.to_owned()));
+        self
+    }
+
+    pub(crate) fn files(&self) -> &[(String, String)] {
+        &self.files
+    }
+
+    /// Whether the server is to speak TLS, which not every build can.
+    pub(crate) fn speaks_tls(&self) -> bool {
+        self.extra.contains(&("ssl".to_owned(), "on".to_owned()))
     }
 
     /// The lines for the end of `postgresql.conf`.

@@ -82,14 +82,26 @@ impl fmt::Display for Version {
 /// When none is installed, or one that is required is not; the message says what to do.
 #[must_use]
 pub fn servers() -> Vec<Version> {
-    let required = is_set("CI") || is_set("LAKEFERRY_REQUIRE_ALL");
+    installed(Binaries::find)
+}
+
+/// As [`servers`], those that can be set to speak TLS.
+///
+/// # Panics
+/// As [`servers`].
+#[must_use]
+pub fn servers_with_tls() -> Vec<Version> {
+    installed(Binaries::find_with_tls)
+}
+
+fn installed(find: impl Fn(Version) -> Result<Binaries>) -> Vec<Version> {
     let mut found = Vec::new();
     for version in Version::ALL {
-        match Binaries::find(version) {
+        match find(version) {
             Ok(_) => found.push(version),
             // Who names a folder means it.
-            Err(error) if required || is_set(version.variable()) => panic!("{error:#}"),
-            Err(error) => report_skipped(version, &format!("{error:#}")),
+            Err(error) if must_have_all() || is_set(version.variable()) => panic!("{error:#}"),
+            Err(error) => report_skipped(&format!("postgres {version}"), &format!("{error:#}")),
         }
     }
     assert!(
@@ -97,6 +109,11 @@ pub fn servers() -> Vec<Version> {
         "no postgres is installed; run integration/setup"
     );
     found
+}
+
+/// Whether what is missing fails a test rather than being skipped.
+pub(crate) fn must_have_all() -> bool {
+    is_set("CI") || is_set("LAKEFERRY_REQUIRE_ALL")
 }
 
 fn is_set(variable: &str) -> bool {
@@ -107,6 +124,6 @@ fn is_set(variable: &str) -> bool {
     clippy::print_stderr,
     reason = "a skipped server must be seen in the output of the test"
 )]
-fn report_skipped(version: Version, reason: &str) {
-    eprintln!("skipped postgres {version}: {reason}");
+pub(crate) fn report_skipped(what: &str, reason: &str) {
+    eprintln!("skipped {what}: {reason}");
 }

@@ -45,9 +45,37 @@ impl Error {
         self.report().is_connecting
     }
 
+    /// Says why there is no password to connect with. Trying again may help.
+    #[must_use]
+    pub fn no_password(what: impl Into<String>, cause: impl Failure) -> Self {
+        let hint = cause.hint();
+        let error = Self::transient(what).caused_by(cause);
+        match hint {
+            Some(hint) => error.advise(hint),
+            None => error,
+        }
+    }
+
     pub(crate) fn while_connecting(mut self) -> Self {
         self.report_mut().is_connecting = true;
         self
+    }
+
+    /// Says what was under way.
+    pub(crate) fn within(mut self, doing: &str) -> Self {
+        let report = self.report_mut();
+        report.what = format!("{doing}: {}", report.what);
+        self
+    }
+
+    /// The same, for somebody to act on.
+    pub(crate) fn for_operator(self) -> Self {
+        match self {
+            Self::Transient(report)
+            | Self::BadRow(report)
+            | Self::NeedsOperator(report)
+            | Self::Bug(report) => Self::NeedsOperator(report),
+        }
     }
 
     /// Adds what to do about it.

@@ -13,7 +13,7 @@ mod sqlstate;
 mod target;
 mod type_map;
 
-pub use connect::ConnectSettings;
+pub use connect::{ConnectSettings, PasswordSource};
 pub use error::{Error, Report};
 pub use sql::Table;
 pub use target::{

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use tokio::task::JoinHandle;
 use tokio_postgres::{
     Client, Connection, CopyInSink, Row, SimpleQueryMessage, Socket,
-    tls::NoTlsStream,
+    tls::TlsStream,
     types::{ToSql, Type},
 };
 
@@ -40,11 +40,10 @@ impl Drop for Driver {
 
 impl Link {
     /// Drives `connection` until it ends.
-    pub(crate) fn new(
-        client: Client,
-        connection: Connection<Socket, NoTlsStream>,
-        place: Place,
-    ) -> Self {
+    pub(crate) fn new<T>(client: Client, connection: Connection<Socket, T>, place: Place) -> Self
+    where
+        T: TlsStream + Unpin + Send + 'static,
+    {
         let driver = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 // Whoever waits for an answer gets the error; here nobody is left to act on it.

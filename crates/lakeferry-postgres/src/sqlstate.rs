@@ -53,14 +53,20 @@ impl Doing {
 
     /// `error` in the words of this crate; `place` is user, host and database.
     pub(crate) fn failed(&self, error: tokio_postgres::Error, place: &Place) -> Error {
+        if let Some(refusal) = error.as_db_error() {
+            return self.refused(refusal, place);
+        }
         let what = format!("cannot {self} ({place})");
-        let Some(refusal) = error.as_db_error() else {
-            let report = match is_lost(&error) {
-                true => Error::transient(format!("{what}: no connection")),
-                false => Error::bug(what),
-            };
-            return report.caused_by(error);
+        let report = match is_lost(&error) {
+            true => Error::transient(format!("{what}: no connection")),
+            false => Error::bug(what),
         };
+        report.caused_by(error)
+    }
+
+    /// What the server said, in the words of this crate.
+    pub(crate) fn refused(&self, refusal: &DbError, place: &Place) -> Error {
+        let what = format!("cannot {self} ({place})");
         let code = refusal.code();
         let class = match class_of(code) {
             FailureClass::BadRow if is_no_partition(refusal) => FailureClass::NeedsOperator,

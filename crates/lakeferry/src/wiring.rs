@@ -7,11 +7,11 @@ use std::{
     process,
 };
 
-use lakeferry_config::{Config, Listing, Loaded, Mode, RefreshAbove, Tables};
+use lakeferry_config::{Config, Listing, Loaded, Mode, Password, RefreshAbove, Tables, TargetName};
 use lakeferry_delta::{Check, DeltaSource, tables_below};
 use lakeferry_engine::{Job, OnSourceReplaced, Policy, Retry};
 use lakeferry_model::{DeltaVersion, Guard, Holder};
-use lakeferry_postgres::{ConnectSettings, PostgresTarget, Table, TargetSettings};
+use lakeferry_postgres::{ConnectSettings, PasswordSource, PostgresTarget, Table, TargetSettings};
 
 use crate::{
     arguments::Arguments,
@@ -193,17 +193,29 @@ fn server<'a>(
         .ok_or_else(|| Trouble::new(Code::Configuration, "it has no target").about(job))
 }
 
-/// How a job reaches its server; the password is read now.
+/// How a job reaches its server; the password is read at each connect.
 pub(crate) fn connect_settings(
     config: &Config,
     job: &lakeferry_config::Job,
 ) -> Result<ConnectSettings, Trouble> {
-    let server = server(config, job)?;
-    let connect = ConnectSettings::parse(server.url.expose());
+    let target = server(config, job)?;
+    let connection = &target.connection;
+    let connect = ConnectSettings::new(connection.parameters(), connection.home());
     let connect = connect.map_err(|error| target_trouble(job, &error))?;
-    Ok(match server.read_password()? {
-        Some(password) => connect.password(password.expose()),
+    Ok(match &target.password {
+        Some(password) => connect.password(password_source(&target.name, password)),
         None => connect,
+    })
+}
+
+fn password_source(target: &TargetName, password: &Password) -> PasswordSource {
+    let (target, password) = (target.clone(), password.clone());
+    PasswordSource::new(move || match password.read() {
+        Ok(secret) => Ok(secret.expose().to_owned()),
+        Err(error) => {
+            let what = format!("the password of target {target} was not read");
+            Err(lakeferry_postgres::Error::no_password(what, error))
+        }
     })
 }
 

@@ -9,9 +9,9 @@ use crate::{
         options::{self, Options, same_column},
         targets::{Found, Targets},
     },
+    connection::Address,
     field::{Field, Written},
     identifier,
-    postgres_url::Address,
     problem::{Fault, Report},
     raw::{Named, RawJob},
     secret::shown,
@@ -199,7 +199,7 @@ fn parse_destination(text: &str, targets: &Targets) -> Result<Option<Destination
     let (target, database) = match found {
         Found::Right(target) => (
             target.name.clone(),
-            Database::At(target.url.address().clone()),
+            Database::At(target.connection.address().clone()),
         ),
         Found::Faulty(name) => (name.clone(), Database::Of(name)),
         Found::Nowhere => return Ok(None),

@@ -3,12 +3,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    Password, PostgresUrl, Secret, Target, TargetName,
+    Connection, Password, PasswordCommand, PostgresUrl, Secret, Target, TargetName,
     amount::{parse_connections, parse_lease},
     check::Surroundings,
     field::Field,
     problem::{Fault, Place, Report},
-    raw::{Named, RawPassword, RawTarget},
+    raw::{Named, RawCommand, RawPassword, RawTarget},
     secret::shown,
     suggest,
 };
@@ -98,22 +98,34 @@ fn check_target(
     surroundings: &Surroundings<'_>,
     report: &mut Report,
 ) -> Option<Target> {
-    let url = raw.url.check(report, |text| PostgresUrl::parse(&text));
-    let url = url.required(report, place, || {
+    let reached = raw.url.check_at(report, |text, place| {
+        let url = PostgresUrl::parse(&text)?;
+        let (connection, password) =
+            Connection::complete(&url, place.directory(), surroundings.env)?;
+        Ok((url, connection, password))
+    });
+    let reached = reached.required(report, place, || {
         let what = format!("target `{name}` has no `url`");
         Fault::new(what, "add `url: \"postgresql://user@host/database\"`")
     });
-    let url = url.map(|url| url.value);
-    let password = check_password(raw.password, url.as_ref(), surroundings, report);
+    let reached = reached.map(|reached| reached.value);
+    let url = reached.as_ref().map(|(url, ..)| url);
+    let password = check_password(raw.password, url, surroundings, report);
     let max_connections = raw
         .max_connections
         .check(report, |text| parse_connections(&text));
     let lease = raw.lease.check(report, |text| parse_lease(&text));
+    let (password, max_connections) = (
+        password.optional()?,
+        max_connections.or_default(DEFAULT_MAX_CONNECTIONS)?,
+    );
+    let (url, connection, found) = reached?;
     Some(Target {
         name: name.clone(),
-        url: url?,
-        password: password.optional()?,
-        max_connections: max_connections.or_default(DEFAULT_MAX_CONNECTIONS)?,
+        url,
+        connection,
+        password: password.or(found.map(Password::Given)),
+        max_connections,
         lease: lease.or_default(DEFAULT_LEASE)?,
     })
 }
@@ -131,6 +143,10 @@ fn check_password(
         }
         match password {
             RawPassword::File(path) => Ok(Password::File(place.directory().join(path))),
+            RawPassword::Command(command) => Ok(Password::Command(match command {
+                RawCommand::Words(words) => PasswordCommand::Program(words),
+                RawCommand::Line(line) => PasswordCommand::Shell(line),
+            })),
             RawPassword::Env(variable) => match surroundings.env.get(&variable) {
                 Some(value) if !value.is_empty() => Ok(Password::Given(Secret::new(value))),
                 found => Err(variable_fault(&variable, found.is_some(), surroundings)),

@@ -135,16 +135,18 @@ jobs:
 ",
     target_without_url: with_target("{ max_connections: 0 }"),
     target_of_another_kind: with_target("{ url: \"mysql://root:hunter2@db/app\" }"),
-    target_with_keywords: with_target("{ url: host=db password=hunter2 }"),
+    target_with_keywords: with_target("{ url: host=db password=hunter2 hunter2 }"),
     target_with_raw_password: with_target("{ url: \"postgresql://me:hunter2/#@db/app\" }"),
-    target_with_tls: with_target("{ url: \"postgresql://db/app?sslmode=verify-full\" }"),
+    target_with_weak_tls: with_target("{ url: \"postgresql://db/app?sslmode=require&sslrootcert=system\" }"),
+    target_without_host: with_target("{ url: \"postgresql:///app\" }"),
+    target_with_what_is_not_done: with_target("{ url: \"postgresql://db/app?require_auth=scram-sha-256\" }"),
     target_with_unknown_parameter: with_target("{ url: \"postgresql://db/app?sslmod=disable\" }"),
     password_in_the_file: with_target("{ url: postgresql://me@db/app, password: hunter2 }"),
     password_as_key: with_target("{ url: postgresql://me@db/app, password: { hunter2 } }"),
     password_not_set: with_target("{ url: postgresql://me@db/app, password: { env: FERY_PASSWORD } }"),
     password_as_variable: with_target("{ url: postgresql://me@db/app, password: { env: hunter2! } }"),
     password_empty: with_target("{ url: postgresql://me@db/app, password: { env: EMPTY } }"),
-    password_by_command: with_target("{ url: postgresql://me@db/app, password: { command: pass } }"),
+    password_by_no_command: with_target("{ url: postgresql://me@db/app, password: { command: [] } }"),
     password_twice: with_target("{ url: postgresql://me:hunter2@db/app, password: { env: FERRY_PASSWORD } }"),
     password_in_two_places: with_target("{ url: postgresql://me@db/app, password: { env: FERRY_PASSWORD, file: p } }"),
     password_nowhere: with_target("{ url: postgresql://me@db/app, password: {} }"),
@@ -240,7 +242,7 @@ jobs:
 deployment: prod/eu
 catalogs: { prod: { location: /lake } }
 targets:
-  serving: { url: postgresql://db/app?sslmode=require, max_connections: many }
+  serving: { url: postgresql://db/app?sslmode=verify, max_connections: many }
 jobs:
   a:
     from: prod.silver.customers
