@@ -227,4 +227,15 @@ mod tests {
         let plain = StructField::nullable("a", one(leaf("c5")));
         assert_eq!(physical_names(&plain), None);
     }
+
+    #[test]
+    fn what_is_not_read_is_told_by_its_place() {
+        let inner = StructField::nullable("v", DataType::unshredded_variant());
+        let structs = DataType::from(StructType::try_new([inner]).unwrap());
+        let map = MapType::new(DataType::STRING, structs, true);
+        let column = StructField::nullable("c", DataType::from(map));
+        let told = plain("t", &column).unwrap_err().to_string();
+        let message = "table t: column c.value.v: type variant is not supported";
+        assert_eq!(told, message);
+    }
 }

@@ -7,7 +7,7 @@ use arrow_array::{
     StringArray, StructArray, TimestampMicrosecondArray, TimestampMillisecondArray,
 };
 use arrow_buffer::{NullBuffer, OffsetBuffer};
-use arrow_schema::{Field, Fields};
+use arrow_schema::{DataType, Field, Fields};
 use delta_kernel::parquet::arrow::ArrowWriter;
 use lakeferry_delta_testkit::NewTable;
 use lakeferry_model::{Reading, Source as _};
@@ -311,6 +311,68 @@ async fn numbers_in_lists_are_widened() {
         rows(&source).await,
         ["[-2147483648, ~]", "[9223372036854775807]"]
     );
+}
+
+/// What is never null in a value may be absent with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_that_are_never_null_are_absent_with_the_whole() {
+    let never = |name: &str, of: &DataType| Field::new(name, of.clone(), false);
+    let x = ints(vec![Some(1), Some(0), Some(3)]);
+    let some = || Some(NullBuffer::from(vec![true, false, true]));
+    let point = |nulls| {
+        let fields = vec![never("x", &DataType::Int32)];
+        StructArray::new(fields.into(), vec![x.clone()], nulls)
+    };
+    let of_points = point(None);
+    let element = never("element", of_points.data_type());
+    let offsets = OffsetBuffer::from_lengths([1, 0, 2]);
+    let points = ListArray::new(element.into(), offsets.clone(), Arc::new(of_points), some());
+    let entry = vec![
+        never("key", &DataType::Int32),
+        never("value", &DataType::Int32),
+    ];
+    let entries = StructArray::new(entry.into(), vec![x.clone(), x.clone()], None);
+    let field = never("key_value", entries.data_type());
+    let pairs = MapArray::new(field.into(), offsets, entries, some(), false);
+    let around = vec![Field::new("p", point(None).data_type().clone(), true)];
+    let around = StructArray::new(around.into(), vec![Arc::new(point(some()))], some());
+    let start = batch(&[
+        ("id", ints(vec![Some(1), Some(2), Some(3)])),
+        ("point", Arc::new(point(some()))),
+        ("points", Arc::new(points)),
+        ("pairs", Arc::new(pairs)),
+        ("around", Arc::new(around)),
+    ]);
+    let (world, mut table) = World::with(NewTable::with_feed(), start.clone()).await;
+    let source = world.source(None, Some("point.x > 0 OR id = 2"));
+    let after = watermark(&source).await;
+    let wanted = texts(&start);
+    assert_eq!(rows(&source).await, wanted);
+    table.delete(Some("id > 1")).await.unwrap();
+    let gone: Vec<_> = wanted[1..].iter().map(|row| format!("1 - {row}")).collect();
+    assert_eq!(changes(&source, &after, Reading::Feed).await.unwrap(), gone);
+}
+
+/// Older rows have no value in columns that came later, whatever their parts are.
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_that_came_later_are_null() {
+    for (new, reading) in [
+        (NewTable::with_feed(), Reading::Feed),
+        (NewTable::without_feed(), Reading::Added),
+    ] {
+        let ids = |id| nested().project(&[0]).unwrap().slice(id, 1);
+        let (world, mut table) = World::with(new, ids(0)).await;
+        let after = watermark(&world.source(None, None)).await;
+        table.append(ids(1)).await.unwrap();
+        table.append(nested().slice(3, 1)).await.unwrap();
+        let source = world.source(None, None);
+        let nulls = " | ~".repeat(nested().num_columns() - 1);
+        let last = texts(&nested()).remove(3);
+        let wanted = [format!("1{nulls}"), format!("2{nulls}"), last.clone()];
+        assert_eq!(rows(&source).await, wanted);
+        let wanted = [format!("1 + 2{nulls}"), format!("2 + {last}")];
+        assert_eq!(changes(&source, &after, reading).await.unwrap(), wanted);
+    }
 }
 
 /// With column mapping (Delta protocol, "Column Mapping"), fields have other names in files, in
