@@ -53,15 +53,18 @@ pub(crate) async fn play(
     interrupt: &Interrupt,
 ) -> Result<Ended> {
     let postgres = match &arguments.target {
-        Some(url) => Postgres::on(url).await?,
+        Some(url) => {
+            screen.heading("making a database on the given server");
+            Postgres::on(url).await?
+        }
         None => {
             screen.heading("starting a throwaway Postgres");
             tokio::task::spawn_blocking(Postgres::start).await??
         }
     };
-    screen.heading(&postgres.name);
     screen.line(&format!(
-        "   everything else is in {}",
+        "   {}; all files are in {}",
+        postgres.name,
         postgres.folder().display()
     ));
     let ended = Box::pin(acts(&postgres, arguments, screen, interrupt)).await;
@@ -109,7 +112,6 @@ async fn acts(
     let start = Instant::now();
     let stop = stop(interrupt.clone(), arguments.seconds);
     live(lake, &product, &reader, &mut view, &mut tally, stop).await?;
-    drop(view);
     let live_seconds = start.elapsed().as_secs_f64();
 
     let counted = reader.rows().await?;

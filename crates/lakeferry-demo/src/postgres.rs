@@ -44,11 +44,7 @@ impl Postgres {
         let server = Server::start_with(version, &settings)?;
         Ok(Self {
             url: server.create_database(DATABASE)?,
-            name: format!(
-                "a throwaway Postgres {} on port {}",
-                server.release(),
-                server.port()
-            ),
+            name: format!("Postgres {} on port {}", server.release(), server.port()),
             held: Held::Throwaway(server),
         })
     }
@@ -67,7 +63,7 @@ impl Postgres {
         own.set_path(&database);
         let host = own.host_str().unwrap_or("localhost");
         Ok(Self {
-            name: format!("the database {database} on {host}"),
+            name: format!("{database} on {host}"),
             held: Held::Given {
                 admin,
                 database,

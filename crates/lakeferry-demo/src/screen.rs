@@ -26,12 +26,13 @@ pub(crate) struct Screen {
     is_coloured: bool,
 }
 
-/// The view of the commits as they arrive.
+/// The view of the commits as they arrive: a frame over the last one, or a line more.
 #[derive(Debug)]
 pub(crate) struct Live {
-    /// `None` where lines are printed instead.
-    view: Option<ProgressBar>,
-    is_json: bool,
+    is_frame: bool,
+    /// How many lines the last frame had.
+    drawn: usize,
+    on_stderr: bool,
 }
 
 impl Screen {
@@ -67,18 +68,17 @@ impl Screen {
     /// How many of `rows` are done; hidden where there is no terminal.
     pub(crate) fn progress(&self, rows: u64) -> ProgressBar {
         let bar = ProgressBar::with_draw_target(Some(rows), self.draw_target());
-        bar.with_style(style("   {bar:30} {human_pos} of about {human_len} rows"))
+        let bar = bar.with_style(style("   {bar:30} {human_pos} of about {human_len} rows"));
+        bar.tick();
+        bar
     }
 
     /// The view of the commits.
     pub(crate) fn live(&self) -> Live {
-        let view = self.is_terminal.then(|| {
-            let view = ProgressBar::with_draw_target(None, self.draw_target());
-            view.with_style(style("{msg}"))
-        });
         Live {
-            view,
-            is_json: self.is_json(),
+            is_frame: self.is_terminal,
+            drawn: 0,
+            on_stderr: self.is_json(),
         }
     }
 
@@ -154,23 +154,33 @@ impl Screen {
 impl Live {
     /// Shows a commit that has arrived, by its `text`, and where that leaves us.
     pub(crate) fn show(&mut self, text: &str, tally: &Tally, elapsed: Duration) {
-        match &self.view {
-            Some(view) => view.set_message(tally.view(elapsed)),
-            None => {
-                let rows = grouped(tally.rows);
-                line(&format!("   {text}; {rows} rows in Postgres"), self.is_json);
-            }
+        if self.is_frame {
+            let view = tally.view(elapsed);
+            let frame = frame(&view, self.drawn);
+            self.drawn = view.lines().count();
+            let _ = stdout().write_all(frame.as_bytes());
+            let _ = stdout().flush();
+        } else {
+            let rows = grouped(tally.rows);
+            let text = format!("   {text}; {rows} rows in Postgres");
+            line(&text, self.on_stderr);
         }
     }
 }
 
-impl Drop for Live {
-    /// What it showed last stays.
-    fn drop(&mut self) {
-        if let Some(view) = &self.view {
-            view.abandon();
-        }
+/// What draws `view` over the `drawn` lines above the cursor, in one write so that nothing flickers.
+/// Lines are cut at the edge of the terminal. The cursor ends below, where a `^C` does no harm.
+fn frame(view: &str, drawn: usize) -> String {
+    let mut frame = "\r".to_owned();
+    if drawn > 0 {
+        frame.push_str(&format!("\x1b[{drawn}A"));
     }
+    frame.push_str("\x1b[?7l");
+    for line in view.lines() {
+        frame.push_str(&format!("{line}\x1b[K\n"));
+    }
+    frame.push_str("\x1b[?7h\x1b[J");
+    frame
 }
 
 fn line(text: &str, on_stderr: bool) {
@@ -188,4 +198,16 @@ fn style(template: &str) -> ProgressStyle {
 fn envelope(ok: bool, result: &Value, error: &Value) {
     let envelope = json!({ "command": "demo", "ok": ok, "result": result, "error": error });
     let _ = writeln!(stdout(), "{envelope}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_goes_over_the_last_one() {
+        let lines = "\x1b[?7lone\x1b[K\ntwo\x1b[K\n\x1b[?7h\x1b[J";
+        assert_eq!(frame("one\ntwo", 0), format!("\r{lines}"));
+        assert_eq!(frame("one\ntwo", 3), format!("\r\x1b[3A{lines}"));
+    }
 }

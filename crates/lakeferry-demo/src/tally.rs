@@ -56,7 +56,7 @@ impl Tally {
         self.commits += 1;
         self.lags.add(lag);
         let line = format!(
-            "version {version}  {}  {rows:>5} rows  visible after {:>5} ms",
+            "version {version:>4}  {}  {rows:>5} rows  visible after {:>5} ms",
             verb(*kind),
             lag.as_millis()
         );
@@ -152,13 +152,13 @@ mod tests {
         let expected = "  rows in Postgres     1,008,024
   commits                      8   2,006 rows a second over 4 s
   commit → visible        200 ms   p50 160 ms, p99 200 ms
-  ▆▆▆▇▇▇██
-  version 15  INSERT   1003 rows  visible after   150 ms
-  version 16  INSERT   1003 rows  visible after   160 ms
-  version 17  INSERT   1003 rows  visible after   170 ms
-  version 18  INSERT   1003 rows  visible after   180 ms
-  version 19  INSERT   1003 rows  visible after   190 ms
-  version 20  INSERT   1003 rows  visible after   200 ms";
+  ▆▆▆▇▇███
+  version   15  INSERT   1003 rows  visible after   150 ms
+  version   16  INSERT   1003 rows  visible after   160 ms
+  version   17  INSERT   1003 rows  visible after   170 ms
+  version   18  INSERT   1003 rows  visible after   180 ms
+  version   19  INSERT   1003 rows  visible after   190 ms
+  version   20  INSERT   1003 rows  visible after   200 ms";
         assert_eq!(view, expected);
     }
 
