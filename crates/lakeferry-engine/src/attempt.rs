@@ -15,17 +15,17 @@ use crate::{
     error::RunError,
     fingerprint::fingerprint,
     job::{Job, Request},
-    plan::{Look, Plan, Situation, Why, first_look, plan, rebuilt_at},
+    plan::{Look, Plan, Situation, Why, first_look, plan, rebuilt_at, resume},
     run::{Report, Step, StepKind},
     unanswered::Unanswered,
 };
 
 /// An attempt under way.
 pub(crate) struct Attempt<'a, S: Source, T, C> {
-    job: &'a Job<S, T, C>,
-    request: Request,
+    pub(crate) job: &'a Job<S, T, C>,
+    pub(crate) request: Request,
     pub(crate) head: Head<S::Position>,
-    fingerprint: Fingerprint,
+    pub(crate) fingerprint: Fingerprint,
     /// The commits that the last survey showed.
     pub(crate) surveyed: Vec<Commit<S::Position>>,
     /// See [`Situation::narrowed`].
@@ -34,6 +34,8 @@ pub(crate) struct Attempt<'a, S: Source, T, C> {
     pub(crate) unanswered: Option<Unanswered<S::Position>>,
     /// See [`Situation::range_bytes`]; learned from ranges that were too large.
     range_bytes: u64,
+    /// See [`Situation::fills_anew`].
+    pub(crate) fills_anew: bool,
 }
 
 impl<'a, S, T, C> Attempt<'a, S, T, C>
@@ -49,6 +51,7 @@ where
             surveyed: Vec::new(),
             narrowed: None,
             unanswered: None,
+            fills_anew: false,
             job,
             request,
             head,
@@ -69,6 +72,14 @@ where
                 Plan::UpToDate => return Ok(()),
                 Plan::Halt(halt) => return Err(RunError::halted(self.job.name(), &halt)),
                 Plan::Broken(broken) => return Err(self.bug(broken.to_string())),
+                Plan::Rebuild {
+                    at,
+                    stage: Stage::Fill,
+                    why,
+                } => self.fill(session, at, Some(why)).await?,
+                Plan::Resume { unfinished } => {
+                    self.fill(session, unfinished.plan.watermark, None).await?
+                }
                 Plan::Rebuild { at, stage, why } => {
                     Some(self.rebuild(session, &at, stage, why).await?)
                 }
@@ -94,6 +105,7 @@ where
             now: self.job.clock.now(),
             narrowed: self.narrowed,
             range_bytes: self.range_bytes,
+            fills_anew: self.fills_anew,
         }
     }
 
@@ -101,20 +113,31 @@ where
         &mut self,
         standing: &Standing<S::Position>,
     ) -> Result<Plan<S::Position>, RunError> {
-        let watermark = match first_look(&self.situation(standing)) {
-            Look::Decided(plan) => return Ok(plan),
-            Look::Behind(watermark) => watermark,
-        };
-        let survey = match self.left_over(&watermark) {
-            Some(survey) => survey,
-            None => {
-                let survey = self.job.source.survey(&watermark, &self.head).await;
-                survey.map_err(|error| RunError::source(self.job.name(), error))?
+        match first_look(&self.situation(standing)) {
+            Look::Decided(plan) => Ok(plan),
+            Look::Unfinished { unfinished, why } => {
+                let survey = self.survey(&unfinished.plan.watermark).await?;
+                let situation = self.situation(standing);
+                Ok(resume(&situation, &unfinished, why, &survey))
             }
-        };
-        let plan = plan(&self.situation(standing), &watermark, &survey);
-        self.surveyed = survey.commits;
-        Ok(plan)
+            Look::Behind(watermark) => {
+                let survey = match self.left_over(&watermark) {
+                    Some(survey) => survey,
+                    None => self.survey(&watermark).await?,
+                };
+                let plan = plan(&self.situation(standing), &watermark, &survey);
+                self.surveyed = survey.commits;
+                Ok(plan)
+            }
+        }
+    }
+
+    async fn survey(
+        &self,
+        watermark: &Watermark<S::Position>,
+    ) -> Result<Survey<S::Position>, RunError> {
+        let survey = self.job.source.survey(watermark, &self.head).await;
+        survey.map_err(|error| RunError::source(self.job.name(), error))
     }
 
     /// What an earlier survey of this attempt says about `watermark`, if it led here. Every read
@@ -279,7 +302,7 @@ where
         Ok(())
     }
 
-    async fn apply(
+    pub(crate) async fn apply(
         &mut self,
         session: &mut T::Session,
         watermark: &Watermark<S::Position>,
@@ -319,7 +342,7 @@ where
         }
     }
 
-    fn bug(&self, reason: String) -> RunError {
+    pub(crate) fn bug(&self, reason: String) -> RunError {
         RunError::Bug {
             job: self.job.name(),
             reason,
@@ -336,6 +359,6 @@ enum Collapsed<P> {
     Unreadable(Why),
 }
 
-async fn next<T>(stream: &mut (impl Stream<Item = T> + Unpin)) -> Option<T> {
+pub(crate) async fn next<T>(stream: &mut (impl Stream<Item = T> + Unpin)) -> Option<T> {
     poll_fn(|context| Pin::new(&mut *stream).poll_next(context)).await
 }

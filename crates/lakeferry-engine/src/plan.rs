@@ -4,15 +4,26 @@
 //!
 //! | case | target | source | plan |
 //! |---|---|---|---|
-//! | A | no progress, no table | | backfill: fill |
+//! | A | no progress, no table | | backfill: fill, or go on with a fill: see below |
 //! | B | no progress, empty table | | backfill: refresh into it |
 //! | C | no progress, table with rows | | halt: not ours |
-//! | D | table gone, or another one of its name | | halt, or fill if backfill was asked for |
+//! | D | table gone, or another one of its name | | halt, or fill as in A if backfill was asked for |
 //! | E | key changed | | halt |
 //! | F | | another table id, or head below the watermark | source replaced |
 //! | G | | head is the watermark, other digest | source replaced |
 //! | H | backfill asked for, fingerprint changed, or every run refreshes | | refresh |
 //! | I | | head is the watermark | up to date |
+//!
+//! Where a fill was begun and did not end, and source, version and fingerprint are still those that
+//! it was planned with, the log is looked at ([`resume`]):
+//!
+//! | case | log | plan |
+//! |---|---|---|
+//! | Q | the commit at the fill's version is the one that it had | go on with the fill |
+//! | R | anything else | fill anew, at the head |
+//!
+//! Whether the source is still cut into the same pieces shows only once it is read; where it is
+//! not, the fill starts anew, too. After a fill that was gone on with, changes lead to the head.
 //!
 //! Then with what the log says about the commits between ([`plan`]):
 //!
@@ -31,7 +42,7 @@
 
 use lakeferry_model::{
     AtWatermark, Commit, CommitRange, Content, Fingerprint, Head, Instant, NotAfter, Position,
-    Progress, Reading, Stage, Standing, Survey, TableStanding, Watermark,
+    Progress, Reading, Stage, Standing, Survey, TableStanding, UnfinishedFill, Watermark,
 };
 
 use crate::job::{OnSourceReplaced, Policy, Request};
@@ -53,6 +64,8 @@ pub struct Situation<'a, P> {
     pub narrowed: Option<P>,
     /// A range must not have more bytes, as stored.
     pub range_bytes: u64,
+    /// An unfinished fill turned out not to be one to go on with.
+    pub fills_anew: bool,
 }
 
 /// What to do next.
@@ -64,6 +77,10 @@ pub enum Plan<P> {
         at: Watermark<P>,
         stage: Stage,
         why: Why,
+    },
+    /// Read and load the pieces that the fill does not have yet.
+    Resume {
+        unfinished: UnfinishedFill<P>,
     },
     /// No row changed: move the watermark.
     Advance {
@@ -108,6 +125,11 @@ pub enum Halt {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Look<P> {
     Decided(Plan<P>),
+    /// There is a fill to go on with, if the log still has its version: survey from there.
+    Unfinished {
+        unfinished: UnfinishedFill<P>,
+        why: Why,
+    },
     /// There are commits after this watermark: survey them.
     Behind(Watermark<P>),
 }
@@ -122,22 +144,23 @@ pub fn first_look<P: Position>(situation: &Situation<'_, P>) -> Look<P> {
         fingerprint,
         ..
     } = *situation;
+    let refresh = |why| Look::Decided(rebuild(situation, Stage::Refresh, why));
     let Some(Progress {
         watermark,
         fingerprint: had,
     }) = &standing.progress
     else {
-        return Look::Decided(match standing.table {
-            TableStanding::Absent => rebuild(situation, Stage::Fill, Why::FirstFill), // Case A
-            TableStanding::Empty => rebuild(situation, Stage::Refresh, Why::FirstFill), // Case B
-            _ => Plan::Halt(Halt::ForeignTable),                                      // Case C
-        });
+        return match standing.table {
+            TableStanding::Absent => fill(situation, Why::FirstFill), // Case A
+            TableStanding::Empty => refresh(Why::FirstFill),          // Case B
+            _ => Look::Decided(Plan::Halt(Halt::ForeignTable)),       // Case C
+        };
     };
-    let refresh = |why| Look::Decided(rebuild(situation, Stage::Refresh, why));
     match standing.table {
         TableStanding::Filled => {}
-        TableStanding::Absent if request == Request::Backfill => {
-            return Look::Decided(rebuild(situation, Stage::Fill, Why::Asked)); // Case D
+        // A fill that was begun was asked for.
+        TableStanding::Absent if request == Request::Backfill || standing.unfinished.is_some() => {
+            return fill(situation, Why::Asked); // Case D
         }
         TableStanding::Absent => return Look::Decided(Plan::Halt(Halt::TableGone)), // Case D
         _ => return Look::Decided(Plan::Halt(Halt::TableReplaced)),                 // Case D
@@ -163,6 +186,45 @@ pub fn first_look<P: Position>(situation: &Situation<'_, P>) -> Look<P> {
         return refresh(Why::Mode); // Case H
     }
     Look::Behind(watermark.clone())
+}
+
+/// Decides with the log on a fill to go on with: `why` and `unfinished` are those that
+/// [`first_look`] gave, `survey` what the source says about its watermark.
+pub fn resume<P: Position>(
+    situation: &Situation<'_, P>,
+    unfinished: &UnfinishedFill<P>,
+    why: Why,
+    survey: &Survey<P>,
+) -> Plan<P> {
+    let then = unfinished.plan.watermark.digest;
+    match survey.at_watermark {
+        AtWatermark::Commit(now) if then == Some(now) => Plan::Resume {
+            unfinished: unfinished.clone(),
+        }, // Case Q
+        _ => rebuild(situation, Stage::Fill, why), // Case R
+    }
+}
+
+/// A fill, or the one to go on with.
+fn fill<P: Position>(situation: &Situation<'_, P>, why: Why) -> Look<P> {
+    match &situation.standing.unfinished {
+        Some(unfinished) if can_go_on(situation, unfinished) => Look::Unfinished {
+            unfinished: unfinished.clone(),
+            why,
+        },
+        _ => Look::Decided(rebuild(situation, Stage::Fill, why)),
+    }
+}
+
+/// Whether a fill is still what would be planned now, but for its version.
+fn can_go_on<P: Position>(situation: &Situation<'_, P>, unfinished: &UnfinishedFill<P>) -> bool {
+    let at = &unfinished.plan.watermark;
+    let had = situation.standing.watermark().map(|had| had.instant);
+    !situation.fills_anew
+        && unfinished.plan.fingerprint == *situation.fingerprint
+        && at.table_id == situation.head.table_id
+        && at.version <= situation.head.version
+        && had.is_none_or(|had| had <= at.instant)
 }
 
 /// Decides with the log: `watermark` is the one that [`first_look`] gave, `survey` what the

@@ -67,6 +67,12 @@ pub struct Step<P> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepKind {
     Rebuild(Stage, Why),
+    /// A fill that an earlier attempt had begun.
+    Resumed {
+        /// What was loaded already.
+        pieces: u64,
+        rows: u64,
+    },
     Advance,
     Changes(Reading),
 }

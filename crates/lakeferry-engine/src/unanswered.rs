@@ -63,6 +63,7 @@ mod tests {
             progress: Some(progress(version)),
             epoch: Epoch(epoch),
             table: TableStanding::Filled,
+            unfinished: None,
         }
     }
 

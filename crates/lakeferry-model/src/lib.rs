@@ -21,6 +21,7 @@
 //! | instant | the moment at which time in a filter is evaluated: an [`Instant`] |
 //! | fingerprint | what the rows of a target depend on besides its source: a [`Fingerprint`] |
 //! | backfill | the first fill of a target |
+//! | piece | a part of a snapshot that a fill reads and loads on its own: a [`Piece`] |
 //! | refresh | a rebuild by difference |
 //! | quarantine | bad rows kept aside |
 //! | halted | waits for an operator, with reason and hint |
@@ -39,6 +40,7 @@
 mod change;
 mod clock;
 mod failure;
+mod fill;
 mod guard;
 mod head;
 mod identity;
@@ -51,13 +53,15 @@ mod watermark;
 pub use change::{ChangeBatch, Effect, NetChanges, RowCounts, Sign};
 pub use clock::Clock;
 pub use failure::{Failure, FailureClass};
+pub use fill::{FillPlan, Loaded, Piece, UnfinishedFill};
 pub use guard::{Guard, MassDelete};
 pub use head::{COLUMN_IDENTITY, FILTER_COLUMNS, Head, Size};
 pub use identity::{Epoch, Fingerprint, Holder, JobKey};
 pub use position::{DeltaVersion, Position};
-pub use source::Source;
+pub use source::{Pieces, Source};
 pub use survey::{AtWatermark, Commit, Content, Reading, Survey};
 pub use target::{
-    Applied, Claim, CommitOutcome, Progress, Session, Stage, Standing, TableStanding, Target,
+    Applied, Claim, CommitOutcome, Loader, Progress, Session, Stage, Standing, TableStanding,
+    Target,
 };
 pub use watermark::{CommitRange, Digest, Instant, NotAfter, TableId, Watermark};

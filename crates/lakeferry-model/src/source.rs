@@ -5,7 +5,7 @@ use std::future::Future;
 use arrow_array::RecordBatch;
 use futures_core::Stream;
 
-use crate::{ChangeBatch, CommitRange, Failure, Head, Position, Reading, Survey, Watermark};
+use crate::{ChangeBatch, CommitRange, Failure, Head, Piece, Position, Reading, Survey, Watermark};
 
 /// The source of one job: a table with a history, seen through the job's filter and columns.
 ///
@@ -17,6 +17,7 @@ pub trait Source: Send + Sync {
     type Error: Failure;
     type Changes: Stream<Item = Result<ChangeBatch<Self::Position>, Self::Error>> + Send + Unpin;
     type Rows: Stream<Item = Result<RecordBatch, Self::Error>> + Send + Unpin;
+    type Pieces: Pieces<Error = Self::Error, Rows = Self::Rows>;
 
     /// The newest version. At least one LIST stands behind the answer.
     fn head(&self) -> impl Future<Output = Result<Head<Self::Position>, Self::Error>> + Send;
@@ -53,4 +54,35 @@ pub trait Source: Send + Sync {
         &self,
         watermark: &Watermark<Self::Position>,
     ) -> impl Future<Output = Result<Self::Rows, Self::Error>> + Send;
+
+    /// The rows of [`Source::snapshot`], cut into pieces. What the filter excludes may be left out
+    /// of the list; as long as the log and its files are as they are, the list is the same.
+    fn pieces(
+        &self,
+        watermark: &Watermark<Self::Position>,
+    ) -> impl Future<Output = Result<Self::Pieces, Self::Error>> + Send;
+}
+
+/// A snapshot, cut into pieces.
+pub trait Pieces: Send + Sync {
+    type Error: Failure;
+    type Rows: Stream<Item = Result<RecordBatch, Self::Error>> + Send + Unpin;
+
+    /// All pieces, in an order that stays.
+    fn list(&self) -> &[Piece];
+
+    /// The rows of the piece at `place` of the list, as [`Source::snapshot`] gives them. The stream
+    /// ends without an error only if the piece was read whole. Several may be read at once; they
+    /// share what memory there is for reading.
+    ///
+    /// An error [is gone](Failure::is_gone) where the rows are no longer in storage and the table
+    /// has moved on.
+    fn read(&self, place: usize) -> impl Future<Output = Result<Self::Rows, Self::Error>> + Send;
+
+    /// Whether the log still has the digest of the watermark that was cut: to be asked after the
+    /// last row was read.
+    ///
+    /// # Errors
+    /// Also if it has not: what was read is not to be trusted.
+    fn confirm(&self) -> impl Future<Output = Result<(), Self::Error>> + Send;
 }

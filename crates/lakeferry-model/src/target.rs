@@ -9,13 +9,20 @@
 //! 3. A claim waits for the end of any transaction of an earlier session on this job, and only
 //!    then reads the progress. So what it reads is settled, also after a COMMIT whose answer was
 //!    lost.
+//!
+//! A first fill is the one case in which rows are kept before they show: each piece is loaded by a
+//! transaction of its own ([`Loader::finish`]) into a table that nobody sees, together with the
+//! note that it is there and the check of rule 2. A claim waits for these transactions as well.
 
 use std::future::Future;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 
-use crate::{Effect, Epoch, Failure, Fingerprint, Holder, Position, RowCounts, Watermark};
+use crate::{
+    Effect, Epoch, Failure, FillPlan, Fingerprint, Holder, Loaded, Position, RowCounts,
+    UnfinishedFill, Watermark,
+};
 
 /// The target of one job: a table and the job's state beside it.
 pub trait Target: Send + Sync {
@@ -52,26 +59,27 @@ pub enum Claim<S> {
 }
 
 /// A lease held, for one run. It ends with [`Session::release`] or by being dropped; whatever was
-/// staged and not applied is then gone or of no effect.
+/// staged and not applied is then gone or of no effect, but for the loaded pieces of a fill.
 ///
 /// After any error the session is of no further use: drop it and claim again.
 pub trait Session: Send {
     type Position: Position;
     type Error: Failure;
+    type Loader: Loader<Error = Self::Error>;
 
     /// What the target has, as read under the claim; [`Session::apply`] renews it.
     fn standing(&self) -> &Standing<Self::Position>;
 
     /// Opens an empty staging for rows of `columns`; what an earlier attempt left is removed.
     ///
-    /// `Stage::Fill` wants a target table that does not exist, the others one that does.
+    /// The target table must exist. [`Stage::Fill`] is opened by [`Session::fill`] alone.
     fn stage(
         &mut self,
         stage: Stage,
         columns: &SchemaRef,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Adds rows to the open staging. A fill and a refresh take inserts only. Returns once the
+    /// Adds rows to the open staging. A refresh takes inserts only. Returns once the
     /// rows are taken over, not once they are stored: back-pressure is by waiting here.
     fn put(
         &mut self,
@@ -79,10 +87,27 @@ pub trait Session: Send {
         rows: &RecordBatch,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
+    /// Opens the fill of `plan` for rows of `columns`, and says which pieces it has.
+    ///
+    /// It has some only if [`Standing::unfinished`] is a fill of an equal plan; any other fill, and
+    /// what else an earlier attempt left, is removed. The target table must not exist.
+    fn fill(
+        &mut self,
+        plan: &FillPlan<Self::Position>,
+        columns: &SchemaRef,
+    ) -> impl Future<Output = Result<Loaded, Self::Error>> + Send;
+
+    /// How many loaders may be at work at once; at least one.
+    fn loaders(&self) -> usize;
+
+    /// One more loader for the open fill.
+    fn loader(&mut self) -> impl Future<Output = Result<Self::Loader, Self::Error>> + Send;
+
     /// The one transaction: the fence, the staged rows (if a stage is open), the progress.
     ///
     /// * Nothing staged: only the progress moves.
-    /// * `Fill`: the staged rows become the target table.
+    /// * `Fill`: the loaded pieces become the target table; all of them must be there, and
+    ///   watermark and fingerprint must be those of the plan.
     /// * `Refresh`: rows whose key is not staged go; staged rows that differ or are new come.
     /// * `Changes`: each effect is applied and must find its key there (delete, update) or not
     ///   there (insert), else nothing is changed and an error says how many keys disagree.
@@ -96,6 +121,28 @@ pub trait Session: Send {
 
     /// Gives the lease back.
     fn release(self) -> impl Future<Output = Result<(), Self::Error>> + Send;
+}
+
+/// Loads pieces of an open fill, one after the other. Dropping it takes the piece under way back.
+///
+/// After any error the loader is of no further use.
+pub trait Loader: Send {
+    type Error: Failure;
+
+    /// Begins the piece at `place` of the plan's list.
+    fn begin(&mut self, place: u64) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Adds rows to the piece. Back-pressure is by waiting here; an error may show later only.
+    fn put(&mut self, rows: &RecordBatch) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// The transaction of the piece: its rows, the note that it is there, and the check that this
+    /// session still holds the lease, all or nothing. Once it returns, the piece is loaded and
+    /// outlives the session.
+    ///
+    /// # Errors
+    /// Transient if the lease is another session's: then the piece is not loaded. Where the
+    /// answer to COMMIT was lost it may be; the next session sees.
+    fn finish(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send;
 }
 
 /// What rows are staged for.
@@ -136,6 +183,8 @@ pub struct Standing<P> {
     /// The epoch of the newest claim; zero before the first.
     pub epoch: Epoch,
     pub table: TableStanding,
+    /// A fill that can be gone on with; absent where the target table exists.
+    pub unfinished: Option<UnfinishedFill<P>>,
 }
 
 impl<P> Standing<P> {

@@ -22,6 +22,8 @@ pub struct Generation {
     commits: Vec<Commit>,
     /// Commits below this version are gone from the log.
     cleaned: u64,
+    /// Data files of versions below this one are gone from storage.
+    vacuumed: u64,
 }
 
 /// A signed row of one version.
@@ -54,6 +56,7 @@ impl Default for History {
             table_id: id(0),
             commits: Vec::new(),
             cleaned: 0,
+            vacuumed: 0,
         };
         let mut history = Self {
             generation,
@@ -96,6 +99,7 @@ impl History {
             table_id,
             commits: Vec::new(),
             cleaned: 0,
+            vacuumed: 0,
         };
         self.commit(
             Kind::Added,
@@ -107,11 +111,17 @@ impl History {
     pub fn rewind(&mut self, version: u64) {
         let kept = usize::try_from(version).expect("versions fit memory") + 1;
         self.generation.commits.truncate(kept);
+        self.generation.vacuumed = self.generation.vacuumed.min(version);
     }
 
     /// Cleans the log below `version`.
     pub fn clean(&mut self, version: u64) {
         self.generation.cleaned = self.generation.cleaned.max(version);
+    }
+
+    /// Removes the data files that only versions below `version` have.
+    pub fn vacuum(&mut self, version: u64) {
+        self.generation.vacuumed = self.generation.vacuumed.max(version);
     }
 }
 
@@ -125,6 +135,11 @@ impl Generation {
     pub fn digest(&self, version: u64) -> Option<Digest> {
         let commit = self.commits.get(usize::try_from(version).ok()?)?;
         (version >= self.cleaned).then_some(commit.digest)
+    }
+
+    /// Whether the rows of `version` can be read as a snapshot.
+    pub(crate) fn has_files(&self, version: u64) -> bool {
+        version >= self.vacuumed
     }
 
     /// What the commit at `version` did, as a planner sees it.

@@ -2,15 +2,18 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use arrow_array::RecordBatch;
 use futures_core::Stream;
 use futures_util::stream;
 use lakeferry_model::{
-    AtWatermark, ChangeBatch, Commit, CommitRange, Failure, FailureClass, Head, Position, Reading,
-    Sign, Size, Source, Survey, Watermark,
+    AtWatermark, ChangeBatch, Commit, CommitRange, Digest, Failure, FailureClass, Head, Piece,
+    Pieces, Position, Reading, Sign, Size, Source, Survey, Watermark,
 };
 
 use crate::{Faults, Generation, History, batch, columns, is_hot, row::Row, yield_step};
@@ -20,6 +23,8 @@ use crate::{Faults, Generation, History, batch, columns, is_hot, row::Row, yield
 pub struct MemorySource<P> {
     pub history: Arc<Mutex<History>>,
     pub faults: Arc<Mutex<Faults>>,
+    /// Into how many pieces snapshots are cut.
+    cut: Arc<AtomicU64>,
     position: std::marker::PhantomData<P>,
 }
 
@@ -32,6 +37,8 @@ pub enum SourceError {
     Changed(String),
     #[error("commit {0} is gone from the log")]
     Cleaned(u64),
+    #[error("the files of version {0} are gone")]
+    Vacuumed(u64),
     #[error("commit {0} cannot be read as {1:?}")]
     Unreadable(u64, Reading),
 }
@@ -39,7 +46,9 @@ pub enum SourceError {
 impl Failure for SourceError {
     fn class(&self) -> FailureClass {
         match self {
-            Self::Injected(_) | Self::Changed(_) | Self::Cleaned(_) => FailureClass::Transient,
+            Self::Injected(_) | Self::Changed(_) | Self::Cleaned(_) | Self::Vacuumed(_) => {
+                FailureClass::Transient
+            }
             Self::Unreadable(..) => FailureClass::Bug,
         }
     }
@@ -47,7 +56,7 @@ impl Failure for SourceError {
         None
     }
     fn is_gone(&self) -> bool {
-        matches!(self, Self::Cleaned(_))
+        matches!(self, Self::Cleaned(_) | Self::Vacuumed(_))
     }
 }
 
@@ -59,8 +68,14 @@ impl<P: Position> MemorySource<P> {
         Self {
             history: Arc::new(Mutex::new(history)),
             faults: Arc::default(),
+            cut: Arc::new(AtomicU64::new(3)),
             position: std::marker::PhantomData,
         }
+    }
+
+    /// Cuts snapshots into so many pieces from now on.
+    pub fn cut_into(&self, pieces: u64) {
+        self.cut.store(pieces, Ordering::Relaxed);
     }
 
     /// Commits to the history and gives the new version.
@@ -86,6 +101,27 @@ impl<P: Position> MemorySource<P> {
         self.with_history(|history| look(history.generation()))
     }
 
+    /// The rows at `watermark` for which `wanted` is true.
+    fn live(
+        &self,
+        watermark: &Watermark<P>,
+        wanted: impl Fn(&Row) -> bool,
+    ) -> Result<RecordBatch, SourceError> {
+        let version = watermark.version.to_number();
+        self.read("snapshot", |table| {
+            if table.table_id != watermark.table_id || version > table.head() {
+                return Err(SourceError::Changed(format!("version {version}")));
+            }
+            if !table.has_files(version) {
+                return Err(SourceError::Vacuumed(version));
+            }
+            let live = table.rows(version).into_iter();
+            let live = live.flat_map(|(row, count)| (0..count.max(0)).map(move |_| row.clone()));
+            let wanted = live.filter(|row| is_hot(row) && wanted(row));
+            Ok(batch(&wanted.collect::<Vec<_>>()))
+        })
+    }
+
     /// Ends a stream: an error unless the log still shows `end`.
     fn still_there(&self, end: &Watermark<P>) -> Result<(), SourceError> {
         self.read("end of rows", |table| {
@@ -103,6 +139,7 @@ impl<P: Position> Source for MemorySource<P> {
     type Error = SourceError;
     type Changes = Items<ChangeBatch<P>>;
     type Rows = Items<RecordBatch>;
+    type Pieces = MemoryPieces<P>;
 
     async fn head(&self) -> Result<Head<P>, SourceError> {
         yield_step().await;
@@ -187,23 +224,70 @@ impl<P: Position> Source for MemorySource<P> {
 
     async fn snapshot(&self, watermark: &Watermark<P>) -> Result<Self::Rows, SourceError> {
         let (source, watermark) = (self.clone(), watermark.clone());
-        let version = watermark.version.to_number();
-        let parts = vec![false, true];
-        Ok(in_steps(parts, move |part| match part {
-            Some(odd) => source.read("snapshot", |table| {
-                if version > table.head() {
-                    return Err(SourceError::Changed(format!("version {version}")));
-                }
-                let live = table.rows(version).into_iter();
-                let live =
-                    live.flat_map(|(row, count)| (0..count.max(0)).map(move |_| row.clone()));
-                let half =
-                    live.filter(|row| is_hot(row) && row.id.is_some_and(|id| id % 2 != 0) == odd);
-                Ok(Some(batch(&half.collect::<Vec<_>>())))
-            }),
+        Ok(in_steps(vec![0, 1], move |part| match part {
+            Some(part) => source.live(&watermark, part_of(part, 2)).map(Some),
             None => source.still_there(&watermark).map(|()| None),
         }))
     }
+
+    async fn pieces(&self, watermark: &Watermark<P>) -> Result<MemoryPieces<P>, SourceError> {
+        yield_step().await;
+        self.read("pieces", |_| Ok(()))?;
+        self.still_there(watermark)?;
+        let cut = self.cut.load(Ordering::Relaxed);
+        let piece = |place: u64| {
+            let mut digest = watermark.digest.map_or([0; 32], |digest| digest.0);
+            for (index, number) in [cut, place].into_iter().enumerate() {
+                digest[16 + 8 * index..][..8].copy_from_slice(&number.to_be_bytes());
+            }
+            Piece {
+                digest: Digest(digest),
+                bytes: 10,
+                rows: None,
+            }
+        };
+        Ok(MemoryPieces {
+            source: self.clone(),
+            watermark: watermark.clone(),
+            list: (0..cut).map(piece).collect(),
+        })
+    }
+}
+
+/// A snapshot of a [`MemorySource`], cut by the last digits of its keys.
+pub struct MemoryPieces<P> {
+    source: MemorySource<P>,
+    watermark: Watermark<P>,
+    list: Vec<Piece>,
+}
+
+impl<P: Position> Pieces for MemoryPieces<P> {
+    type Error = SourceError;
+    type Rows = Items<RecordBatch>;
+
+    fn list(&self) -> &[Piece] {
+        &self.list
+    }
+
+    async fn read(&self, place: usize) -> Result<Self::Rows, SourceError> {
+        let (source, watermark) = (self.source.clone(), self.watermark.clone());
+        let cut = self.list.len();
+        Ok(in_steps(vec![place], move |part| match part {
+            Some(place) => source.live(&watermark, part_of(place, cut)).map(Some),
+            None => Ok(None),
+        }))
+    }
+
+    async fn confirm(&self) -> Result<(), SourceError> {
+        yield_step().await;
+        self.source.still_there(&self.watermark)
+    }
+}
+
+/// Whether a row is in a part of several.
+fn part_of(part: usize, parts: usize) -> impl Fn(&Row) -> bool {
+    let [part, parts] = [part, parts].map(|number| i64::try_from(number).unwrap_or(i64::MAX));
+    move |row| row.id.unwrap_or(0).rem_euclid(parts.max(1)) == part
 }
 
 fn size(rows: usize) -> Size {

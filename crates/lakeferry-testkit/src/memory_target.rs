@@ -9,12 +9,15 @@ use std::{
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use lakeferry_model::{
-    Applied, Claim, CommitOutcome, Effect, Epoch, Failure, FailureClass, Fingerprint, Guard,
-    Holder, MassDelete, Position, Progress, RowCounts, Session, Stage, Standing, TableStanding,
-    Target, Watermark,
+    Applied, Claim, CommitOutcome, Effect, Epoch, Failure, FailureClass, FillPlan, Fingerprint,
+    Guard, Holder, Loaded, MassDelete, Position, Progress, RowCounts, Session, Stage, Standing,
+    TableStanding, Target, UnfinishedFill, Watermark,
 };
 
+pub use self::loader::MemoryLoader;
 use crate::{Fault, Faults, columns, rows_of, yield_step};
+
+mod loader;
 
 type Rows = BTreeMap<i64, Option<String>>;
 
@@ -47,7 +50,8 @@ struct State<P> {
     has_expired: bool,
     /// Holders whose session a claim ended.
     ended_holders: u64,
-    /// Sessions whose connection works.
+    fill: Option<Fill<P>>,
+    /// Sessions and loaders whose connection works.
     connected: BTreeSet<u64>,
     /// Sessions that the server believes alive; a connected one may be missing here, as one is
     /// that was given up but can still send.
@@ -61,6 +65,32 @@ struct Table {
     rows: Rows,
 }
 
+/// A fill that was begun, and its pieces.
+#[derive(Clone)]
+struct Fill<P> {
+    plan: FillPlan<P>,
+    pieces: BTreeMap<u64, Vec<RecordBatch>>,
+}
+
+impl<P: Position> Fill<P> {
+    fn loaded(&self) -> Loaded {
+        let batches = self.pieces.values().flatten();
+        Loaded {
+            pieces: self.pieces.keys().copied().collect(),
+            rows: batches.map(|batch| batch.num_rows() as u64).sum(),
+        }
+    }
+
+    fn unfinished(&self) -> UnfinishedFill<P> {
+        let Loaded { pieces, rows } = self.loaded();
+        UnfinishedFill {
+            plan: self.plan.clone(),
+            loaded: pieces.len() as u64,
+            rows,
+        }
+    }
+}
+
 impl<P> Default for State<P> {
     fn default() -> Self {
         Self {
@@ -72,6 +102,7 @@ impl<P> Default for State<P> {
             lease: None,
             has_expired: false,
             ended_holders: 0,
+            fill: None,
             connected: BTreeSet::new(),
             alive: BTreeSet::new(),
             sessions: 0,
@@ -101,11 +132,20 @@ impl<P: Position> State<P> {
 
     fn standing(&self) -> Standing<P> {
         let (progress, table) = (self.progress.clone(), self.table_standing());
+        let fill = self.fill.as_ref().filter(|_| self.table.is_none());
         Standing {
             progress,
             epoch: self.epoch,
             table,
+            unfinished: fill.map(Fill::unfinished),
         }
+    }
+
+    /// A new connection, of a session or a loader.
+    fn connect(&mut self) -> u64 {
+        self.sessions += 1;
+        self.connected.insert(self.sessions);
+        self.sessions
     }
 }
 
@@ -122,6 +162,8 @@ pub enum TargetError {
     NullKey,
     #[error("key {0} is there twice")]
     DuplicateKey(i64),
+    #[error("the lease is another session's")]
+    Fenced,
     #[error("{0}")]
     Disagrees(String),
     #[error("it would delete {0}")]
@@ -133,7 +175,7 @@ pub enum TargetError {
 impl Failure for TargetError {
     fn class(&self) -> FailureClass {
         match self {
-            Self::Injected(_) | Self::Disconnected => FailureClass::Transient,
+            Self::Injected(_) | Self::Disconnected | Self::Fenced => FailureClass::Transient,
             Self::BadRow(_) => FailureClass::BadRow,
             Self::NullKey | Self::DuplicateKey(_) | Self::Disagrees(_) | Self::MassDelete(_) => {
                 FailureClass::NeedsOperator
@@ -179,6 +221,11 @@ impl<P: Position> MemoryServer<P> {
     /// Drops the target table.
     pub fn drop_table(&self) {
         self.lock().table = None;
+    }
+
+    /// Drops the table of an unfinished fill.
+    pub fn drop_fill(&self) {
+        self.lock().fill = None;
     }
 
     /// Breaks all connections.
@@ -246,8 +293,13 @@ pub struct MemorySession<P: Position> {
     session: u64,
     epoch: Epoch,
     standing: Standing<P>,
-    staged: Option<(Stage, Vec<(Effect, RecordBatch)>)>,
+    staged: Option<Staged<P>>,
     position: PhantomData<P>,
+}
+
+enum Staged<P> {
+    Fill(FillPlan<P>),
+    Rows(Stage, Vec<(Effect, RecordBatch)>),
 }
 
 impl<P: Position> Target for MemoryTarget<P> {
@@ -284,11 +336,10 @@ impl<P: Position> Target for MemoryTarget<P> {
             state.ended_holders += 1;
         }
         state.has_expired = false;
-        state.sessions += 1;
+        let session = state.connect();
         state.epoch.0 += 1;
-        let (session, epoch) = (state.sessions, state.epoch);
+        let epoch = state.epoch;
         state.lease = Some((holder.clone(), session));
-        state.connected.insert(session);
         state.alive.insert(session);
         let standing = state.standing();
         drop(state);
@@ -337,29 +388,39 @@ impl<P: Position> MemorySession<P> {
         progress: Progress<P>,
     ) -> Result<Option<(State<P>, RowCounts)>, TargetError> {
         let mut state = self.server.lock().clone();
-        let read = &self.standing;
-        if state.epoch != self.epoch || state.standing() != *read {
+        // Pieces come and go outside of it.
+        let without_fill = |standing: &Standing<P>| Standing {
+            unfinished: None,
+            ..standing.clone()
+        };
+        if state.epoch != self.epoch
+            || without_fill(&state.standing()) != without_fill(&self.standing)
+        {
             return Ok(None);
         }
         let rows = match self.staged.take() {
             None => RowCounts::default(),
-            Some((Stage::Fill, staged)) => {
-                let rows = keyed(&staged)?;
+            Some(Staged::Fill(plan)) => {
+                let rows = self.whole(&state, &plan, &progress)?;
                 let inserted = rows.len() as u64;
+                state.fill = None;
                 state.filled = Some(state.make_table(rows));
                 RowCounts {
                     inserted,
                     ..RowCounts::default()
                 }
             }
-            Some((stage, staged)) => {
+            Some(Staged::Rows(stage, staged)) => {
                 let Some(table) = &mut state.table else {
                     return Err(TargetError::Misused("there is no table to change"));
                 };
                 state.filled = Some(table.oid);
                 let had = table.rows.len() as u64;
                 let rows = match stage {
-                    Stage::Refresh => refresh(&mut table.rows, keyed(&staged)?),
+                    Stage::Refresh => {
+                        let wanted = keyed(staged.iter().map(|(_, batch)| batch))?;
+                        refresh(&mut table.rows, wanted)
+                    }
                     _ => change(&mut table.rows, &staged)?,
                 };
                 let remaining = had - rows.deleted;
@@ -372,11 +433,39 @@ impl<P: Position> MemorySession<P> {
         state.progress = Some(progress);
         Ok(Some((state, rows)))
     }
+
+    /// The rows of the fill of `plan`, all of its pieces. One whose rows are refused is removed:
+    /// its version will never do.
+    fn whole(
+        &self,
+        state: &State<P>,
+        plan: &FillPlan<P>,
+        after: &Progress<P>,
+    ) -> Result<Rows, TargetError> {
+        let fill = state.fill.as_ref().filter(|fill| fill.plan == *plan);
+        let fill = fill.ok_or(TargetError::Fenced)?;
+        let Progress {
+            watermark,
+            fingerprint,
+        } = after;
+        if (&plan.watermark, &plan.fingerprint) != (watermark, fingerprint) {
+            return Err(TargetError::Misused("the fill was planned otherwise"));
+        }
+        if fill.pieces.len() as u64 != plan.pieces {
+            return Err(TargetError::Misused("pieces of the fill are missing"));
+        }
+        let rows = keyed(fill.pieces.values().flatten());
+        if rows.is_err() {
+            self.server.lock().fill = None;
+        }
+        rows
+    }
 }
 
 impl<P: Position> Session for MemorySession<P> {
     type Position = P;
     type Error = TargetError;
+    type Loader = MemoryLoader<P>;
 
     fn standing(&self) -> &Standing<P> {
         &self.standing
@@ -389,31 +478,71 @@ impl<P: Position> Session for MemorySession<P> {
                 "the columns are not those of the table",
             ));
         }
-        if (stage == Stage::Fill) != self.server.lock().table.is_none() {
+        if stage == Stage::Fill || self.server.lock().table.is_none() {
+            return Err(TargetError::Misused("what is staged changes a table"));
+        }
+        self.server.lock().fill = None;
+        self.staged = Some(Staged::Rows(stage, Vec::new()));
+        Ok(())
+    }
+
+    async fn fill(
+        &mut self,
+        plan: &FillPlan<P>,
+        columns: &SchemaRef,
+    ) -> Result<Loaded, TargetError> {
+        self.step("fill").await?;
+        if *columns != self::columns() {
             return Err(TargetError::Misused(
-                "a fill makes the table, the others change one",
+                "the columns are not those of the table",
             ));
         }
-        self.staged = Some((stage, Vec::new()));
-        Ok(())
+        let mut state = self.server.lock();
+        if state.table.is_some() {
+            return Err(TargetError::Misused("a fill makes the table"));
+        }
+        if state.epoch != self.epoch {
+            return Err(TargetError::Fenced);
+        }
+        let read = self.standing.unfinished.as_ref();
+        let same = read.is_some_and(|unfinished| unfinished.plan == *plan);
+        let fill = state.fill.take().filter(|fill| same && fill.plan == *plan);
+        let fill = fill.unwrap_or_else(|| Fill {
+            plan: plan.clone(),
+            pieces: BTreeMap::new(),
+        });
+        let loaded = fill.loaded();
+        state.fill = Some(fill);
+        drop(state);
+        self.staged = Some(Staged::Fill(plan.clone()));
+        Ok(loaded)
+    }
+
+    fn loaders(&self) -> usize {
+        2
+    }
+
+    async fn loader(&mut self) -> Result<MemoryLoader<P>, TargetError> {
+        self.step("loader").await?;
+        match &self.staged {
+            Some(Staged::Fill(plan)) => Ok(MemoryLoader::new(
+                &self.server,
+                plan.clone(),
+                (self.epoch, self.session),
+            )),
+            _ => Err(TargetError::Misused("no fill is open")),
+        }
     }
 
     async fn put(&mut self, effect: Effect, rows: &RecordBatch) -> Result<(), TargetError> {
         self.step("put").await?;
-        let Some((stage, staged)) = &mut self.staged else {
+        let Some(Staged::Rows(stage, staged)) = &mut self.staged else {
             return Err(TargetError::Misused("no stage is open"));
         };
         if *stage != Stage::Changes && effect != Effect::Insert {
-            return Err(TargetError::Misused(
-                "a fill and a refresh take inserts only",
-            ));
+            return Err(TargetError::Misused("a refresh takes inserts only"));
         }
-        for (id, value) in rows_of(rows) {
-            let id = id.ok_or(TargetError::NullKey)?;
-            if value.is_some_and(|value| value.contains('\0')) {
-                return Err(TargetError::BadRow(id));
-            }
-        }
+        check(rows)?;
         staged.push((effect, rows.clone()));
         Ok(())
     }
@@ -459,9 +588,20 @@ impl<P: Position> Session for MemorySession<P> {
     }
 }
 
-fn keyed(staged: &[(Effect, RecordBatch)]) -> Result<Rows, TargetError> {
+/// Refuses what Postgres refuses row by row.
+fn check(rows: &RecordBatch) -> Result<(), TargetError> {
+    for (id, value) in rows_of(rows) {
+        let id = id.ok_or(TargetError::NullKey)?;
+        if value.is_some_and(|value| value.contains('\0')) {
+            return Err(TargetError::BadRow(id));
+        }
+    }
+    Ok(())
+}
+
+fn keyed<'a>(batches: impl Iterator<Item = &'a RecordBatch>) -> Result<Rows, TargetError> {
     let mut rows = Rows::new();
-    for (id, value) in staged.iter().flat_map(|(_, batch)| rows_of(batch)) {
+    for (id, value) in batches.flat_map(rows_of) {
         let id = id.ok_or(TargetError::NullKey)?;
         if rows.insert(id, value).is_some() {
             return Err(TargetError::DuplicateKey(id));

@@ -26,6 +26,9 @@ impl<P: Position> target::Harness for Server<P> {
     async fn drop_table(&self) {
         self.0.drop_table();
     }
+    async fn drop_fill(&self) {
+        self.0.drop_fill();
+    }
     async fn give_up_sessions(&self) {
         self.0.give_up_sessions();
     }

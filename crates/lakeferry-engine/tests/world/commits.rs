@@ -99,7 +99,7 @@ impl World {
         let head = self
             .source
             .with_history(|history| history.generation().head());
-        match self.random.random_range(0..4) {
+        match self.random.random_range(0..6) {
             0 => {
                 self.source
                     .with_history(|history| history.replace(Vec::new()));
@@ -119,6 +119,16 @@ impl World {
                     self.log.push(format!("source rewound to {to}"));
                     self.commit();
                 }
+            }
+            2 => {
+                let pieces = self.random.random_range(1..6);
+                self.source.cut_into(pieces);
+                self.log.push(format!("snapshots are cut into {pieces}"));
+            }
+            3 => {
+                let to = self.random.random_range(0..=head);
+                self.source.with_history(|history| history.vacuum(to));
+                self.log.push(format!("files vacuumed below {to}"));
             }
             _ => {
                 let to = self.random.random_range(0..=head);

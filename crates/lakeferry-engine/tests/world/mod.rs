@@ -14,7 +14,7 @@ use std::{
 use lakeferry_engine::{
     Job, OnSourceReplaced, Policy, Report, Request, Retry, RunError, StepKind, Why, drive,
 };
-use lakeferry_model::{Clock, Holder, Instant, JobKey, Watermark};
+use lakeferry_model::{Clock, Holder, Instant, JobKey, Stage, Watermark};
 use lakeferry_testkit::{
     Fault, History, KEY, MemoryServer, MemorySource, MemoryTarget, StepClock, oracle::Oracle,
 };
@@ -33,6 +33,11 @@ pub(crate) const MUST_HAPPEN: &[&str] = &[
     "source replaced: halted",
     "source replaced: rebuilt",
     "rebuild: Fill FirstFill",
+    "resumed with 0 pieces",
+    "resumed with 1 pieces",
+    "resumed with 2 pieces",
+    "fill started anew",
+    "fill dropped",
     "rebuild: Refresh PastHorizon",
     "rebuild: Refresh Rewritten",
     "rebuild: Refresh LargeChanges",
@@ -55,6 +60,8 @@ pub(crate) struct World {
     standby: Option<Box<dyn Fn()>>,
     next_id: i64,
     seen: Option<Watermark<u64>>,
+    /// The version and the pieces of the fill that is under way.
+    filling: Option<(u64, u64)>,
     /// Whether the policy lets the watermark leave its table's history.
     may_leave: bool,
     happened: BTreeMap<String, u64>,
@@ -156,6 +163,7 @@ impl World {
             standby: None,
             next_id: 0,
             seen: None,
+            filling: None,
             may_leave: replaced == OnSourceReplaced::Refresh,
             happened: BTreeMap::new(),
             log: Vec::new(),
@@ -225,7 +233,17 @@ impl World {
         };
         self.engines[engine].attempt = None;
         for step in report.steps {
+            // What an earlier attempt had loaded is not read again.
+            let kept = match step.kind {
+                StepKind::Resumed { rows, .. } => Some(rows),
+                StepKind::Rebuild(Stage::Fill, _) => Some(0),
+                _ => None,
+            };
+            if let Some(kept) = kept {
+                assert_eq!(kept + step.rows_read, step.rows.inserted, "{:?}", step.kind);
+            }
             self.note(match step.kind {
+                StepKind::Resumed { pieces, .. } => format!("resumed with {pieces} pieces"),
                 StepKind::Rebuild(_, Why::SourceReplaced) => "source replaced: rebuilt".to_owned(),
                 StepKind::Rebuild(stage, why) => format!("rebuild: {stage:?} {why:?}"),
                 StepKind::Changes(reading) => format!("changes: {reading:?}"),
@@ -257,7 +275,13 @@ impl World {
     }
 
     fn trouble_at_server(&mut self) {
-        match self.random.random_range(0..10) {
+        match self.random.random_range(0..11) {
+            10 => {
+                if self.filling.is_some() {
+                    self.server.drop_fill();
+                    self.note("fill dropped");
+                }
+            }
             0..3 => {
                 self.server.restart();
                 self.note("server restarted");
@@ -288,11 +312,17 @@ impl World {
             "survey",
             "changes",
             "snapshot",
+            "pieces",
             "end of rows",
             "inspect",
             "claim",
             "stage",
             "put",
+            "fill",
+            "loader",
+            "begin piece",
+            "put piece",
+            "finish piece",
             "apply",
             "release",
         ];
@@ -302,7 +332,8 @@ impl World {
             } else {
                 Fault::LoseRequest
             };
-            self.server.faults.lock().unwrap().queue("commit", fault);
+            let commit = ["commit", "commit piece"][self.random.random_range(0..2)];
+            self.server.faults.lock().unwrap().queue(commit, fault);
             return;
         }
         let operation = operations[self.random.random_range(0..operations.len())];
@@ -321,6 +352,14 @@ impl World {
     /// Promise 1, and the watermark's way.
     fn check(&mut self) -> Result<(), String> {
         let standing = self.server.standing();
+        let unfinished = standing.unfinished.as_ref();
+        let filling = unfinished.map(|fill| (fill.plan.watermark.version, fill.loaded));
+        if let (Some(then), Some(now)) = (self.filling, filling)
+            && (then.0 != now.0 || then.1 > now.1)
+        {
+            self.note("fill started anew");
+        }
+        self.filling = filling;
         let Some(watermark) = standing.watermark() else {
             return Ok(());
         };

@@ -6,12 +6,14 @@ use std::collections::BTreeMap;
 
 use arrow_array::RecordBatch;
 use lakeferry_model::{
-    Applied, Claim, CommitOutcome, Digest, Effect, Epoch, Failure, FailureClass, Fingerprint,
-    Holder, Instant, Position, RowCounts, Session, Stage, TableId, TableStanding, Target,
-    Watermark,
+    Applied, Claim, CommitOutcome, Digest, Effect, Epoch, Failure, FailureClass, FillPlan,
+    Fingerprint, Holder, Instant, Loader, Position, RowCounts, Session, Stage, TableId,
+    TableStanding, Target, Watermark,
 };
 
 use crate::{KEY, Row, batch, columns};
+
+mod fill;
 
 /// Rows by key.
 pub type Rows = BTreeMap<i64, Option<String>>;
@@ -35,6 +37,8 @@ pub trait Harness {
     async fn make_table(&self, rows: Rows);
     /// Drops the target table.
     async fn drop_table(&self);
+    /// Drops the table that an unfinished fill has loaded.
+    async fn drop_fill(&self);
     /// Lets the next claim believe that all sessions ended, though they can still send.
     async fn give_up_sessions(&self);
     /// Lets the lease pass; its holder does nothing meanwhile.
@@ -60,6 +64,7 @@ pub async fn holds<H: Harness>(make: impl AsyncFn() -> H) {
     older_epochs_are_fenced(make().await).await;
     mass_deletes_are_refused(make().await).await;
     holders_that_stand_still_lose_the_lease(make().await).await;
+    fill::holds(make).await;
 }
 
 fn rows(pairs: &[(i64, &str)]) -> Rows {
@@ -130,9 +135,33 @@ async fn staged<S: Session>(session: &mut S, stage: Stage, parts: &[(Effect, &[(
     }
 }
 
+fn plan<P: Position>(version: u64, pieces: u64) -> FillPlan<P> {
+    FillPlan {
+        watermark: watermark(version),
+        fingerprint: fingerprint(),
+        pieces,
+        pieces_digest: Digest([9; 32]),
+    }
+}
+
+/// Opens the fill of version 1 and loads each batch as a piece.
+async fn load<S: Session>(session: &mut S, pieces: &[RecordBatch]) -> Result<(), S::Error> {
+    session
+        .fill(&plan(1, pieces.len() as u64), &columns())
+        .await?;
+    let mut loader = session.loader().await?;
+    for (place, rows) in (0..).zip(pieces) {
+        loader.begin(place).await?;
+        loader.put(rows).await?;
+        loader.finish().await?;
+    }
+    Ok(())
+}
+
 async fn filled<H: Harness>(harness: &H, pairs: &[(i64, &str)]) -> SessionOf<H> {
     let mut session = claimed(harness).await;
-    staged(&mut session, Stage::Fill, &[(Effect::Insert, pairs)]).await;
+    let loaded = load(&mut session, &[rows_batch(pairs)]).await;
+    loaded.expect("the rows are loaded");
     let counts = applied(&mut session, 1).await;
     assert_eq!(
         counts,
@@ -174,8 +203,9 @@ async fn nothing_yet<H: Harness>(harness: H) {
 async fn fill_appears_at_once<H: Harness>(harness: H) {
     let mut session = claimed(&harness).await;
     let pairs = [(1, "a"), (2, ""), (3, "ü🦆")];
-    staged(&mut session, Stage::Fill, &[(Effect::Insert, &pairs)]).await;
-    assert_eq!(harness.rows().await, None, "staged rows are visible");
+    let loaded = load(&mut session, &[rows_batch(&pairs)]).await;
+    loaded.expect("the rows are loaded");
+    assert_eq!(harness.rows().await, None, "loaded rows are visible");
     assert_eq!(applied(&mut session, 1).await.inserted, 3);
     assert_eq!(harness.rows().await, Some(rows(&pairs)));
     let after_apply = session.standing().clone();
@@ -199,15 +229,6 @@ async fn empty_fill<H: Harness>(harness: H) {
 }
 
 async fn dropped_sessions_leave_nothing<H: Harness>(harness: H) {
-    let mut session = claimed(&harness).await;
-    staged(
-        &mut session,
-        Stage::Fill,
-        &[(Effect::Insert, &[(1, "lost")])],
-    )
-    .await;
-    drop(session);
-    assert_eq!(harness.rows().await, None);
     let mut session = filled(&harness, &[(1, "a"), (2, "b")]).await;
     staged(
         &mut session,
@@ -360,9 +381,13 @@ async fn bad_keys_and_values<H: Harness>(harness: H) {
         (nul, FailureClass::BadRow),
     ];
     for (rows, class) in &cases {
-        let parts = [(Effect::Insert, rows.clone())];
         let mut session = claimed(&harness).await;
-        assert_eq!(refused(&mut session, Stage::Fill, &parts).await, *class);
+        let refused = async {
+            load(&mut session, std::slice::from_ref(rows)).await?;
+            session.apply(&watermark(1), &fingerprint()).await
+        };
+        let refused = refused.await.map_err(|error| error.class());
+        assert_eq!(refused, Err(*class));
         assert_eq!(harness.rows().await, None);
     }
     drop(filled(&harness, &[(5, "e")]).await);
