@@ -85,6 +85,22 @@ impl FileReader {
         try_join_all(readers).await.map(|_| ())
     }
 
+    /// Reads `files` one after the other; several of these may be under way at once.
+    pub(crate) async fn read_one_by_one(
+        self: &Arc<Self>,
+        files: Vec<ScanFile>,
+        give: impl Fn(RecordBatch) -> Wanted + Send + 'static,
+    ) -> Result<()> {
+        let (reader, files) = (
+            Arc::clone(self),
+            Mutex::new(Files::from(Box::new(files.into_iter().map(Ok)))),
+        );
+        let table = reader.table.clone();
+        blocking(&table, move || reader.read_some(&files, &give))
+            .await
+            .map(drop)
+    }
+
     /// Takes files until none is left or nobody wants more.
     fn read_some(
         &self,

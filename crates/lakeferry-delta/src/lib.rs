@@ -16,6 +16,7 @@
 //! | `files`, `added`, `feed`, `reader` | data files and change feeds to batches, in bounded memory |
 //! | `listing` | which tables there are below a directory |
 //! | `snapshot`, `changes` | the two kinds of streams that a source gives |
+//! | `pieces` | a snapshot in parts, for a first fill |
 
 mod added;
 mod changes;
@@ -32,6 +33,7 @@ mod listing;
 mod location;
 mod log;
 mod parquet;
+mod pieces;
 mod plain;
 mod reader;
 mod shape;
@@ -43,5 +45,6 @@ mod table;
 pub use check::Check;
 pub use error::Error;
 pub use listing::tables_below;
+pub use pieces::DeltaPieces;
 pub use reader::Batches;
 pub use source::{DeltaSource, Settings};

@@ -69,7 +69,20 @@ where
     T: Send + 'static,
     F: Future<Output = Result<()>> + Send + 'static,
 {
-    let (sender, receiver) = mpsc::channel(AHEAD);
+    stream_ahead(table, AHEAD, read)
+}
+
+/// As [`stream`], with so many batches that wait.
+pub(crate) fn stream_ahead<T, F>(
+    table: &str,
+    ahead: usize,
+    read: impl FnOnce(Outlet<T>) -> F,
+) -> Batches<T>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<()>> + Send + 'static,
+{
+    let (sender, receiver) = mpsc::channel(ahead);
     let reading = read(Outlet(sender.clone()));
     tokio::spawn(async move {
         let last = match reading.await {

@@ -60,23 +60,40 @@ async fn read(
     }
 }
 
-/// Files that are gone are no trouble where there is a newer version: they were vacuumed. In the
-/// newest they are damage that no reader can mend.
+/// Files that are gone are no trouble where there is a newer version: they were vacuumed.
 async fn without_files(table: &Table, version: u64, what: String, source: Option<Cause>) -> Error {
-    let name = table.name().to_owned();
-    match log::list(&table.location, version).await {
-        Err(error) => error,
-        Ok(listing) if listing.newest().is_some_and(|newest| newest > version) => Error::Moved {
-            table: name,
+    match has_moved_on(table, version, &what).await {
+        Ok(()) => Error::Moved {
+            table: table.name().to_owned(),
             what: format!("files of version {version} were removed"),
         },
-        Ok(_) => Error::Unreadable {
-            table: name,
+        Err(Error::Unreadable {
+            table, what, hint, ..
+        }) => Error::Unreadable {
+            table,
             what,
-            hint: "restore the file, or repair the table with the engine that writes it",
+            hint,
             source,
         },
+        Err(error) => error,
     }
+}
+
+/// Whether there is a newer version than the one whose file is gone, as `what` says.
+///
+/// # Errors
+/// [`Error::Unreadable`] if there is none: that is damage, which no reader can mend.
+pub(crate) async fn has_moved_on(table: &Table, version: u64, what: &str) -> Result<()> {
+    let listing = log::list(&table.location, version).await?;
+    if listing.newest().is_some_and(|newest| newest > version) {
+        return Ok(());
+    }
+    Err(Error::Unreadable {
+        table: table.name().to_owned(),
+        what: what.to_owned(),
+        hint: "restore the file, or repair the table with the engine that writes it",
+        source: None,
+    })
 }
 
 /// The scan of `snapshot` in `shape`, without the files that `skip` excludes.

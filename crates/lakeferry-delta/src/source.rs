@@ -13,6 +13,7 @@ use crate::{
     error::{Error, Result},
     head,
     location::Location,
+    pieces::{self, DeltaPieces},
     reader::Batches,
     snapshot, survey,
     table::Table,
@@ -60,6 +61,7 @@ impl Source for DeltaSource {
     type Error = Error;
     type Changes = Batches<ChangeBatch<DeltaVersion>>;
     type Rows = Batches<RecordBatch>;
+    type Pieces = DeltaPieces;
 
     async fn head(&self) -> Result<Head<DeltaVersion>> {
         Ok(head::look(&self.0).await?.head)
@@ -83,5 +85,9 @@ impl Source for DeltaSource {
 
     async fn snapshot(&self, watermark: &Watermark<DeltaVersion>) -> Result<Self::Rows> {
         snapshot::rows(self.0.clone(), watermark).await
+    }
+
+    async fn pieces(&self, watermark: &Watermark<DeltaVersion>) -> Result<DeltaPieces> {
+        pieces::cut(self.0.clone(), watermark).await
     }
 }

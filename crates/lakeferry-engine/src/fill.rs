@@ -94,7 +94,7 @@ where
         pieces: &S::Pieces,
     ) -> Result<(Loaded, u64), Unloaded> {
         let opened = session.fill(plan, &self.head.columns).await;
-        let loaded = opened.map_err(|error| self.of_target(error))?;
+        let loaded = opened.map_err(|error| self.of_session(error))?;
         let places = (0..pieces.list().len()).zip(0_u64..);
         let missing: Vec<_> = places
             .filter(|(_, place)| !loaded.pieces.contains(place))
@@ -107,8 +107,14 @@ where
         };
         let mut loaders = Vec::new();
         for _ in 0..session.loaders().min(missing.len()) {
-            let loader = session.loader().await;
-            loaders.push(loader.map_err(|error| self.of_target(error))?);
+            match session.loader().await {
+                Ok(loader) => loaders.push(loader),
+                Err(error) if loaders.is_empty() => return Err(self.of_loader(error)),
+                Err(error) => {
+                    tracing::warn!(%error, "loading with {} loaders", loaders.len());
+                    break;
+                }
+            }
         }
         let loading = loaders
             .into_iter()
@@ -134,16 +140,16 @@ where
             let rows = work.pieces.read(index).await;
             let mut rows = rows.map_err(|error| self.of_source(error))?;
             let begun = loader.begin(place).await;
-            begun.map_err(|error| self.of_target(error))?;
+            begun.map_err(|error| self.of_loader(error))?;
             while let Some(batch) = next(&mut rows).await {
                 let batch = batch.map_err(|error| self.of_source(error))?;
                 let count = batch.num_rows() as u64;
                 work.rows_read.fetch_add(count, Ordering::Relaxed);
                 let put = loader.put(&batch).await;
-                put.map_err(|error| self.of_target(error))?;
+                put.map_err(|error| self.of_loader(error))?;
             }
             let loaded = loader.finish().await;
-            loaded.map_err(|error| self.of_target(error))?;
+            loaded.map_err(|error| self.of_loader(error))?;
             tracing::debug!(place, "piece loaded");
         }
         Ok(())
@@ -158,9 +164,13 @@ where
         resumed: bool,
         unloaded: Unloaded,
     ) -> Result<Option<Step<S::Position>>, RunError> {
-        let Unloaded { error, is_gone } = unloaded;
-        let hopeless = resumed && error.class() != FailureClass::Transient;
-        if !is_gone && !hopeless {
+        let Unloaded { error, remedy } = unloaded;
+        let anew = match remedy {
+            Remedy::Anew => true,
+            Remedy::OtherRows => resumed,
+            Remedy::None => false,
+        };
+        if !anew {
             return Err(error);
         }
         let Ok(head) = self.job.source.head().await else {
@@ -180,14 +190,25 @@ where
 
     fn of_source(&self, error: S::Error) -> Unloaded {
         Unloaded {
-            is_gone: error.is_gone(),
+            remedy: match error.is_gone() {
+                true => Remedy::Anew,
+                false => Remedy::of(&error),
+            },
             error: RunError::source(self.job.name(), error),
         }
     }
 
-    fn of_target(&self, error: T::Error) -> Unloaded {
+    fn of_loader(&self, error: T::Error) -> Unloaded {
         Unloaded {
-            is_gone: false,
+            remedy: Remedy::of(&error),
+            error: RunError::target(self.job.name(), error),
+        }
+    }
+
+    /// After an error the session is of no further use.
+    fn of_session(&self, error: T::Error) -> Unloaded {
+        Unloaded {
+            remedy: Remedy::None,
             error: RunError::target(self.job.name(), error),
         }
     }
@@ -206,8 +227,25 @@ struct Work<'a, S> {
 /// Why a fill was not loaded.
 struct Unloaded {
     error: RunError,
-    /// See [`Failure::is_gone`].
-    is_gone: bool,
+    remedy: Remedy,
+}
+
+/// Whether a newer version may do where this one does not.
+enum Remedy {
+    /// This one cannot be read any more.
+    Anew,
+    /// Trying again with the same rows cannot help.
+    OtherRows,
+    None,
+}
+
+impl Remedy {
+    fn of(error: &impl Failure) -> Self {
+        match error.class() {
+            FailureClass::Transient => Self::None,
+            _ => Self::OtherRows,
+        }
+    }
 }
 
 type Loading<'a> = Pin<Box<dyn Future<Output = Result<(), Unloaded>> + Send + 'a>>;

@@ -43,6 +43,7 @@ impl Bystander {
             comment: None,
             lease: Duration::from_secs(30),
             guard: Guard::default(),
+            max_connections: 8,
         };
         let unguarded = TargetSettings {
             guard: Guard::OFF,
@@ -95,6 +96,13 @@ impl Harness for Bystander {
             .batch_execute("DROP TABLE target")
             .await
             .unwrap();
+    }
+
+    async fn drop_fill(&self) {
+        let name = "SELECT relname FROM pg_class WHERE starts_with(relname, '_lakeferry_fill_')";
+        let name: String = self.client.query_one(name, &[]).await.unwrap().get(0);
+        let drop = format!("DROP TABLE \"{name}\"");
+        self.client.batch_execute(&drop).await.unwrap();
     }
 
     async fn give_up_sessions(&self) {

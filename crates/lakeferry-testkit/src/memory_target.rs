@@ -15,9 +15,11 @@ use lakeferry_model::{
 };
 
 pub use self::loader::MemoryLoader;
-use crate::{Fault, Faults, columns, rows_of, yield_step};
+use self::rows::{change, check, keyed, refresh};
+use crate::{Fault, Faults, columns, yield_step};
 
 mod loader;
+mod rows;
 
 type Rows = BTreeMap<i64, Option<String>>;
 
@@ -586,78 +588,4 @@ impl<P: Position> Session for MemorySession<P> {
         }
         Ok(())
     }
-}
-
-/// Refuses what Postgres refuses row by row.
-fn check(rows: &RecordBatch) -> Result<(), TargetError> {
-    for (id, value) in rows_of(rows) {
-        let id = id.ok_or(TargetError::NullKey)?;
-        if value.is_some_and(|value| value.contains('\0')) {
-            return Err(TargetError::BadRow(id));
-        }
-    }
-    Ok(())
-}
-
-fn keyed<'a>(batches: impl Iterator<Item = &'a RecordBatch>) -> Result<Rows, TargetError> {
-    let mut rows = Rows::new();
-    for (id, value) in batches.flat_map(rows_of) {
-        let id = id.ok_or(TargetError::NullKey)?;
-        if rows.insert(id, value).is_some() {
-            return Err(TargetError::DuplicateKey(id));
-        }
-    }
-    Ok(rows)
-}
-
-fn refresh(rows: &mut Rows, wanted: Rows) -> RowCounts {
-    let mut counts = RowCounts::default();
-    rows.retain(|id, _| {
-        wanted.contains_key(id) || {
-            counts.deleted += 1;
-            false
-        }
-    });
-    for (id, value) in wanted {
-        match rows.insert(id, value.clone()) {
-            None => counts.inserted += 1,
-            Some(old) if old != value => counts.updated += 1,
-            Some(_) => {}
-        }
-    }
-    counts
-}
-
-fn change(rows: &mut Rows, staged: &[(Effect, RecordBatch)]) -> Result<RowCounts, TargetError> {
-    let mut counts = RowCounts::default();
-    let staged: Vec<_> = staged
-        .iter()
-        .flat_map(|(effect, batch)| rows_of(batch).into_iter().map(move |row| (*effect, row)))
-        .collect();
-    for order in [Effect::Delete, Effect::Update, Effect::Insert] {
-        for (effect, (id, value)) in staged.iter().filter(|(effect, _)| *effect == order) {
-            let id = id.ok_or(TargetError::NullKey)?;
-            let there = rows.contains_key(&id);
-            if there == (*effect == Effect::Insert) {
-                return Err(TargetError::Disagrees(format!(
-                    "{effect:?} of key {id}: there is {there}"
-                )));
-            }
-            match effect {
-                Effect::Delete => {
-                    rows.remove(&id);
-                    counts.deleted += 1;
-                }
-                Effect::Insert => {
-                    rows.insert(id, value.clone());
-                    counts.inserted += 1;
-                }
-                Effect::Update => {
-                    let old = rows.insert(id, value.clone());
-                    counts.updated += u64::from(old.as_ref() != Some(value));
-                }
-            }
-        }
-    }
-    Ok(counts)
 }

@@ -181,6 +181,7 @@ pub(crate) fn target_settings(
             max_delete_share: job.max_delete_share,
             allow_empty: job.allow_empty,
         },
+        max_connections: server.max_connections,
     })
 }
 

@@ -13,7 +13,6 @@ use crate::{
         fence::{self, Fence, Hold, LockMode},
         settings::TargetSettings,
         shape,
-        staging::Staged,
         state::{Moment, StateSchema, bigint},
     },
 };
@@ -172,7 +171,7 @@ impl<P: Position> Apply<'_, P> {
     pub(super) async fn record_run(
         &self,
         kind: &'static str,
-        staged: &Staged,
+        started: Moment,
         rows: RowCounts,
     ) -> Result<(), Error> {
         let sql = "INSERT INTO {} (job_id, epoch, kind, from_version, through_version, \
@@ -185,7 +184,6 @@ impl<P: Position> Apply<'_, P> {
         let through = bigint(self.after.0.version)?;
         let [inserted, updated, deleted] = [rows.inserted, rows.updated, rows.deleted]
             .map(|count| i64::try_from(count).unwrap_or(i64::MAX));
-        let started: Moment = staged.started;
         let params: [_; 9] = [
             (&self.hold.job_id as _, Type::UUID),
             (&self.hold.epoch as _, Type::INT8),

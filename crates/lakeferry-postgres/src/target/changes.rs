@@ -60,7 +60,7 @@ pub(super) async fn apply<P: Position>(
     if counts.inserts > 0 {
         rows.inserted = insert(apply, &statements, counts.inserts).await?;
     }
-    apply.record_run("changes", staged, rows).await?;
+    apply.record_run("changes", staged.started, rows).await?;
     apply.commit(rows, apply.oid).await
 }
 

@@ -235,7 +235,7 @@ impl Claims<'_> {
         if removed == 0 {
             return Err(self.table_taken(&other));
         }
-        reserved::drop_leftovers(self.link, table, job_id).await?;
+        reserved::drop_leftovers(self.link, table, job_id, None).await?;
         Ok(())
     }
 

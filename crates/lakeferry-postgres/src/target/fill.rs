@@ -1,5 +1,5 @@
-//! The first fill of a table: loaded under a reserved name without any index, then given its key,
-//! then, in the one transaction, its name.
+//! The end of the first fill of a table: once all pieces are loaded, it is given its key, then, in
+//! the one transaction, its name.
 
 use lakeferry_model::{Position, RowCounts};
 use tokio_postgres::{error::SqlState, types::Type};
@@ -13,8 +13,10 @@ use crate::{
         columns::Columns,
         duplicates,
         fence::Fence,
+        filling::Filling,
+        reserved,
         settings::MAX_NAME_BYTES,
-        staging::{Staged, StagedIn},
+        unfinished::{Fills, Reserved},
     },
 };
 
@@ -33,58 +35,125 @@ SET LOCAL lock_timeout = '30s'";
 
 pub(super) async fn apply<P: Position>(
     apply: &Apply<'_, P>,
-    staged: &Staged,
+    filling: &Filling<P>,
 ) -> Result<Ended, Error> {
-    let StagedIn::Reserved(reserved) = &staged.place else {
-        return Err(Error::bug("a fill was staged in a temporary table"));
-    };
-    if add_key(apply, reserved, &staged.columns).await? == Fence::Shut {
+    let (Filling { plan, reserved, .. }, table) = (filling, &filling.reserved.table);
+    if apply.after != (&plan.watermark, &plan.fingerprint) {
+        return Err(Error::bug(format!("{table} was filled for another apply")));
+    }
+    // Looked at once more where it counts; but a key over half of the rows would be for nothing.
+    whole(apply, filling).await?;
+    if add_key(apply, reserved, &filling.columns).await? == Fence::Shut {
         return Ok(Ended::Fenced);
     }
-    apply
-        .batch(Sql::of("ANALYZE {}", &[&reserved.sql()]))
-        .await?;
-    let rows = RowCounts {
-        inserted: staged.counts.inserts,
-        ..RowCounts::default()
-    };
+    apply.batch(Sql::of("ANALYZE {}", &[&table.sql()])).await?;
     for _ in 0..RENAMES {
         apply.begin().await?;
         if apply.fence().await? == Fence::Shut {
             return apply.shut().await;
         }
-        if !rename(apply, reserved).await? {
+        let inserted = whole(apply, filling).await?;
+        if !rename(apply, table).await? {
             apply.batch("ROLLBACK").await?;
             apply.batch(PAUSE).await?;
             continue;
         }
+        let rows = RowCounts {
+            inserted,
+            ..RowCounts::default()
+        };
         let oid = apply.record_table().await?;
-        apply.record_run("fill", staged, rows).await?;
+        if oid != reserved.oid {
+            return Err(Error::transient(format!(
+                "{table} was replaced while it was filled"
+            )));
+        }
+        apply.record_run("fill", reserved.started, rows).await?;
+        fills(apply, &apply.doing()).forget().await?;
         return apply.commit(rows, Some(oid)).await;
     }
-    let table = &apply.settings.table;
-    Err(Error::transient(format!(
-        "cannot give {table} its name: {reserved} is locked"
-    ))
-    .advise(format!("end the sessions that hold locks on {reserved}")))
+    let target = &apply.settings.table;
+    Err(
+        Error::transient(format!("cannot give {target} its name: {table} is locked"))
+            .advise(format!("end the sessions that hold locks on {table}")),
+    )
 }
 
-/// Nothing else writes to a table of a reserved name; it is gone where another session dropped it.
+fn fills<'a, P>(apply: &'a Apply<'_, P>, doing: &'a Doing) -> Fills<'a> {
+    Fills {
+        link: apply.link,
+        state: apply.state,
+        job_id: apply.hold.job_id,
+        doing,
+    }
+}
+
+/// How many rows are loaded, if all pieces are.
+async fn whole<P: Position>(apply: &Apply<'_, P>, filling: &Filling<P>) -> Result<u64, Error> {
+    let (plan, target) = (&filling.plan, &apply.settings.table);
+    let doing = Doing::new(format!("look at the fill of {target}"));
+    let begun = fills(apply, &doing).find::<P>(&target.schema).await?;
+    let begun = begun
+        .filter(|begun| begun.fill.plan == *plan && begun.reserved.oid == filling.reserved.oid);
+    match begun.map(|begun| begun.fill) {
+        Some(fill) if fill.loaded == plan.pieces => Ok(fill.rows),
+        Some(fill) => Err(Error::bug(format!(
+            "{} of {} pieces of {target} are loaded",
+            fill.loaded, plan.pieces
+        ))),
+        None => Err(Error::transient(format!(
+            "what was loaded for {target} is gone: another session has the job, or it was dropped"
+        ))),
+    }
+}
+
+/// Removes a fill that will never do: its version has rows that the key refuses. Else the next run
+/// would go on with it, though the source was mended since.
+async fn remove<P: Position>(apply: &Apply<'_, P>, reserved: &Reserved) -> Result<(), Error> {
+    let doing = Doing::new(format!("drop {}", reserved.table));
+    let sql = "DELETE FROM {} AS f WHERE f.job_id = $1 AND f.reserved_oid = $2";
+    let sql = Sql::of(sql, &[&apply.state.table("fills")]);
+    let params: [_; 2] = [
+        (&apply.hold.job_id as _, Type::UUID),
+        (&reserved.oid as _, Type::OID),
+    ];
+    if apply.link.execute(&sql, &params, &doing).await? == 1 {
+        reserved::drop(apply.link, &reserved.table, &doing).await?;
+    }
+    Ok(())
+}
+
+/// Adds the key, unless an earlier session did. Nothing else writes to a table of a reserved name;
+/// it is gone where another session dropped it.
 async fn add_key<P: Position>(
     apply: &Apply<'_, P>,
-    reserved: &Table,
+    reserved: &Reserved,
     columns: &Columns,
 ) -> Result<Fence, Error> {
+    let has_key = "SELECT count(*) FROM pg_catalog.pg_index AS i \
+        WHERE i.indisprimary AND i.indrelid = $1";
+    let params: [_; 1] = [(&reserved.oid as _, Type::OID)];
+    let doing = apply.doing();
+    let has_key = apply
+        .link
+        .query_one(&has_key.into(), &params, &doing)
+        .await?;
+    if has_key.get::<_, i64>(0) > 0 {
+        return Ok(Fence::Open);
+    }
+    let table = &reserved.table;
     let name = Sql::name(&free_key_name(apply).await?);
     let sql = Sql::of(
         "ALTER TABLE {} ADD CONSTRAINT {} PRIMARY KEY ({})",
-        &[&reserved.sql(), &name, &columns.key_names()],
+        &[&table.sql(), &name, &columns.key_names()],
     );
     match apply.link.try_batch(&sql).await {
         Ok(()) => Ok(Fence::Open),
         Err(error) if sqlstate::is(&error, &SqlState::UNDEFINED_TABLE) => Ok(Fence::Shut),
         Err(error) if sqlstate::is(&error, &SqlState::UNIQUE_VIOLATION) => {
-            Err(duplicates::error(apply, columns, &reserved.sql()).await?)
+            let duplicate = duplicates::error(apply, columns, &table.sql()).await?;
+            remove(apply, reserved).await?;
+            Err(duplicate)
         }
         Err(error) => Err(apply.doing().failed(error, apply.link.place())),
     }
@@ -138,7 +207,12 @@ async fn rename<P: Position>(apply: &Apply<'_, P>, reserved: &Table) -> Result<b
     );
     match apply.link.try_batch(&sql).await {
         Ok(()) => Ok(true),
-        Err(error) if sqlstate::is(&error, &SqlState::LOCK_NOT_AVAILABLE) => Ok(false),
+        Err(error)
+            if sqlstate::is(&error, &SqlState::LOCK_NOT_AVAILABLE)
+                || sqlstate::is(&error, &SqlState::T_R_DEADLOCK_DETECTED) =>
+        {
+            Ok(false)
+        }
         Err(error)
             if sqlstate::is(&error, &SqlState::DUPLICATE_TABLE)
                 || sqlstate::is(&error, &SqlState::DUPLICATE_OBJECT) =>

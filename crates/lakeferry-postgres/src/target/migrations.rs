@@ -19,7 +19,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 2] = [
+const MIGRATIONS: [Migration; 3] = [
     Migration {
         number: 1,
         name: "state",
@@ -30,7 +30,15 @@ const MIGRATIONS: [Migration; 2] = [
         name: "lease expiry",
         sql: include_str!("migrations/0002_lease_expiry.sql"),
     },
+    Migration {
+        number: FILLS,
+        name: "fills",
+        sql: include_str!("migrations/0003_fills.sql"),
+    },
 ];
+
+/// The one that brought the tables of unfinished fills.
+pub(super) const FILLS: i32 = 3;
 
 /// The newest that this build knows.
 const NEWEST: i32 = MIGRATIONS[MIGRATIONS.len() - 1].number;

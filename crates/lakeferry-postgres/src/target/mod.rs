@@ -3,6 +3,7 @@
 //! ```text
 //! inspect                                   a look: no claim, no transaction id, no wait
 //! claim      ─→ migrations, claim           the lease, and the settled state
+//! fill       ─→ filling, loader, copy       pieces of a first fill, each for good
 //! stage, put ─→ shape, staging, copy        rows wait beside the target
 //! apply      ─→ fence, then                 one transaction
 //!               fill | refresh | changes      rows
@@ -18,10 +19,12 @@ mod ddl;
 mod duplicates;
 mod fence;
 mod fill;
+mod filling;
 mod hazards;
 mod history;
 mod inspect;
 mod lease;
+mod loader;
 mod migrations;
 mod refresh;
 mod reserved;
@@ -32,6 +35,7 @@ mod staging;
 mod standing;
 mod state;
 mod status;
+mod unfinished;
 
 #[cfg(test)]
 mod tests;
@@ -44,6 +48,7 @@ use self::state::StateSchema;
 pub use self::{
     ddl::ddl_for,
     history::read_history,
+    loader::PostgresLoader,
     session::PostgresSession,
     settings::TargetSettings,
     status::{JobStatus, Run, read_status},

@@ -40,7 +40,7 @@ pub(super) async fn apply<P: Position>(
     }
     let rows = merge(apply, staged, &place).await?;
     let oid = apply.record_table().await?;
-    apply.record_run("refresh", staged, rows).await?;
+    apply.record_run("refresh", staged.started, rows).await?;
     let ended = apply.commit(rows, Some(oid)).await?;
     let doing = Doing::new("drop what was staged");
     if matches!(ended, Ended::Applied { .. })

@@ -46,7 +46,7 @@ pub(super) fn name(kind: &str, epoch: i64, attempt: u32, table: &str) -> String 
 
 /// By this comment a staging table is known as ours, and whose.
 pub(super) fn comment(job_id: Uuid) -> String {
-    format!("lakeferry: staging of job {job_id}; dropped by its next run")
+    format!("lakeferry: staging of job {job_id}; its next run uses or drops it")
 }
 
 /// Drops a staging table; says whether it is gone. One that somebody looks into, a backup for
@@ -67,11 +67,12 @@ pub(super) async fn drop(link: &Link, table: &Table, doing: &Doing) -> Result<bo
     }
 }
 
-/// Drops what sessions of this job left behind, and says what of it is still there.
+/// Drops what sessions of this job left behind, `but` one, and says what of it is still there.
 pub(super) async fn drop_leftovers(
     link: &Link,
     target: &Table,
     job_id: Uuid,
+    but: Option<&Table>,
 ) -> Result<Vec<Table>, Error> {
     let doing = Doing::new(format!("drop what was left of an earlier run on {target}"));
     let comment = comment(job_id);
@@ -82,6 +83,9 @@ pub(super) async fn drop_leftovers(
             schema: row.get(0),
             name: row.get(1),
         };
+        if but == Some(&table) {
+            continue;
+        }
         if !drop(link, &table, &doing).await? {
             kept.push(table);
         }

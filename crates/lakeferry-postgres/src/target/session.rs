@@ -7,8 +7,8 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use lakeferry_model::{
-    Applied, CommitOutcome, Effect, Fingerprint, Position, Progress, Session, Stage, Standing,
-    TableStanding, Watermark,
+    Applied, CommitOutcome, Effect, FillPlan, Fingerprint, Loaded, Position, Progress, Session,
+    Stage, Standing, TableStanding, Watermark,
 };
 use tokio_postgres::types::Type;
 
@@ -24,11 +24,20 @@ use crate::{
         claim::Claimed,
         fence::Hold,
         fill,
+        filling::{Filling, Opener},
         lease::Renewal,
+        loader::{PostgresLoader, Worker},
         refresh,
         staging::{Stager, Staging},
+        unfinished::Note,
     },
 };
+
+/// Connections of a session that load nothing: its own, and the one that renews its lease.
+const OTHERS: u32 = 2;
+
+/// More loaders do not load faster, and each holds a few batches of rows.
+const MOST_LOADERS: usize = 4;
 
 /// The [`Session`] of Postgres.
 pub struct PostgresSession<P> {
@@ -39,6 +48,7 @@ pub struct PostgresSession<P> {
     /// Of what has the target's name.
     oid: Option<u32>,
     staging: Option<Staging>,
+    filling: Option<Filling<P>>,
     /// Keeps the lease from expiring.
     renewal: Renewal,
     /// A step failed, or was given up half-way: what stands on the wire is not known.
@@ -71,6 +81,7 @@ impl<P: Position> PostgresSession<P> {
             standing: claimed.standing,
             oid: claimed.oid,
             staging: None,
+            filling: None,
             is_broken: false,
         }
     }
@@ -97,6 +108,7 @@ impl<P: Position> PostgresSession<P> {
 
     async fn open_staging(&mut self, stage: Stage, columns: &SchemaRef) -> Result<(), Error> {
         self.discard_staging().await?;
+        self.filling = None;
         self.check_stage(stage)?;
         let stager = Stager {
             link: &self.link,
@@ -107,6 +119,44 @@ impl<P: Position> PostgresSession<P> {
         };
         self.staging = Some(stager.open(stage, columns).await?);
         Ok(())
+    }
+
+    async fn open_fill(
+        &mut self,
+        plan: &FillPlan<P>,
+        columns: &SchemaRef,
+    ) -> Result<Loaded, Error> {
+        self.discard_staging().await?;
+        self.check_stage(Stage::Fill)?;
+        let opener = Opener {
+            link: &self.link,
+            settings: &self.job.settings,
+            state: &self.job.state,
+            hold: self.hold,
+        };
+        let read = self.standing.unfinished.as_ref();
+        let (filling, loaded) = opener.open(plan, columns, read).await?;
+        self.filling = Some(filling);
+        Ok(loaded)
+    }
+
+    async fn open_loader(&self) -> Result<PostgresLoader, Error> {
+        let Job { settings, state } = self.job.as_ref();
+        let Some(filling) = &self.filling else {
+            let job = &settings.job;
+            return Err(Error::bug(format!("job {job} has no open fill to load")));
+        };
+        Ok(PostgresLoader::start(Worker {
+            link: settings.connect.connect(&settings.job.name).await?,
+            state: state.clone(),
+            target: settings.table.clone(),
+            columns: filling.columns.clone(),
+            note: Note {
+                hold: self.hold,
+                backend_pid: filling.backend_pid,
+                reserved: filling.reserved.clone(),
+            },
+        }))
     }
 
     async fn discard_staging(&mut self) -> Result<(), Error> {
@@ -142,6 +192,7 @@ impl<P: Position> PostgresSession<P> {
     async fn apply_staging(
         &self,
         staging: Option<Staging>,
+        filling: Option<Filling<P>>,
         after: (&Watermark<P>, &Fingerprint),
     ) -> Result<Ended, Error> {
         let apply = Apply {
@@ -154,15 +205,17 @@ impl<P: Position> PostgresSession<P> {
             oid: self.oid,
             is_filled: self.standing.table == TableStanding::Filled,
         };
+        if let Some(filling) = filling {
+            return fill::apply(&apply, &filling).await;
+        }
         let Some(staging) = staging else {
             return apply.progress_only().await;
         };
         let stage = staging.stage;
         let staged = staging.finish(&self.link).await?;
         match stage {
-            Stage::Fill => fill::apply(&apply, &staged).await,
             Stage::Refresh => refresh::apply(&apply, &staged).await,
-            Stage::Changes => changes::apply(&apply, &staged).await,
+            Stage::Fill | Stage::Changes => changes::apply(&apply, &staged).await,
         }
     }
 }
@@ -170,6 +223,7 @@ impl<P: Position> PostgresSession<P> {
 impl<P: Position> Session for PostgresSession<P> {
     type Position = P;
     type Error = Error;
+    type Loader = PostgresLoader;
 
     fn standing(&self) -> &Standing<P> {
         &self.standing
@@ -193,15 +247,35 @@ impl<P: Position> Session for PostgresSession<P> {
         self.ended(taken)
     }
 
+    async fn fill(&mut self, plan: &FillPlan<P>, columns: &SchemaRef) -> Result<Loaded, Error> {
+        self.begun()?;
+        let opened = self.open_fill(plan, columns).await;
+        self.ended(opened)
+    }
+
+    fn loaders(&self) -> usize {
+        let free = self.job.settings.max_connections.saturating_sub(OTHERS);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        usize::try_from(free)
+            .unwrap_or(1)
+            .clamp(1, cores.clamp(2, MOST_LOADERS))
+    }
+
+    /// Does not touch the session's own connection: where it fails, the session stays of use.
+    async fn loader(&mut self) -> Result<PostgresLoader, Error> {
+        self.open_loader().await
+    }
+
     async fn apply(
         &mut self,
         watermark: &Watermark<P>,
         fingerprint: &Fingerprint,
     ) -> Result<CommitOutcome, Error> {
         self.begun()?;
-        let staging = self.staging.take();
-        let is_staged = staging.is_some();
-        let ended = self.apply_staging(staging, (watermark, fingerprint)).await;
+        let (staging, filling) = (self.staging.take(), self.filling.take());
+        let is_staged = staging.is_some() || filling.is_some();
+        let after = (watermark, fingerprint);
+        let ended = self.apply_staging(staging, filling, after).await;
         match self.ended(ended)? {
             Ended::Fenced => Ok(CommitOutcome::Fenced),
             Ended::Unknown { rows } => {
@@ -215,6 +289,7 @@ impl<P: Position> Session for PostgresSession<P> {
                 });
                 self.oid = oid;
                 if is_staged {
+                    self.standing.unfinished = None;
                     self.standing.table = TableStanding::Filled;
                 }
                 Ok(CommitOutcome::Applied(Applied { rows }))

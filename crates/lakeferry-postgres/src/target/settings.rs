@@ -28,6 +28,8 @@ pub struct TargetSettings {
     pub lease: Duration,
     /// What one apply may delete.
     pub guard: Guard,
+    /// How many connections to the server a run of the job may have at once.
+    pub max_connections: u32,
 }
 
 impl TargetSettings {

@@ -1,7 +1,7 @@
-//! Where rows wait inside the target. A fill and a refresh wait in a table of their own in the
-//! target's schema, whose name holds the epoch: so no session ever touches the staging of
-//! another one, however late it comes. Changes wait in a temporary table of the one transaction
-//! that applies them.
+//! Where rows wait inside the target. A refresh waits in a table of its own in the target's schema,
+//! whose name holds the epoch: so no session ever touches the staging of another one, however
+//! late it comes. Changes wait in a temporary table of the one transaction that applies them. What
+//! a fill loads is another matter: see `filling`.
 //!
 //! The staging of a refresh is UNLOGGED rather than temporary: more than one connection can load
 //! it, parallel workers can read it, and no write-ahead log is spent on it.
@@ -104,18 +104,12 @@ impl Stager<'_> {
         if let Some(oid) = self.oid {
             shape::check(self.link, self.table, oid, &mut columns).await?;
         }
-        let kept = reserved::drop_leftovers(self.link, self.table, self.hold.job_id).await?;
+        let kept = reserved::drop_leftovers(self.link, self.table, self.hold.job_id, None).await?;
         let (place, names) = match stage {
-            Stage::Fill => (
-                self.reserve(FILL, "fill", &columns.fill_definitions(self.table), &kept)
-                    .await?,
-                columns.names(),
-            ),
-            Stage::Refresh => (
-                self.reserve(REFRESH, "refresh", &columns.definitions(), &kept)
-                    .await?,
-                columns.names(),
-            ),
+            Stage::Fill => {
+                return Err(Error::bug(format!("a fill of {} was staged", self.table)));
+            }
+            Stage::Refresh => (self.reserve(&columns, &kept).await?, columns.names()),
             Stage::Changes => {
                 let effect = Sql::name(EFFECT);
                 let names = Sql::of("{}, {}", &[&effect, &columns.names()]);
@@ -140,14 +134,8 @@ impl Stager<'_> {
         })
     }
 
-    async fn reserve(
-        &self,
-        template: &'static str,
-        kind: &'static str,
-        definitions: &Sql,
-        kept: &[Table],
-    ) -> Result<StagedIn, Error> {
-        let name = |attempt| reserved::name(kind, self.hold.epoch, attempt, &self.table.name);
+    async fn reserve(&self, columns: &Columns, kept: &[Table]) -> Result<StagedIn, Error> {
+        let name = |attempt| reserved::name("refresh", self.hold.epoch, attempt, &self.table.name);
         let mut tables = (0..).map(|attempt| self.table.sibling(name(attempt)));
         let free = tables.find(|table| !kept.contains(table));
         let table = free.ok_or_else(|| Error::bug("no name for a staging is free"))?;
@@ -156,7 +144,8 @@ impl Stager<'_> {
             .needs(format!("CREATE, USAGE ON SCHEMA {}", schema.as_str()));
         let comment = Sql::text(&reserved::comment(self.hold.job_id));
         let name = table.sql();
-        let create = Sql::of(template, &[&name, definitions, &name, &comment]);
+        let parts = [&name, &columns.definitions(), &name, &comment];
+        let create = Sql::of(REFRESH, &parts);
         self.link.batch(&create, &doing).await?;
         Ok(StagedIn::Reserved(table))
     }
@@ -172,8 +161,6 @@ impl Stager<'_> {
         Ok(place)
     }
 }
-
-const FILL: &str = "CREATE TABLE {} ({}); COMMENT ON TABLE {} IS {}";
 
 const REFRESH: &str = "\
 CREATE UNLOGGED TABLE {} ({}) WITH (autovacuum_enabled = off); COMMENT ON TABLE {} IS {}";

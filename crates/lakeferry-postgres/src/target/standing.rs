@@ -1,6 +1,6 @@
 //! What a target has, in one look at one moment.
 
-use lakeferry_model::{Epoch, JobKey, Position, Progress, Standing, TableStanding};
+use lakeferry_model::{Epoch, JobKey, Position, Progress, Standing, TableStanding, UnfinishedFill};
 use tokio_postgres::{Row, error::SqlState, types::Type};
 use uuid::Uuid;
 
@@ -13,6 +13,7 @@ use crate::{
         migrations,
         settings::TargetSettings,
         state::{Kept, PROGRESS_COLUMNS, StateSchema},
+        unfinished::Fills,
     },
 };
 
@@ -51,6 +52,8 @@ pub(super) struct Found<P> {
     /// The table that the job filled.
     filled_oid: Option<u32>,
     relation: Option<Relation>,
+    /// Looked for only where there is nothing under the target's name.
+    unfinished: Option<UnfinishedFill<P>>,
 }
 
 impl<P: Position> Found<P> {
@@ -86,13 +89,25 @@ impl<P: Position> Found<P> {
         ];
         let row = link.query_one(&sql, &params, &doing).await?;
         migrations::refuse_newer(state, row.get(0), row.get(1))?;
-        let found = Self::read(&row).map_err(|error| doing.failed(error, link.place()))?;
+        let mut found = Self::read(&row).map_err(|error| doing.failed(error, link.place()))?;
         if found.job_id.is_some() && (found.progress.is_some() || found.filled_oid.is_some()) {
             let known = Table {
                 schema: row.get(3),
                 name: row.get(4),
             };
             refuse_other_table(settings, &known)?;
+        }
+        if let (Some(job_id), None) = (found.job_id, &found.relation)
+            && row.get::<_, i32>(0) >= migrations::FILLS
+        {
+            let fills = Fills {
+                link,
+                state,
+                job_id,
+                doing: &doing,
+            };
+            let begun = fills.find(&settings.table.schema).await?;
+            found.unfinished = begun.map(|begun| begun.fill);
         }
         Ok(found)
     }
@@ -105,6 +120,7 @@ impl<P: Position> Found<P> {
             epoch: Epoch(u64::try_from(epoch.unwrap_or(0)).unwrap_or(0)),
             relation: Relation::read(row, 7)?,
             progress: Kept::read(row, 9)?.progress(),
+            unfinished: None,
         })
     }
 
@@ -125,6 +141,7 @@ impl<P: Position> Found<P> {
             relation: relation
                 .map_err(|error| doing.failed(error, link.place()))?
                 .flatten(),
+            unfinished: None,
         })
     }
 
@@ -153,6 +170,7 @@ impl<P: Position> Found<P> {
         Ok(Standing {
             progress: self.progress,
             epoch: self.epoch,
+            unfinished: self.unfinished,
             table: standing,
         })
     }

@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use lakeferry_model::{
-    Applied, Claim, CommitOutcome, DeltaVersion, Digest, Effect, Failure, FailureClass,
-    Fingerprint, Guard, Holder, Instant, JobKey, RowCounts, Session, Stage, TableId, Target,
-    Watermark,
+    Applied, Claim, CommitOutcome, DeltaVersion, Digest, Effect, Failure, FailureClass, FillPlan,
+    Fingerprint, Guard, Holder, Instant, JobKey, Loader, RowCounts, Session, Stage, TableId,
+    Target, Watermark,
 };
 use lakeferry_postgres::{
     ConnectSettings, Error, PostgresSession, PostgresTarget, Table, TargetSettings,
@@ -44,6 +44,7 @@ impl Desk {
             comment: None,
             lease: Duration::from_secs(30),
             guard: Guard::default(),
+            max_connections: 8,
         };
         let client = connect(&url).await;
         let locker = connect(&url).await;
@@ -180,11 +181,34 @@ pub(crate) fn batch(rows: &[(i64, Option<&str>)]) -> RecordBatch {
     RecordBatch::try_from_iter_with_nullable(columns).unwrap()
 }
 
+/// A fill of version 1, cut into so many pieces.
+pub(crate) fn fill_plan(pieces: usize) -> FillPlan<DeltaVersion> {
+    FillPlan {
+        watermark: watermark(1),
+        fingerprint: fingerprint(),
+        pieces: pieces as u64,
+        pieces_digest: Digest([9; 32]),
+    }
+}
+
+/// Stages `parts`; for a fill, loads each as a piece that is not there yet.
 pub(crate) async fn stage(
     session: &mut Lease,
     stage: Stage,
     parts: &[(Effect, &RecordBatch)],
 ) -> Result<(), Error> {
+    if stage == Stage::Fill {
+        let plan = fill_plan(parts.len());
+        let loaded = session.fill(&plan, &parts[0].1.schema()).await?;
+        let mut loader = session.loader().await?;
+        let missing = (0..).zip(parts);
+        for (place, (_, rows)) in missing.filter(|(place, _)| !loaded.pieces.contains(place)) {
+            loader.begin(place).await?;
+            loader.put(rows).await?;
+            loader.finish().await?;
+        }
+        return Ok(());
+    }
     session.stage(stage, &parts[0].1.schema()).await?;
     for (effect, rows) in parts {
         session.put(*effect, rows).await?;
@@ -211,7 +235,8 @@ pub(crate) async fn refused(
 ) -> (FailureClass, String) {
     let result = async {
         stage(session, kind, parts).await?;
-        apply(session, 9).await
+        let version = if kind == Stage::Fill { 1 } else { 9 };
+        apply(session, version).await
     };
     match result.await {
         Ok(outcome) => panic!("not refused: {outcome:?}"),

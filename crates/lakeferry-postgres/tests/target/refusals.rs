@@ -30,7 +30,7 @@ async fn null_and_duplicate_keys_of_a_fill() {
             for public.target";
         assert!(text.starts_with(message), "{text}");
         drop(session);
-        assert_eq!(relations(&desk).await, "_lakeferry_fill_1_target");
+        assert_eq!(relations(&desk).await, "NULL");
         let mut desk = desk;
         desk.settings.key = vec!["id".to_owned(), "value".to_owned()];
         let mut session = desk.claim().await;

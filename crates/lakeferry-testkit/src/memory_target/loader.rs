@@ -3,7 +3,7 @@
 use arrow_array::RecordBatch;
 use lakeferry_model::{Epoch, FillPlan, Loader, Position};
 
-use super::{MemoryServer, TargetError, check};
+use super::{MemoryServer, TargetError, rows::check};
 use crate::{Fault, yield_step};
 
 /// A loader on a [`MemoryServer`].

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::{
     commands::wording::{
         reading_wording, rebuild_wording, size_wording, step_wording, table_wording,
+        unfinished_wording,
     },
     exit::Trouble,
     output::Done,
@@ -83,6 +84,17 @@ fn would(preview: &Preview<DeltaVersion>) -> (String, Size) {
         Plan::Halt(halt) => (format!("halt: {}", halt.reason()), Size::default()),
         Plan::Rebuild { at, stage, why } => {
             (rebuild_wording(*stage, *why, at.version), preview.head.size)
+        }
+        Plan::Resume { unfinished } => {
+            let (pieces, loaded) = (unfinished.plan.pieces.max(1), unfinished.loaded);
+            let missing = |all: u64| all * (pieces - loaded.min(pieces)) / pieces;
+            let size = Size {
+                files: missing(preview.head.size.files),
+                bytes: missing(preview.head.size.bytes),
+                rows: None,
+            };
+            let would = format!("go on with {}", unfinished_wording(unfinished));
+            (would, size)
         }
         Plan::Advance { range } => {
             let would = step_wording(StepKind::Advance, range.through().version);

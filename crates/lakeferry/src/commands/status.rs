@@ -6,7 +6,7 @@ use lakeferry_postgres::read_status;
 use serde::Serialize;
 
 use crate::{
-    commands::wording::{counted, table_wording, time_wording},
+    commands::wording::{counted, table_wording, time_wording, unfinished_wording},
     exit::Trouble,
     output::Done,
     wiring,
@@ -30,6 +30,20 @@ struct JobStatus {
     holder: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_run: Option<LastRun>,
+    /// A first fill that was begun and has not ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unfinished_fill: Option<Unfinished>,
+}
+
+/// How far a first fill has come.
+#[derive(Debug, Serialize)]
+struct Unfinished {
+    version: u64,
+    pieces: u64,
+    pieces_loaded: u64,
+    rows_loaded: u64,
+    #[serde(skip)]
+    told: String,
 }
 
 /// The newest run that did something.
@@ -74,6 +88,13 @@ async fn look(config: &Config, job: &lakeferry_config::Job) -> Result<JobStatus,
     let (holder, last_run) = kept.map_or((None, None), |kept| (kept.holder, kept.last_run));
     let head = wired.source.head().await;
     let head = head.map_err(|error| wiring::source_trouble(job, &error))?;
+    let unfinished_fill = standing.unfinished.as_ref().map(|fill| Unfinished {
+        version: fill.plan.watermark.version.0,
+        pieces: fill.plan.pieces,
+        pieces_loaded: fill.loaded,
+        rows_loaded: fill.rows,
+        told: unfinished_wording(fill),
+    });
     let watermark = standing.watermark().map(|watermark| watermark.version.0);
     Ok(JobStatus {
         job: job.name.to_string(),
@@ -91,6 +112,7 @@ async fn look(config: &Config, job: &lakeferry_config::Job) -> Result<JobStatus,
             updated: run.rows.updated,
             deleted: run.rows.deleted,
         }),
+        unfinished_fill,
     })
 }
 
@@ -120,6 +142,9 @@ fn told(status: &JobStatus) -> String {
         text.push_str(&format!(
             "  last: {kind} at {finished_at}: {inserted} inserted, {updated} updated, {deleted} deleted\n"
         ));
+    }
+    if let Some(fill) = &status.unfinished_fill {
+        text.push_str(&format!("  unfinished: {}\n", fill.told));
     }
     if let Some(holder) = &status.holder {
         text.push_str(&format!("  now: {holder} is working on it\n"));

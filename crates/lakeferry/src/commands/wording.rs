@@ -1,7 +1,7 @@
 //! How plans, steps and amounts read.
 
 use lakeferry_engine::{StepKind, Why};
-use lakeferry_model::{DeltaVersion, Instant, Reading, Size, Stage, TableStanding};
+use lakeferry_model::{DeltaVersion, Instant, Reading, Size, Stage, TableStanding, UnfinishedFill};
 
 /// `1 row`, `2 rows`.
 pub(crate) fn counted(count: u64, noun: &str) -> String {
@@ -29,6 +29,11 @@ pub(crate) fn size_wording(size: &Size) -> String {
 pub(crate) fn step_wording(kind: StepKind, through: DeltaVersion) -> String {
     match kind {
         StepKind::Rebuild(stage, why) => rebuild_wording(stage, why, through),
+        StepKind::Resumed { pieces, rows } => format!(
+            "fill the table from version {through} (going on after {}, {}, that were loaded)",
+            counted(pieces, "piece"),
+            counted(rows, "row")
+        ),
         StepKind::Advance => format!("move the watermark to version {through}, no row changed"),
         StepKind::Changes(reading) => {
             format!(
@@ -65,6 +70,17 @@ pub(crate) fn rebuild_wording(stage: Stage, why: Why, at: DeltaVersion) -> Strin
         Why::Rewritten => "files were rewritten without a change data feed",
     };
     format!("{what} from version {at} ({why})")
+}
+
+/// How far a fill came that did not end.
+pub(crate) fn unfinished_wording(unfinished: &UnfinishedFill<DeltaVersion>) -> String {
+    let UnfinishedFill { plan, loaded, rows } = unfinished;
+    format!(
+        "the fill of version {}: {loaded} of {}, {}, are loaded",
+        plan.watermark.version,
+        counted(plan.pieces, "piece"),
+        counted(*rows, "row")
+    )
 }
 
 /// How a target table stands.
