@@ -45,7 +45,10 @@ impl<P> Default for Report<P> {
 impl<P> Report<P> {
     /// A rebuild that was asked for is done once; what is left of it is a sync.
     fn left_of(&self, request: Request) -> Request {
-        let rebuilt = |step: &Step<P>| matches!(step.kind, StepKind::Rebuild(..));
+        let rebuilt = |step: &Step<P>| match step.kind {
+            StepKind::Rebuild(..) | StepKind::Resumed { .. } => true,
+            StepKind::Advance | StepKind::Changes(_) => false,
+        };
         match self.steps.iter().any(rebuilt) {
             true => Request::Sync,
             false => request,
