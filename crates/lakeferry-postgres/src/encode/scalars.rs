@@ -63,8 +63,9 @@ impl<'a> Scalars<'a> {
         })
     }
 
-    /// Appends the value of `row`, which is not null, with its length.
-    #[inline]
+    /// Appends the value of `row`, which is not null, with its length. Always inlined, so that a row
+    /// of scalars is written without a call for a value: else it is a fifth slower.
+    #[inline(always)]
     pub(super) fn write(&self, row: usize, out: &mut BytesMut) {
         match self {
             Self::Boolean(array) => put(out, [0, 0, 0, 1, array.value(row).into()]),
