@@ -144,12 +144,32 @@ pub(crate) fn typed(folder: &Path, arguments: &[&str]) -> Said {
 
 /// Runs `lakeferry --config CONFIG --output json ARGUMENTS` until it ends.
 pub(crate) fn lakeferry(config: &Path, arguments: &[&str]) -> Said {
+    said(&mut with_json(config, arguments), arguments)
+}
+
+/// As [`lakeferry`], with these variables and no others of libpq, and without a home.
+pub(crate) fn lakeferry_with(
+    config: &Path,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> Said {
+    let mut command = with_json(config, arguments);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("PG") || name == "HOME" {
+            command.env_remove(&name);
+        }
+    }
+    said(command.envs(variables.iter().copied()), arguments)
+}
+
+fn with_json(config: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lakeferry"));
     command
         .arg("--config")
         .arg(config)
-        .args(["--output", "json"]);
-    said(command.args(arguments), arguments)
+        .args(["--output", "json"])
+        .args(arguments);
+    command
 }
 
 fn said(command: &mut Command, arguments: &[&str]) -> Said {

@@ -21,6 +21,7 @@ mod tables;
 // The promises.
 mod backfill;
 mod commands;
+mod connections;
 mod crash_recovery;
 mod deletes;
 mod exactly_once;
