@@ -32,6 +32,14 @@ const ENCODER: NamedTest = NamedTest {
     filter: "encode::tests",
 };
 
+const fn connecting(filter: &'static str) -> NamedTest {
+    NamedTest {
+        package: "lakeferry-postgres",
+        program: &["--test", "connecting"],
+        filter,
+    }
+}
+
 pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "range-end-excluded",
@@ -174,5 +182,29 @@ pub(super) const FAULTS: &[Fault] = &[
         find: "record_image_ne",
         replace: "record_image_eq",
         test: TARGET_CONTRACT,
+    },
+    Fault {
+        name: "server-name-unchecked",
+        breaks: "a server with a certificate for another name is believed",
+        file: "crates/lakeferry-postgres/src/connect/tls/verify.rs",
+        find: "        if self.with_name {",
+        replace: "        if self.with_name && self.roots.is_empty() {",
+        test: connecting("certificates_are_held_against_roots_and_names"),
+    },
+    Fault {
+        name: "plain-where-tls-is-demanded",
+        breaks: "a connection that was to be encrypted is not",
+        file: "crates/lakeferry-postgres/src/connect/tls/mod.rs",
+        find: "=> &[Way::Tls],",
+        replace: "=> &[Way::Tls, Way::Plain],",
+        test: connecting("each_mode_falls_back_as_it_may"),
+    },
+    Fault {
+        name: "pooler-unseen",
+        breaks: "locks and settings of a job end up in the sessions of others",
+        file: "crates/lakeferry-postgres/src/connect/mod.rs",
+        find: "let is_direct = opened.announced == Some(opened.backend);",
+        replace: "let is_direct = opened.announced.is_some();",
+        test: connecting("only_a_pooler_in_session_mode_is_taken"),
     },
 ];
