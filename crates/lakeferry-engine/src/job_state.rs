@@ -7,6 +7,8 @@
 //! | running | succeeded | idle |
 //! | running | failed, transient, attempts left | backing off |
 //! | running | failed, transient, none left | gave up |
+//! | running | failed, unready, attempts left | backing off |
+//! | running | failed, unready, none left | halted |
 //! | running | failed otherwise | halted |
 //!
 //! All other events leave the state as it is. The state lives in memory: after a restart a job is
@@ -51,16 +53,14 @@ impl JobState {
                 attempt: attempt + 1,
             },
             (Self::Running { .. }, Event::Succeeded) => Self::Idle,
-            (Self::Running { attempt }, Event::Failed(FailureClass::Transient)) => {
-                if attempt < retry.attempts {
-                    Self::BackingOff {
-                        attempt,
-                        wait: retry.wait(attempt),
-                    }
-                } else {
-                    Self::GaveUp
-                }
-            }
+            (
+                Self::Running { attempt },
+                Event::Failed(FailureClass::Transient | FailureClass::Unready),
+            ) if attempt < retry.attempts => Self::BackingOff {
+                attempt,
+                wait: retry.wait(attempt),
+            },
+            (Self::Running { .. }, Event::Failed(FailureClass::Transient)) => Self::GaveUp,
             (Self::Running { .. }, Event::Failed(_)) => Self::Halted,
             (state, _) => state,
         }
@@ -95,6 +95,18 @@ mod tests {
             state.after(Event::Due, &RETRY),
             JobState::Running { attempt: 1 }
         );
+    }
+
+    #[test]
+    fn what_has_to_come_first_is_waited_for_and_then_halts() {
+        let failed = Event::Failed(FailureClass::Unready);
+        let mut state = JobState::Idle;
+        for _ in 1..RETRY.attempts {
+            state = state.after(Event::Due, &RETRY).after(failed, &RETRY);
+            assert!(matches!(state, JobState::BackingOff { .. }), "{state:?}");
+        }
+        state = state.after(Event::Due, &RETRY).after(failed, &RETRY);
+        assert_eq!(state, JobState::Halted);
     }
 
     #[test]

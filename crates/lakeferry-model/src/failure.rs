@@ -7,6 +7,9 @@ use std::error::Error;
 pub enum FailureClass {
     /// The world may be better in a moment: back off, then go on from the watermark.
     Transient,
+    /// Something that is not ours has to come first, such as the rows of another table: a few more
+    /// tries, then the job halts.
+    Unready,
     /// The target cannot hold a value of one row.
     BadRow,
     /// Trying again cannot help: the job halts, with the error as reason and its hint.

@@ -10,6 +10,9 @@ pub enum Error {
     /// The world may be better in a moment: connect again and go on from the watermark.
     #[error(transparent)]
     Transient(Report),
+    /// Something that is not ours has to come first, such as the rows of another table.
+    #[error(transparent)]
+    Unready(Report),
     /// Postgres cannot hold a value of one row.
     #[error(transparent)]
     BadRow(Report),
@@ -24,6 +27,10 @@ pub enum Error {
 impl Error {
     pub(crate) fn transient(what: impl Into<String>) -> Self {
         Self::Transient(Report::new(what))
+    }
+
+    pub(crate) fn unready(what: impl Into<String>) -> Self {
+        Self::Unready(Report::new(what))
     }
 
     pub(crate) fn bad_row(what: impl Into<String>) -> Self {
@@ -93,6 +100,7 @@ impl Error {
     fn report(&self) -> &Report {
         match self {
             Self::Transient(report)
+            | Self::Unready(report)
             | Self::BadRow(report)
             | Self::NeedsOperator(report)
             | Self::Bug(report) => report,
@@ -102,6 +110,7 @@ impl Error {
     fn report_mut(&mut self) -> &mut Report {
         match self {
             Self::Transient(report)
+            | Self::Unready(report)
             | Self::BadRow(report)
             | Self::NeedsOperator(report)
             | Self::Bug(report) => report,
@@ -113,6 +122,7 @@ impl Failure for Error {
     fn class(&self) -> FailureClass {
         match self {
             Self::Transient(_) => FailureClass::Transient,
+            Self::Unready(_) => FailureClass::Unready,
             Self::BadRow(_) => FailureClass::BadRow,
             Self::NeedsOperator(_) => FailureClass::NeedsOperator,
             Self::Bug(_) => FailureClass::Bug,

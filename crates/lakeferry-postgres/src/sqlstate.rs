@@ -75,6 +75,7 @@ impl Doing {
         };
         let report = match class {
             FailureClass::Transient => Error::transient(what),
+            FailureClass::Unready => Error::unready(what),
             FailureClass::BadRow => Error::bad_row(what),
             FailureClass::NeedsOperator => Error::needs_operator(what),
             FailureClass::Bug => Error::bug(what),
@@ -113,10 +114,8 @@ impl Doing {
             "3F000" => "create the schema, or correct its name",
             "28P01" | "28000" => "correct user and password, or the server's pg_hba.conf",
             "23502" => "give the target's own column a default, or drop its NOT NULL",
-            "23503" => "sync the referenced table first, or declare the foreign key DEFERRABLE",
-            "23505" | "23P01" => {
-                "declare the target's own unique constraint DEFERRABLE, or drop it"
-            }
+            "23P01" => "declare the target's own exclusion constraint DEFERRABLE, or drop it",
+            "42P10" => "let what the publication wants be part of the table's REPLICA IDENTITY",
             "P0001" => "a trigger of the target refuses the write; change it, or disable it",
             code if code.starts_with("22") || code.starts_with("54") || code == "23514" => {
                 "correct the value in the source, or keep such rows out by the job's filter"
@@ -186,6 +185,14 @@ impl Refusal {
     }
 }
 
+/// `report` with what the server said beneath it.
+pub(crate) fn caused_by(report: Error, error: tokio_postgres::Error) -> Error {
+    match error.as_db_error() {
+        Some(refusal) => report.caused_by(Refusal::of(refusal)),
+        None => report.caused_by(error),
+    }
+}
+
 /// Whether the server refused the statement for certain: it answered, and lives on. Where it did
 /// not, a COMMIT may have been carried out.
 pub(crate) fn is_certain(error: &tokio_postgres::Error) -> bool {
@@ -209,14 +216,15 @@ pub(crate) fn is(error: &tokio_postgres::Error, code: &SqlState) -> bool {
 fn class_of(code: &SqlState) -> FailureClass {
     let code = code.code();
     match (&code[..2.min(code.len())], code) {
-        // The row that a foreign key wants may come with the next run of another job.
-        (_, "40001" | "40P01" | "55P03" | "57014" | "25006" | "25P03" | "25P04" | "23503") => {
+        (_, "40001" | "40P01" | "55P03" | "57014" | "25006" | "25P03" | "25P04") => {
             FailureClass::Transient
         }
         ("08" | "53" | "57" | "58", _) => FailureClass::Transient,
+        // The row that a foreign key wants may come with the next run of another job.
+        (_, "23001" | "23503") => FailureClass::Unready,
         ("22" | "54", _) | (_, "23514") => FailureClass::BadRow,
         ("23" | "28" | "3D" | "3F" | "0A" | "P0" | "55", _)
-        | (_, "42501" | "42P01" | "42703" | "42704" | "42P07" | "42710") => {
+        | (_, "42501" | "42P10" | "42P01" | "42703" | "42704" | "42P07" | "42710") => {
             FailureClass::NeedsOperator
         }
         _ => FailureClass::Bug,
@@ -231,13 +239,14 @@ mod tests {
     fn codes_have_classes() {
         for (codes, class) in [
             (
-                "08006 08P01 40001 40P01 55P03 57P01 57P03 53300 53100 23503",
+                "08006 08P01 40001 40P01 55P03 57P01 57P03 53300 53100",
                 FailureClass::Transient,
             ),
             ("25006 57014 58030 25P03", FailureClass::Transient),
             ("22003 22021 54000 54011 23514", FailureClass::BadRow),
+            ("23001 23503", FailureClass::Unready),
             (
-                "23502 23505 42501 3D000 28P01 28000 P0001",
+                "23502 23505 42501 42P10 3D000 28P01 28000 P0001",
                 FailureClass::NeedsOperator,
             ),
             ("42P01 42703 3F000", FailureClass::NeedsOperator),

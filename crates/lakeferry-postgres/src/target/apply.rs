@@ -11,8 +11,10 @@ use crate::{
     target::{
         columns::Columns,
         fence::{self, Fence, Hold, LockMode},
+        refusal,
         settings::TargetSettings,
-        shape,
+        shape::{self, Shape},
+        staging::Staged,
         state::{Moment, StateSchema, bigint},
     },
 };
@@ -35,6 +37,14 @@ pub(super) enum Ended {
     Unknown {
         rows: RowCounts,
     },
+}
+
+/// A target that exists, as the lock of an apply keeps it.
+#[derive(Debug)]
+pub(super) struct Locked {
+    /// The staged ones, with what they are in the target.
+    pub(super) columns: Columns,
+    pub(super) shape: Shape,
 }
 
 /// What an apply starts from and where it leads.
@@ -68,12 +78,7 @@ impl<P: Position> Apply<'_, P> {
 
     pub(super) fn doing(&self) -> Doing {
         let table = &self.settings.table;
-        Doing::rows(format!("apply rows to {table}"))
-            .needs(format!(
-                "SELECT, INSERT, UPDATE, DELETE ON {}",
-                table.sql().as_str()
-            ))
-            .locks(table.to_string())
+        Doing::rows(format!("apply rows to {table}")).locks(table.to_string())
     }
 
     pub(super) async fn batch(&self, sql: impl Into<Sql>) -> Result<(), Error> {
@@ -82,7 +87,10 @@ impl<P: Position> Apply<'_, P> {
 
     /// Runs one statement and says how many rows it touched.
     pub(super) async fn execute(&self, sql: &Sql) -> Result<u64, Error> {
-        self.link.execute(sql, &[], &self.doing()).await
+        match self.link.try_execute(sql, &[]).await {
+            Ok(rows) => Ok(rows),
+            Err(error) => Err(refusal::told(self, error).await),
+        }
     }
 
     pub(super) async fn count(&self, sql: &Sql) -> Result<u64, Error> {
@@ -100,26 +108,61 @@ impl<P: Position> Apply<'_, P> {
 
     /// The fence, for an apply to a table that exists: from here on it cannot be altered.
     /// What it was found to be before the stage is looked at once more, now that it stays so.
-    pub(super) async fn fence_and_lock(&self, columns: &Columns) -> Result<Fence, Error> {
-        let Some(oid) = self.oid else {
-            return Ok(Fence::Shut);
+    /// Nothing comes back where the fence is shut.
+    pub(super) async fn fence_and_lock(&self, staged: &Staged) -> Result<Option<Locked>, Error> {
+        let (table, Some(oid)) = (&self.settings.table, self.oid) else {
+            return Ok(None);
         };
-        match self.fence().await? {
-            Fence::Shut => Ok(Fence::Shut),
-            Fence::Open => {
-                let table = &self.settings.table;
-                let mode = match self.is_filled {
-                    true => LockMode::KeepShape,
-                    false => LockMode::KeepRows,
-                };
-                let fence = fence::lock_target(self.link, table, oid, mode).await?;
-                if fence == Fence::Open {
-                    shape::check(self.link, table, oid, &mut columns.clone()).await?;
-                    self.batch("SET CONSTRAINTS ALL DEFERRED").await?;
-                }
-                Ok(fence)
+        if self.fence().await? == Fence::Shut {
+            return Ok(None);
+        }
+        let mode = match self.is_filled {
+            true => LockMode::KeepShape,
+            false => LockMode::KeepRows,
+        };
+        if fence::lock_target(self.link, table, oid, mode).await? == Fence::Shut {
+            return Ok(None);
+        }
+        let mut columns = staged.columns.clone();
+        let shape = shape::check(self.link, table, oid, &mut columns).await?;
+        if !columns.are_collated_as(&staged.columns) {
+            return Err(Error::transient(format!(
+                "{table} was altered while rows for it were staged"
+            )));
+        }
+        self.refuse_long_texts(&columns, &staged.place.sql())
+            .await?;
+        self.batch("SET CONSTRAINTS ALL DEFERRED").await?;
+        Ok(Some(Locked { columns, shape }))
+    }
+
+    /// The server would cut off blanks at the end of a text that is too long, without a word, and
+    /// refuse others without a name.
+    async fn refuse_long_texts(&self, columns: &Columns, place: &Sql) -> Result<(), Error> {
+        let table = &self.settings.table;
+        for (column, limit) in columns.limited() {
+            let name = Sql::name(&column.name);
+            let limit_sql = Sql::number(limit.into());
+            let sql = "SELECT count(*) FROM {} WHERE pg_catalog.char_length({}) > {}";
+            let count = self
+                .count(&Sql::of(sql, &[place, &name, &limit_sql]))
+                .await?;
+            if count > 0 {
+                let widen = Sql::of(
+                    "ALTER TABLE {} ALTER COLUMN {} TYPE text",
+                    &[&table.sql(), &name],
+                );
+                return Err(Error::bad_row(format!(
+                    "column {:?} of {table} takes {limit} characters, and {count} rows have more",
+                    column.name
+                ))
+                .advise(format!(
+                    "{}, or keep such rows out by the job's filter",
+                    widen.as_str()
+                )));
             }
         }
+        Ok(())
     }
 
     pub(super) async fn shut(&self) -> Result<Ended, Error> {
@@ -202,7 +245,7 @@ impl<P: Position> Apply<'_, P> {
     pub(super) async fn commit(&self, rows: RowCounts, oid: Option<u32>) -> Result<Ended, Error> {
         match self.link.try_batch(&"COMMIT".into()).await {
             Ok(()) => Ok(Ended::Applied { rows, oid }),
-            Err(error) if is_certain(&error) => Err(self.doing().failed(error, self.link.place())),
+            Err(error) if is_certain(&error) => Err(refusal::told(self, error).await),
             Err(error) => {
                 tracing::debug!(
                     error = &error as &dyn std::error::Error,

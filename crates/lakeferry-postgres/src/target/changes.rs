@@ -6,13 +6,13 @@ use tokio_postgres::error::SqlState;
 
 use crate::{
     error::Error,
-    sql::Sql,
+    sql::{Sql, Table},
     sqlstate,
     target::{
-        apply::{Apply, Ended},
-        columns::Columns,
-        fence::Fence,
-        staging::{EFFECT, Staged, mark},
+        apply::{Apply, Ended, Locked},
+        parking::Updates,
+        refusal,
+        staging::{EFFECT, EffectCounts, Staged, mark},
     },
 };
 
@@ -29,36 +29,39 @@ pub(super) async fn apply<P: Position>(
     if staged.counts.total() >= ANALYZE_ROWS {
         apply.batch(Sql::of("ANALYZE {}", &[&place])).await?;
     }
-    if apply.fence_and_lock(&staged.columns).await? == Fence::Shut {
+    let Some(locked) = apply.fence_and_lock(staged).await? else {
         return apply.shut().await;
-    }
-    let statements = Statements::new(&apply.settings.table.sql(), &place, &staged.columns);
+    };
+    let statements = Statements::new(&apply.settings.table, &place, &locked);
     let mut rows = RowCounts::default();
     let counts = staged.counts;
     if counts.deletes > 0 {
         rows.deleted = apply.execute(&statements.delete).await?;
         if rows.deleted != counts.deletes {
             let kept = apply.count(&statements.kept).await?;
-            held_back(apply, "delete", counts.deletes, kept)?;
+            held_back(apply, &locked, "delete", (counts.deletes, kept))?;
             let missing = counts.deletes.abs_diff(rows.deleted);
             agree(apply, "delete", counts.deletes, missing)?;
         }
         apply.guard(rows.deleted, counts.inserts).await?;
     }
     if counts.updates > 0 {
-        rows.updated = apply.execute(&statements.update).await?;
+        rows.updated = statements.updates.run(apply, &locked).await?;
         // Equal rows are not written; only then it takes a look whether all are equal now.
         if rows.updated != counts.updates {
             let unlike = apply.count(&statements.unlike).await?;
             if unlike > 0 {
                 let missing = apply.count(&statements.missing).await?;
                 agree(apply, "update", counts.updates, missing)?;
-                held_back(apply, "update", counts.updates, unlike)?;
+                held_back(apply, &locked, "update", (counts.updates, unlike))?;
             }
         }
     }
     if counts.inserts > 0 {
         rows.inserted = insert(apply, &statements, counts.inserts).await?;
+    }
+    if !locked.shape.triggers.is_empty() {
+        verify(apply, &locked, &statements, counts).await?;
     }
     apply.record_run("changes", staged.started, rows).await?;
     apply.commit(rows, apply.oid).await
@@ -71,22 +74,38 @@ async fn insert<P: Position>(
 ) -> Result<u64, Error> {
     apply.batch("SAVEPOINT before_inserts").await?;
     match apply.link.try_execute(&statements.insert, &[]).await {
-        Ok(inserted) => {
-            if inserted == expected {
-                return Ok(inserted);
-            }
-            held_back(apply, "insert", expected, expected.abs_diff(inserted))?;
-            Ok(inserted)
-        }
+        // Where it wrote fewer, a trigger held them back, and that is looked at in the end.
+        Ok(inserted) => Ok(inserted),
         Err(error) if sqlstate::is(&error, &SqlState::UNIQUE_VIOLATION) => {
             apply.batch("ROLLBACK TO SAVEPOINT before_inserts").await?;
             let present = apply.count(&statements.present).await?;
             agree(apply, "insert", expected, present)?;
             // It was another unique constraint than the key's.
-            Err(apply.doing().failed(error, apply.link.place()))
+            Err(refusal::told(apply, error).await)
         }
-        Err(error) => Err(apply.doing().failed(error, apply.link.place())),
+        Err(error) => Err(refusal::told(apply, error).await),
     }
+}
+
+/// Triggers can hold rows back, write other values, or change rows once they are written; so it
+/// looks at the outcome.
+async fn verify<P: Position>(
+    apply: &Apply<'_, P>,
+    locked: &Locked,
+    statements: &Statements,
+    counts: EffectCounts,
+) -> Result<(), Error> {
+    for (what, staged, sql) in [
+        ("delete", counts.deletes, &statements.kept),
+        ("update", counts.updates, &statements.unlike),
+        ("insert", counts.inserts, &statements.unlike_inserts),
+    ] {
+        if staged > 0 {
+            let held = apply.count(sql).await?;
+            held_back(apply, locked, what, (staged, held))?;
+        }
+    }
+    Ok(())
 }
 
 /// # Errors
@@ -117,16 +136,17 @@ fn agree<P: Position>(
 /// [`Error::NeedsOperator`] with the counts, unless none were held back.
 fn held_back<P: Position>(
     apply: &Apply<'_, P>,
+    locked: &Locked,
     what: &str,
-    staged: u64,
-    held: u64,
+    (staged, held): (u64, u64),
 ) -> Result<(), Error> {
     if held == 0 {
         return Ok(());
     }
-    let table = &apply.settings.table;
+    let (table, triggers) = (&apply.settings.table, locked.shape.triggers_in_words());
     Err(Error::needs_operator(format!(
-        "of {staged} rows to {what}, {held} were held back or changed by a trigger of {table}"
+        "of {staged} rows to {what}, {held} were held back or changed by a trigger of {table} \
+         ({triggers})"
     ))
     .advise("change the trigger, or disable it; then run backfill"))
 }
@@ -137,12 +157,14 @@ struct Statements {
     delete: Sql,
     /// How many keys to delete are still in the target.
     kept: Sql,
-    update: Sql,
+    updates: Updates,
     /// How many rows to update are not in the target as they should be.
     unlike: Sql,
     /// How many keys to update are not in the target.
     missing: Sql,
     insert: Sql,
+    /// How many rows to insert are not in the target as they should be.
+    unlike_inserts: Sql,
     /// How many keys to insert are in the target.
     present: Sql,
 }
@@ -151,55 +173,45 @@ struct Statements {
 const PRESENT: &str = "\
 SELECT count(*) FROM {} AS s WHERE {} AND EXISTS (SELECT FROM {} AS t WHERE {})";
 
+/// How many rows of one effect are not in the target as they should be.
+const UNLIKE: &str = "\
+SELECT count(*) FROM {} AS s \
+WHERE {} AND NOT EXISTS (SELECT FROM {} AS t WHERE {} AND NOT {})";
+
 impl Statements {
-    fn new(target: &Sql, staging: &Sql, columns: &Columns) -> Self {
-        let same_key = columns.same_key("t", "s");
+    fn new(table: &Table, staging: &Sql, locked: &Locked) -> Self {
+        let Locked { columns, shape } = locked;
+        let target = &shape.rows_of(table);
+        let same_key = &columns.same_key("t", "s");
+        let differ = &columns.differ("t", "s");
         let [deletes, updates, inserts] =
-            [Effect::Delete, Effect::Update, Effect::Insert].map(of_effect);
+            &[Effect::Delete, Effect::Update, Effect::Insert].map(of_effect);
+        let pairs = Sql::of("{} AND {}", &[updates, same_key]);
         Self {
             delete: Sql::of(
                 "DELETE FROM {} AS t USING {} AS s WHERE {} AND {}",
-                &[target, staging, &deletes, &same_key],
+                &[target, staging, deletes, same_key],
             ),
-            kept: Sql::of(PRESENT, &[staging, &deletes, target, &same_key]),
-            unlike: Sql::of(
-                "SELECT count(*) FROM {} AS s \
-                    WHERE {} AND NOT EXISTS (SELECT FROM {} AS t WHERE {} AND NOT {})",
-                &[
-                    staging,
-                    &updates,
-                    target,
-                    &same_key,
-                    &columns.differ("t", "s"),
-                ],
-            ),
-            update: Sql::of(
-                "UPDATE {} AS t SET {} FROM {} AS s WHERE {} AND {} AND {}",
-                &[
-                    target,
-                    &columns.assignments("s"),
-                    staging,
-                    &updates,
-                    &same_key,
-                    &columns.differ("t", "s"),
-                ],
-            ),
+            kept: Sql::of(PRESENT, &[staging, deletes, target, same_key]),
+            updates: Updates::new(target, staging, pairs, columns),
+            unlike: Sql::of(UNLIKE, &[staging, updates, target, same_key, differ]),
             missing: Sql::of(
                 "SELECT count(*) FROM {} AS s \
                     WHERE {} AND NOT EXISTS (SELECT FROM {} AS t WHERE {})",
-                &[staging, &updates, target, &same_key],
+                &[staging, updates, target, same_key],
             ),
             insert: Sql::of(
                 "INSERT INTO {} ({}) SELECT {} FROM {} AS s WHERE {}",
                 &[
-                    target,
+                    &table.sql(),
                     &columns.names(),
-                    &columns.names_of("s"),
+                    &columns.staged("s"),
                     staging,
-                    &inserts,
+                    inserts,
                 ],
             ),
-            present: Sql::of(PRESENT, &[staging, &inserts, target, &same_key]),
+            unlike_inserts: Sql::of(UNLIKE, &[staging, inserts, target, same_key, differ]),
+            present: Sql::of(PRESENT, &[staging, inserts, target, same_key]),
         }
     }
 }
@@ -212,18 +224,20 @@ fn of_effect(effect: Effect) -> Sql {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::target::tests::{evil_columns, evil_table};
+    use crate::target::tests::{evil_locked, evil_table};
 
     #[test]
     fn statements() {
-        let all = Statements::new(&evil_table().sql(), &Sql::name("staged"), &evil_columns());
+        let all = Statements::new(&evil_table(), &Sql::name("staged"), &evil_locked());
         let all = [
             all.delete,
             all.kept,
-            all.update,
+            all.updates.update,
+            all.updates.to_write,
             all.unlike,
             all.missing,
             all.insert,
+            all.unlike_inserts,
             all.present,
         ];
         insta::assert_snapshot!(all.map(|sql| sql.as_str().to_owned()).join("\n"));

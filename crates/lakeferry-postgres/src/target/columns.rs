@@ -10,7 +10,10 @@ use crate::{
     encode::Encoder,
     error::Error,
     sql::{Sql, Table},
-    target::settings::{MAX_NAME_BYTES, check_name},
+    target::{
+        compatibility::Fit,
+        settings::{MAX_NAME_BYTES, check_name},
+    },
     type_map::PgType,
 };
 
@@ -20,7 +23,9 @@ pub(super) struct Column {
     pub(super) postgres: PgType,
     /// As the target's column has it, where it is not the one of the type.
     pub(super) collation: Option<Table>,
-    is_key: bool,
+    /// How its values become those of the target's column.
+    pub(super) fit: Fit,
+    pub(super) is_key: bool,
 }
 
 /// The columns of a stage, in the order in which rows come.
@@ -48,6 +53,7 @@ impl Columns {
                 name: field.name().clone(),
                 postgres: PgType::of(field)?,
                 collation: None,
+                fit: Fit::default(),
                 is_key: key.contains(field.name()),
             });
         }
@@ -74,7 +80,7 @@ impl Columns {
         Encoder::of(columns.collect())
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Column> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Column> + Clone {
         self.all.iter()
     }
 
@@ -84,6 +90,18 @@ impl Columns {
 
     pub(super) fn key(&self) -> impl Iterator<Item = &Column> {
         self.key.iter().map(|place| &self.all[*place])
+    }
+
+    /// Texts that the target's column takes only up to so many characters.
+    pub(super) fn limited(&self) -> impl Iterator<Item = (&Column, u32)> {
+        self.iter()
+            .filter_map(|column| Some((column, column.fit.max_characters?)))
+    }
+
+    /// Whether all are collated as in `others`, which are the same columns.
+    pub(super) fn are_collated_as(&self, others: &Self) -> bool {
+        let mut pairs = self.iter().zip(others.iter());
+        pairs.all(|(left, right)| left.collation == right.collation)
     }
 
     /// The key in words: `(a, b)`.
@@ -97,9 +115,9 @@ impl Columns {
         Sql::list(", ", self.iter().map(|column| Sql::name(&column.name)))
     }
 
-    /// `s."a", s."b"`
-    pub(super) fn names_of(&self, alias: &'static str) -> Sql {
-        Sql::list(", ", self.iter().map(|column| column.of(alias)))
+    /// `s."a", s."b"::bigint`: staged values as the target's columns take them.
+    pub(super) fn staged(&self, staged: &'static str) -> Sql {
+        Sql::list(", ", self.iter().map(|column| column.staged(staged)))
     }
 
     /// The key columns as in [`Columns::names`].
@@ -108,27 +126,41 @@ impl Columns {
     }
 
     /// `t."a" = s."a" AND t."b" = s."b"`, of the key columns.
-    pub(super) fn same_key(&self, left: &'static str, right: &'static str) -> Sql {
+    pub(super) fn same_key(&self, target: &'static str, staged: &'static str) -> Sql {
         let same = self
             .key()
-            .map(|column| Sql::of("{} = {}", &[&column.of(left), &column.of(right)]));
+            .map(|column| Sql::of("{} = {}", &[&column.of(target), &column.staged(staged)]));
         Sql::list(" AND ", same)
     }
 
     /// Whether rows differ in any bit of a synced column: true for what `=` overlooks (−0.0, the
     /// scale of a numeric) and defined for types without `=`.
-    pub(super) fn differ(&self, left: &'static str, right: &'static str) -> Sql {
-        Sql::of(
-            "pg_catalog.record_image_ne(ROW({}), ROW({}))",
-            &[&self.names_of(left), &self.names_of(right)],
+    pub(super) fn differ(&self, target: &'static str, staged: &'static str) -> Sql {
+        differ_in(self.iter(), target, staged)
+    }
+
+    /// As [`Columns::differ`], of those columns alone for which `is_meant` holds; at least one.
+    pub(super) fn differ_where(
+        &self,
+        is_meant: impl Fn(&Column) -> bool,
+        target: &'static str,
+        staged: &'static str,
+    ) -> Sql {
+        differ_in(
+            self.iter().filter(|column| is_meant(column)),
+            target,
+            staged,
         )
     }
 
     /// `"a" = s."a", "b" = s."b"`
-    pub(super) fn assignments(&self, from: &'static str) -> Sql {
-        let each = self
-            .iter()
-            .map(|column| Sql::of("{} = {}", &[&Sql::name(&column.name), &column.of(from)]));
+    pub(super) fn assignments(&self, staged: &'static str) -> Sql {
+        let each = self.iter().map(|column| {
+            Sql::of(
+                "{} = {}",
+                &[&Sql::name(&column.name), &column.staged(staged)],
+            )
+        });
         Sql::list(", ", each)
     }
 
@@ -194,9 +226,39 @@ impl Columns {
     }
 }
 
+fn differ_in<'a>(
+    columns: impl Iterator<Item = &'a Column> + Clone,
+    target: &'static str,
+    staged: &'static str,
+) -> Sql {
+    let here = Sql::list(", ", columns.clone().map(|column| column.compared(target)));
+    let there = Sql::list(", ", columns.map(|column| column.staged(staged)));
+    Sql::of(
+        "pg_catalog.record_image_ne(ROW({}), ROW({}))",
+        &[&here, &there],
+    )
+}
+
 impl Column {
     fn of(&self, alias: &'static str) -> Sql {
         Sql::of("{}.{}", &[&alias.into(), &Sql::name(&self.name)])
+    }
+
+    /// `s."a"::bigint`, or without the cast where types are the same.
+    fn staged(&self, alias: &'static str) -> Sql {
+        self.cast_to(self.fit.cast.as_ref(), alias)
+    }
+
+    /// The target's value in the type of [`Column::staged`].
+    fn compared(&self, alias: &'static str) -> Sql {
+        self.cast_to(self.fit.domain_of.as_ref(), alias)
+    }
+
+    fn cast_to(&self, to: Option<&Sql>, alias: &'static str) -> Sql {
+        match to {
+            Some(to) => Sql::of("{}::{}", &[&self.of(alias), to]),
+            None => self.of(alias),
+        }
     }
 
     pub(super) fn definition(&self) -> Sql {

@@ -16,7 +16,8 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_class AS u WHERE u.relpersistence <> 'p
     c.relkind = 'r' AND EXISTS (SELECT FROM pg_catalog.pg_inherits AS i WHERE i.inhparent = c.oid), \
     (SELECT r.rulename::text FROM pg_catalog.pg_rewrite AS r \
         WHERE r.ev_class = c.oid AND r.ev_type <> '1' ORDER BY 1 LIMIT 1), \
-    pg_catalog.row_security_active(c.oid) \
+    pg_catalog.row_security_active(c.oid), \
+    c.relforcerowsecurity AND pg_catalog.pg_has_role(c.relowner, 'USAGE') \
 FROM pg_catalog.pg_class AS c WHERE c.oid = $1";
 
 /// # Errors
@@ -57,9 +58,13 @@ fn hazard(row: &Row, table: &Table, user: &str) -> Option<(String, String)> {
         ));
     }
     row.get::<_, bool>(3).then(|| {
+        let hint = match row.get(4) {
+            true => format!("ALTER TABLE {name} NO FORCE ROW LEVEL SECURITY, for {user:?} owns it"),
+            false => rls_hint(user),
+        };
         (
             format!("row-level security hides rows of {table} from {user:?}"),
-            rls_hint(user),
+            hint,
         )
     })
 }

@@ -10,13 +10,14 @@ use tokio_postgres::error::SqlState;
 
 use crate::{
     error::Error,
-    sql::Sql,
+    sql::{Sql, Table},
     sqlstate::{self, Doing},
     target::{
-        apply::{Apply, Ended},
+        apply::{Apply, Ended, Locked},
         columns::Columns,
         duplicates,
         fence::Fence,
+        parking::Updates,
         reserved,
         staging::{Staged, StagedIn},
     },
@@ -35,10 +36,10 @@ pub(super) async fn apply<P: Position>(
     }
     apply.batch(Sql::of("ANALYZE {}", &[&place])).await?;
     apply.begin().await?;
-    if apply.fence_and_lock(&staged.columns).await? == Fence::Shut {
+    let Some(locked) = apply.fence_and_lock(staged).await? else {
         return apply.shut().await;
-    }
-    let rows = merge(apply, staged, &place).await?;
+    };
+    let rows = merge(apply, &locked, staged).await?;
     let oid = apply.record_table().await?;
     apply.record_run("refresh", staged.started, rows).await?;
     let ended = apply.commit(rows, Some(oid)).await?;
@@ -77,27 +78,28 @@ async fn index<P: Position>(
 
 async fn merge<P: Position>(
     apply: &Apply<'_, P>,
+    locked: &Locked,
     staged: &Staged,
-    place: &Sql,
 ) -> Result<RowCounts, Error> {
-    let merge = Merge::new(&apply.settings.table.sql(), place, &staged.columns);
+    let merge = Merge::new(&apply.settings.table, &staged.place.sql(), locked);
     let mut rows = RowCounts::default();
     if apply.is_filled {
         rows.deleted = apply.execute(&merge.delete).await?;
         apply.guard(rows.deleted, staged.counts.inserts).await?;
-        rows.updated = apply.execute(&merge.update).await?;
+        rows.updated = merge.updates.run(apply, locked).await?;
     } else {
         // The table was empty when the job claimed it, and nothing of anybody else is touched.
         refuse_rows_of_others(apply).await?;
     }
     rows.inserted = apply.execute(&merge.insert).await?;
-    verify(apply, &merge, staged.counts.inserts).await?;
+    verify(apply, locked, &merge, staged.counts.inserts).await?;
     Ok(rows)
 }
 
 /// Counts of affected rows do not tell what a trigger held back, so it looks at the outcome.
 async fn verify<P: Position>(
     apply: &Apply<'_, P>,
+    locked: &Locked,
     merge: &Merge,
     staged: u64,
 ) -> Result<(), Error> {
@@ -106,10 +108,11 @@ async fn verify<P: Position>(
     if unlike == 0 && found == staged {
         return Ok(());
     }
-    let table = &apply.settings.table;
+    let (table, triggers) = (&apply.settings.table, locked.shape.triggers_in_words());
     Err(Error::needs_operator(format!(
         "of {staged} rows, {unlike} are missing from {table} or differ after the refresh, and it \
-         has {found} rows: a trigger held back or changed what was written, or somebody else wrote"
+         has {found} rows: a trigger ({triggers}) held back or changed what was written, or \
+         somebody else wrote"
     ))
     .advise("change the trigger, or disable it; then run backfill"))
 }
@@ -130,7 +133,7 @@ async fn refuse_rows_of_others<P: Position>(apply: &Apply<'_, P>) -> Result<(), 
 #[derive(Debug)]
 struct Merge {
     delete: Sql,
-    update: Sql,
+    updates: Updates,
     insert: Sql,
     /// How many staged rows are not in the target as they should be.
     unlike: Sql,
@@ -139,30 +142,23 @@ struct Merge {
 }
 
 impl Merge {
-    fn new(target: &Sql, staging: &Sql, columns: &Columns) -> Self {
+    fn new(table: &Table, staging: &Sql, locked: &Locked) -> Self {
+        let Locked { columns, shape } = locked;
+        let target = &shape.rows_of(table);
         let same_key = columns.same_key("t", "s");
         Self {
             delete: Sql::of(
                 "DELETE FROM {} AS t WHERE NOT EXISTS (SELECT FROM {} AS s WHERE {})",
                 &[target, staging, &same_key],
             ),
-            update: Sql::of(
-                "UPDATE {} AS t SET {} FROM {} AS s WHERE {} AND {}",
-                &[
-                    target,
-                    &columns.assignments("s"),
-                    staging,
-                    &same_key,
-                    &columns.differ("t", "s"),
-                ],
-            ),
+            updates: Updates::new(target, staging, same_key.clone(), columns),
             insert: Sql::of(
                 "INSERT INTO {} ({}) SELECT {} FROM {} AS s \
                     WHERE NOT EXISTS (SELECT FROM {} AS t WHERE {})",
                 &[
-                    target,
+                    &table.sql(),
                     &columns.names(),
-                    &columns.names_of("s"),
+                    &columns.staged("s"),
                     staging,
                     target,
                     &same_key,
@@ -181,15 +177,16 @@ impl Merge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::target::tests::{evil_columns, evil_table};
+    use crate::target::tests::{evil_locked, evil_table};
 
     #[test]
     fn statements() {
-        let merge = Merge::new(&evil_table().sql(), &Sql::name("staged"), &evil_columns());
+        let merge = Merge::new(&evil_table(), &Sql::name("staged"), &evil_locked());
         insta::assert_snapshot!(
             [
                 merge.delete,
-                merge.update,
+                merge.updates.update,
+                merge.updates.to_write,
                 merge.insert,
                 merge.unlike,
                 merge.found

@@ -1,10 +1,10 @@
-//! Whether a table that exists can take the rows: each synced column with exactly its type (or
-//! jsonb for an array), and a unique index on exactly the key. Looked at before every stage and, for users alter their tables,
-//! once more under the lock of an apply.
+//! Whether a table that exists can take the rows: each synced column with a type that holds them
+//! exactly (or jsonb for an array), nothing in the way of a row, a unique index on exactly the key. Looked at before
+//! every stage and, for users alter their tables, once more under the lock of an apply.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
-use futures_util::future::try_join;
+use futures_util::future::try_join3;
 use tokio_postgres::{Row, types::Type};
 
 use crate::{
@@ -14,31 +14,99 @@ use crate::{
     sqlstate::Doing,
     target::{
         columns::{Column, Columns},
-        hazards,
+        compatibility::{Existing, fit},
+        hazards, key_index, privileges,
     },
     type_map::PgType,
 };
 
+/// Types are seen through domains (`b`); `y` is what a domain is of in the end. A column that takes
+/// no NULL and has nothing else to put there is `unfilled`.
 const COLUMNS: &str = "\
-SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), \
-    a.attgenerated::text, a.attidentity <> '', n.nspname, l.collname, l.collisdeterministic \
+SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod) AS declared, \
+    a.attgenerated::text AS generated, a.attidentity <> '' AS is_identity, \
+    l_n.nspname AS collation_schema, l.collname AS collation, \
+    l.collisdeterministic AS is_deterministic, \
+    pg_catalog.format_type(b.oid, b.modifier) AS shown, y_n.nspname AS type_schema, \
+    y.typname AS type_name, b.modifier AS modifier, o.typtype = 'd' AS in_domain, \
+    (a.attnotnull OR o.typnotnull) AND NOT a.atthasdef AND o.typdefault IS NULL \
+        AND a.attidentity = '' AS unfilled \
 FROM pg_catalog.pg_attribute AS a \
-JOIN pg_catalog.pg_type AS y ON y.oid = a.atttypid \
+JOIN pg_catalog.pg_type AS o ON o.oid = a.atttypid \
+CROSS JOIN LATERAL (WITH RECURSIVE beneath (oid, modifier, depth) AS ( \
+        SELECT a.atttypid, a.atttypmod, 0 UNION ALL \
+        SELECT d.typbasetype, d.typtypmod, beneath.depth + 1 FROM beneath \
+        JOIN pg_catalog.pg_type AS d ON d.oid = beneath.oid AND d.typtype = 'd') \
+    SELECT oid, modifier FROM beneath ORDER BY depth DESC LIMIT 1) AS b \
+JOIN pg_catalog.pg_type AS y ON y.oid = b.oid \
+JOIN pg_catalog.pg_namespace AS y_n ON y_n.oid = y.typnamespace \
 LEFT JOIN pg_catalog.pg_collation AS l \
     ON l.oid = a.attcollation AND a.attcollation <> y.typcollation \
-LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = l.collnamespace \
+LEFT JOIN pg_catalog.pg_namespace AS l_n ON l_n.oid = l.collnamespace \
 WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped";
 
-/// Indexes that `INSERT` relies on at once, over plain columns and all rows.
-const UNIQUE_INDEXES: &str = "\
-SELECT ARRAY(SELECT a.attname FROM pg_catalog.pg_attribute AS a \
-    WHERE a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey[0:i.indnkeyatts - 1])) \
-FROM pg_catalog.pg_index AS i \
-WHERE i.indrelid = $1 AND i.indisunique AND i.indimmediate AND i.indisvalid \
-    AND i.indpred IS NULL AND i.indexprs IS NULL";
+/// In triggers' types, 28 stands for INSERT, DELETE and UPDATE, and 7 for BEFORE INSERT of a row
+/// (`pg_trigger.h`). `$2` are the names of the key's columns, in the order of their bytes.
+const TRAITS: &str = "\
+WITH tree AS MATERIALIZED (SELECT $1::oid AS oid \
+    UNION SELECT relid FROM pg_catalog.pg_partition_tree($1)), \
+triggers AS (SELECT g.tgname, g.tgtype FROM tree JOIN pg_catalog.pg_trigger AS g \
+    ON g.tgrelid = tree.oid AND NOT g.tgisinternal AND g.tgenabled <> 'D' AND g.tgtype & 28 <> 0) \
+SELECT c.relkind = 'p', \
+    ARRAY(SELECT DISTINCT tgname::text FROM triggers ORDER BY 1), \
+    EXISTS (SELECT FROM triggers WHERE tgtype & 7 = 7), \
+    EXISTS (SELECT FROM tree JOIN pg_catalog.pg_index AS i ON i.indrelid = tree.oid \
+        WHERE i.indisunique AND i.indimmediate AND i.indislive AND NOT i.indisexclusion \
+            AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL \
+                OR $2 <> ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute AS a \
+                    WHERE a.attrelid = i.indrelid \
+                        AND a.attnum = ANY (i.indkey[0:i.indnkeyatts - 1]) \
+                    ORDER BY a.attname))) \
+FROM pg_catalog.pg_class AS c WHERE c.oid = $1";
 
-/// Checks the table with this OID, and gives `columns` the collations that it has, and jsonb where
-/// it has that for an array.
+/// What an apply has to know of its target besides the columns.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shape {
+    is_partitioned: bool,
+    /// Triggers of users that fire when rows are written.
+    pub(super) triggers: Vec<String>,
+    /// Whether there are unique indexes besides the key's that are checked row by row.
+    pub(super) has_rivals: bool,
+    /// Whether a trigger may put values into columns before a row is inserted.
+    fills_in: bool,
+}
+
+impl Shape {
+    fn of(row: &Row) -> Self {
+        Self {
+            is_partitioned: row.get(0),
+            triggers: row.get(1),
+            fills_in: row.get(2),
+            has_rivals: row.get(3),
+        }
+    }
+
+    pub(super) fn triggers_in_words(&self) -> String {
+        let quoted: Vec<String> = self
+            .triggers
+            .iter()
+            .map(|name| format!("{name:?}"))
+            .collect();
+        quoted.join(", ")
+    }
+
+    /// The target as its rows are read and changed: without those of tables that inherit from it,
+    /// which may appear at any moment.
+    pub(super) fn rows_of(&self, table: &Table) -> Sql {
+        match self.is_partitioned {
+            true => table.sql(),
+            false => Sql::of("ONLY {}", &[&table.sql()]),
+        }
+    }
+}
+
+/// Checks the table with this OID, and gives `columns` what they are in it; where it has jsonb for
+/// an array, they are jsonb.
 ///
 /// # Errors
 /// [`Error::NeedsOperator`] naming the column, what was found and what it takes.
@@ -47,68 +115,107 @@ pub(super) async fn check(
     table: &Table,
     oid: u32,
     columns: &mut Columns,
-) -> Result<(), Error> {
+) -> Result<Shape, Error> {
     hazards::refuse(link, table, oid).await?;
+    privileges::check(link, table, oid, columns).await?;
     let doing = Doing::new(format!("look at the columns of {table}"));
-    let params: [Param<'_>; 1] = [(&oid, Type::OID)];
-    let (found, indexes) = try_join(
-        link.query(&Sql::from(COLUMNS), &params, &doing),
-        link.query(&Sql::from(UNIQUE_INDEXES), &params, &doing),
+    let mut key: Vec<&str> = columns.key().map(|column| column.name.as_str()).collect();
+    key.sort_unstable();
+    let of_table: [Param<'_>; 1] = [(&oid, Type::OID)];
+    let of_key: [Param<'_>; 2] = [(&oid, Type::OID), (&key, Type::TEXT_ARRAY)];
+    let (found, indexes, traits) = (
+        Sql::from(COLUMNS),
+        Sql::from(key_index::UNIQUE_INDEXES),
+        Sql::from(TRAITS),
+    );
+    let (found, indexes, shape) = try_join3(
+        link.query(&found, &of_table, &doing),
+        link.query(&indexes, &of_table, &doing),
+        link.query_one(&traits, &of_key, &doing),
     )
     .await?;
-    let found: HashMap<&str, &Row> = found.iter().map(|row| (row.get(0), row)).collect();
+    let shape = Shape::of(&shape);
+    check_columns(table, columns, &found, &shape)?;
+    key_index::check(table, columns, &indexes)?;
+    Ok(shape)
+}
+
+fn check_columns(
+    table: &Table,
+    columns: &mut Columns,
+    found: &[Row],
+    shape: &Shape,
+) -> Result<(), Error> {
+    let mut found: HashMap<&str, &Row> = found.iter().map(|row| (row.get(0), row)).collect();
     for column in columns.iter_mut() {
-        let Some(row) = found.get(column.name.as_str()) else {
+        let Some(row) = found.remove(column.name.as_str()) else {
             return Err(missing(table, column));
         };
         check_column(table, column, row)?;
     }
-    let key: BTreeSet<&str> = columns.key().map(|column| column.name.as_str()).collect();
-    let on_key = indexes.iter().any(|row| {
-        let names: Vec<&str> = row.get(0);
-        key == names.into_iter().collect()
-    });
-    if on_key {
-        Ok(())
-    } else {
-        Err(no_index(table, columns))
+    let unfilled = found.into_iter().filter(|(_, row)| row.get("unfilled"));
+    match unfilled.map(|(name, _)| name).min() {
+        Some(name) if !shape.fills_in => Err(never_filled(table, name)),
+        _ => Ok(()),
     }
 }
 
 fn check_column(table: &Table, column: &mut Column, row: &Row) -> Result<(), Error> {
     let name = &column.name;
-    let (found, expected) = (row.get::<_, &str>(1), column.postgres.sql());
-    if matches!(column.postgres, PgType::Array(_)) && found == PgType::Jsonb.sql().as_str() {
-        column.postgres = PgType::Jsonb;
-    } else if found != expected.as_str() {
-        return Err(Error::needs_operator(format!(
-            "column {name:?} of {table} is {found} and not {}",
-            expected.as_str()
-        ))
-        .advise(alter(
-            table,
-            &Sql::of("ALTER COLUMN {} TYPE {}", &[&Sql::name(name), &expected]),
-        )));
-    }
     refuse_computed(table, name, row)?;
-    if let (Some(schema), Some(collation)) = (row.get(4), row.get(5)) {
-        column.collation = Some(Table {
-            schema,
-            name: collation,
-        });
+    let existing = Existing {
+        shown: row.get("shown"),
+        schema: row.get("type_schema"),
+        name: row.get("type_name"),
+        modifier: row.get("modifier"),
+        in_domain: row.get("in_domain"),
+    };
+    if matches!(column.postgres, PgType::Array(_)) && existing.shown == PgType::Jsonb.sql().as_str()
+    {
+        column.postgres = PgType::Jsonb;
     }
-    if row.get::<_, Option<bool>>(6) == Some(false) {
+    let Some(fit) = fit(column.postgres, &existing, column.is_key) else {
+        return Err(does_not_fit(table, column, row));
+    };
+    column.fit = fit;
+    let collation: Option<&str> = row.get("collation");
+    column.collation = collation.map(|name| Table {
+        schema: row.get("collation_schema"),
+        name: name.to_owned(),
+    });
+    if column.is_key && row.get::<_, Option<bool>>("is_deterministic") == Some(false) {
         return Err(Error::needs_operator(format!(
-            "column {name:?} of {table} has a nondeterministic collation"
+            "key column {name:?} of {table} has a nondeterministic collation"
         ))
         .advise("give it a deterministic one, so that equal means equal in every byte"));
     }
     Ok(())
 }
 
+fn does_not_fit(table: &Table, column: &Column, row: &Row) -> Error {
+    let (name, expected) = (&column.name, column.postgres.sql());
+    let (declared, shown): (&str, &str) = (row.get("declared"), row.get("shown"));
+    let declared = match declared == shown {
+        true => declared.to_owned(),
+        false => format!("{declared} ({shown})"),
+    };
+    let key = if column.is_key {
+        "key column"
+    } else {
+        "column"
+    };
+    let change = Sql::of("ALTER COLUMN {} TYPE {}", &[&Sql::name(name), &expected]);
+    Error::needs_operator(format!(
+        "{key} {name:?} of {table} is {declared} and not {}, nor anything that holds each of its \
+         values exactly",
+        expected.as_str()
+    ))
+    .advise(alter(table, &change))
+}
+
 fn refuse_computed(table: &Table, name: &str, row: &Row) -> Result<(), Error> {
     let name_sql = Sql::name(name);
-    let change = match (row.get::<_, &str>(2), row.get::<_, bool>(3)) {
+    let change = match (row.get("generated"), row.get("is_identity")) {
         ("", false) => return Ok(()),
         ("", true) => Sql::of("ALTER COLUMN {} DROP IDENTITY", &[&name_sql]),
         ("s", _) => Sql::of("ALTER COLUMN {} DROP EXPRESSION", &[&name_sql]),
@@ -126,14 +233,13 @@ fn missing(table: &Table, column: &Column) -> Error {
         .advise(alter(table, &definition))
 }
 
-fn no_index(table: &Table, columns: &Columns) -> Error {
-    let key = columns.key_in_words();
-    let constraint = Sql::of("ADD UNIQUE ({})", &[&columns.key_names()]);
+fn never_filled(table: &Table, name: &str) -> Error {
+    let change = Sql::of("ALTER COLUMN {} DROP NOT NULL", &[&Sql::name(name)]);
     Error::needs_operator(format!(
-        "{table} has no unique index on exactly its key {key} that is valid, covers all rows and \
-         is not deferrable"
+        "column {name:?} of {table} takes no NULL, has no default and is not among the job's \
+         columns, so no row can be inserted"
     ))
-    .advise(alter(table, &constraint))
+    .advise(format!("{}, or SET DEFAULT", alter(table, &change)))
 }
 
 fn alter(table: &Table, what: &Sql) -> String {

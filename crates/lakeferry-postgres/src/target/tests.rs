@@ -8,7 +8,7 @@ use lakeferry_model::{Guard, JobKey};
 use crate::{
     connect::ConnectSettings,
     sql::Table,
-    target::{columns::Columns, settings::TargetSettings},
+    target::{apply::Locked, columns::Columns, settings::TargetSettings, shape::Shape},
 };
 
 pub(super) fn evil_table() -> Table {
@@ -45,6 +45,13 @@ pub(super) fn evil_settings() -> TargetSettings {
 
 pub(super) fn evil_columns() -> Columns {
     Columns::new(&evil_schema(), &evil_settings().key).unwrap()
+}
+
+pub(super) fn evil_locked() -> Locked {
+    Locked {
+        columns: evil_columns(),
+        shape: Shape::default(),
+    }
 }
 
 #[test]

@@ -227,6 +227,17 @@ pub(crate) async fn applied(session: &mut Lease, version: u64) -> RowCounts {
     }
 }
 
+/// Stages and applies; gives what was written.
+pub(crate) async fn brought(
+    session: &mut Lease,
+    version: u64,
+    kind: Stage,
+    parts: &[(Effect, &RecordBatch)],
+) -> RowCounts {
+    stage(session, kind, parts).await.unwrap();
+    applied(session, version).await
+}
+
 /// Stages and applies what has to be refused; gives class, message, hint and causes in one text.
 pub(crate) async fn refused(
     session: &mut Lease,

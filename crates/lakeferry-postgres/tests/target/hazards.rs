@@ -2,7 +2,7 @@
 
 use lakeferry_model::{Effect, FailureClass, Stage};
 
-use crate::fixture::{Desk, applied, apply, batch, on_each_server, refused, stage, told};
+use crate::fixture::{Desk, applied, apply, batch, brought, on_each_server, refused, stage, told};
 
 async fn unmoved(desk: &Desk) {
     assert_eq!(
@@ -97,8 +97,8 @@ const HAZARDS: [(&str, &str, &str); 4] = [
         "ALTER TABLE target SET LOGGED",
     ),
     (
-        "ALTER TABLE target ALTER value TYPE varchar(9)",
-        "is character varying(9) and not text",
+        "ALTER TABLE target ALTER value TYPE char(9)",
+        "is character(9) and not text",
         "ALTER TABLE target ALTER value TYPE text",
     ),
 ];
@@ -204,23 +204,6 @@ async fn a_delete_needs_the_key_alone() {
 }
 
 #[tokio::test]
-async fn rows_without_a_partition_ask_for_one() {
-    on_each_server(async |desk| {
-        desk.run(
-            "CREATE TABLE target (id bigint PRIMARY KEY, value text) PARTITION BY RANGE (id); \
-             CREATE TABLE low PARTITION OF target FOR VALUES FROM (0) TO (10)",
-        )
-        .await;
-        let mut session = desk.claim().await;
-        let parts = [(Effect::Insert, &batch(&[(10, None)]))];
-        let (class, text) = refused(&mut session, Stage::Refresh, &parts).await;
-        assert_eq!(class, FailureClass::NeedsOperator);
-        assert!(text.contains("hint: add a partition"), "{text}");
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn row_level_security_asks_for_a_role_that_sees_all() {
     on_each_server(async |mut desk| {
         desk.run(
@@ -241,6 +224,38 @@ async fn row_level_security_asks_for_a_role_that_sees_all() {
             text.contains("hint: ALTER ROLE \"ferry\" BYPASSRLS"),
             "{text}"
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_owner_under_forced_row_level_security_is_told_so() {
+    on_each_server(async |mut desk| {
+        desk.run(
+            "CREATE ROLE ferry LOGIN; GRANT CREATE ON DATABASE app TO ferry; \
+             GRANT ALL ON SCHEMA public TO ferry",
+        )
+        .await;
+        let url = desk.url.replace("postgres@", "ferry@");
+        desk.settings.connect = lakeferry_postgres::ConnectSettings::parse(&url).unwrap();
+        let mut session = desk.filled(&batch(&[(1, Some("a"))])).await;
+        // Enabled alone, it is not for owners.
+        desk.run("ALTER TABLE target ENABLE ROW LEVEL SECURITY")
+            .await;
+        let parts = [(Effect::Insert, &batch(&[(2, None)]))];
+        brought(&mut session, 2, Stage::Changes, &parts).await;
+        drop(session);
+        desk.run("ALTER TABLE target FORCE ROW LEVEL SECURITY")
+            .await;
+        let parts = [(Effect::Insert, &batch(&[(3, None)]))];
+        for kind in [Stage::Changes, Stage::Refresh] {
+            let (class, text) = refused(&mut desk.claim().await, kind, &parts).await;
+            assert_eq!(class, FailureClass::NeedsOperator);
+            let message = "row-level security hides rows of public.target from \"ferry\"; hint: \
+                ALTER TABLE \"public\".\"target\" NO FORCE ROW LEVEL SECURITY";
+            assert!(text.starts_with(message), "{text}");
+            assert_eq!(desk.rows().await, "1:a 2:-");
+        }
     })
     .await;
 }

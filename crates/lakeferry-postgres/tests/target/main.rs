@@ -7,8 +7,10 @@
 )]
 
 mod claiming;
+mod column_types;
 mod existing_tables;
 mod fixture;
+mod foreign_keys;
 mod hazards;
 mod inspecting;
 mod leases;
@@ -16,7 +18,12 @@ mod leftovers;
 mod names;
 mod nested;
 mod no_op;
+mod partitions;
+mod privileges;
+mod publications;
 mod refusals;
 mod session_death;
 mod status;
+mod triggers;
 mod type_fidelity;
+mod unique_values;
