@@ -165,6 +165,16 @@ impl<P: Position> Apply<'_, P> {
         Ok(())
     }
 
+    /// Lets what is deferred to COMMIT happen now, where a trigger of a user's may be in it: after
+    /// this, nothing changes the rows any more.
+    pub(super) async fn settle(&self, shape: &Shape) -> Result<(), Error> {
+        if !shape.triggers.is_empty() {
+            self.execute(&"SET CONSTRAINTS ALL IMMEDIATE".into())
+                .await?;
+        }
+        Ok(())
+    }
+
     pub(super) async fn shut(&self) -> Result<Ended, Error> {
         self.batch("ROLLBACK").await?;
         Ok(Ended::Fenced)

@@ -95,6 +95,7 @@ async fn verify<P: Position>(
     statements: &Statements,
     counts: EffectCounts,
 ) -> Result<(), Error> {
+    apply.settle(&locked.shape).await?;
     for (what, staged, sql) in [
         ("delete", counts.deletes, &statements.kept),
         ("update", counts.updates, &statements.unlike),

@@ -103,6 +103,7 @@ async fn verify<P: Position>(
     merge: &Merge,
     staged: u64,
 ) -> Result<(), Error> {
+    apply.settle(&locked.shape).await?;
     let unlike = apply.count(&merge.unlike).await?;
     let found = apply.count(&merge.found).await?;
     if unlike == 0 && found == staged {

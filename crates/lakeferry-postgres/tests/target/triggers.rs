@@ -63,13 +63,19 @@ async fn triggers_that_write_other_values_are_found_out() {
     on_each_server(async |desk| {
         desk.filled(&batch(&[(1, Some("A"))])).await;
         desk.run(FUNCTIONS).await;
-        for (when, function) in [
-            ("BEFORE INSERT OR UPDATE", "shout"),
-            ("AFTER INSERT OR UPDATE", "shout_later"),
+        for (trigger, options, function) in [
+            ("TRIGGER loud BEFORE", "", "shout"),
+            ("TRIGGER loud AFTER", "", "shout_later"),
+            (
+                "CONSTRAINT TRIGGER loud AFTER",
+                "DEFERRABLE INITIALLY DEFERRED",
+                "shout_later",
+            ),
         ] {
             desk.run(&format!(
                 "DROP TRIGGER IF EXISTS loud ON target; \
-                 CREATE TRIGGER loud {when} ON target FOR EACH ROW EXECUTE FUNCTION {function}()"
+                 CREATE {trigger} INSERT OR UPDATE ON target {options} \
+                    FOR EACH ROW EXECUTE FUNCTION {function}()"
             ))
             .await;
             for (kind, effect, rows) in [
