@@ -173,8 +173,8 @@ async fn an_extra_nullable_column_survives() {
         shows: "SELECT attnum, atttypid::regtype FROM pg_attribute WHERE attname = 'note'",
     };
     survives(added, |deployment| {
-        let notes = deployment.sql("SELECT note FROM words ORDER BY id");
-        assert_eq!(notes, "noted 1\nnoted 2\n");
+        let notes = deployment.sql("SELECT id, note FROM words ORDER BY id");
+        assert_eq!(notes, "1|noted 1\n2|noted 2\n4|");
     })
     .await;
 }
