@@ -79,6 +79,7 @@ impl Error {
     pub(crate) fn for_operator(self) -> Self {
         match self {
             Self::Transient(report)
+            | Self::Unready(report)
             | Self::BadRow(report)
             | Self::NeedsOperator(report)
             | Self::Bug(report) => Self::NeedsOperator(report),

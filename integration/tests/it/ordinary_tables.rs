@@ -277,7 +277,11 @@ async fn rows_that_are_referred_to_may_come_a_little_later() {
         );
         std::thread::scope(|threads| {
             let sync = threads.spawn(|| deployment.run(&["sync"]));
-            while !deployment.server().log().contains("violates foreign key constraint") {
+            while !deployment
+                .server()
+                .log()
+                .contains("violates foreign key constraint")
+            {
                 assert!(!sync.is_finished(), "{}", sync.join().unwrap());
                 std::thread::sleep(Duration::from_millis(20));
             }
