@@ -5,8 +5,8 @@ use std::{future::poll_fn, pin::Pin, sync::Arc};
 use futures_core::Stream;
 use lakeferry_model::{
     Applied, AtWatermark, Clock, Commit, CommitOutcome, CommitRange, Effect, Failure, Fingerprint,
-    Head, NetChanges, Progress, Reading, Session, Source, Stage, Standing, Survey, Target,
-    Watermark,
+    Head, NetChanges, Position, Progress, Reading, Session, Source, Stage, Standing, Survey,
+    Target, Watermark,
 };
 use tracing::{Instrument, info_span};
 
@@ -15,6 +15,7 @@ use crate::{
     error::RunError,
     fingerprint::fingerprint,
     job::{Job, Request},
+    meter::Phase,
     plan::{Look, Plan, Situation, Why, first_look, plan, rebuilt_at, resume},
     run::{Report, Step, StepKind},
     unanswered::Unanswered,
@@ -68,6 +69,8 @@ where
             let standing = session.standing().clone();
             let watermark = standing.watermark();
             report.through = watermark.map(|watermark| watermark.version);
+            let version = report.through.map(Position::to_number);
+            self.job.meter.at(version, self.head.version.to_number());
             let step = match self.decide(&standing).await? {
                 Plan::UpToDate => return Ok(()),
                 Plan::Halt(halt) => return Err(RunError::halted(self.job.name(), &halt)),
@@ -161,6 +164,7 @@ where
         why: Why,
     ) -> Result<Step<S::Position>, RunError> {
         let mut rows_read = 0;
+        self.begin_loading();
         let load = async {
             let rows = self.job.source.snapshot(at).await;
             let mut rows = rows.map_err(|error| RunError::source(self.job.name(), error))?;
@@ -169,6 +173,7 @@ where
             while let Some(batch) = next(&mut rows).await {
                 let batch = batch.map_err(|error| RunError::source(self.job.name(), error))?;
                 rows_read += batch.num_rows() as u64;
+                self.job.meter.add(&batch);
                 let put = session.put(Effect::Insert, &batch).await;
                 put.map_err(|error| RunError::target(self.job.name(), error))?;
             }
@@ -264,6 +269,7 @@ where
             Err(error) => return Err(RunError::source(self.job.name(), error)),
         };
         let mut rows_read = 0;
+        self.job.meter.begin(Phase::Reading, None);
         while let Some(batch) = next(&mut changes).await {
             let batch = match batch {
                 Ok(batch) => batch,
@@ -278,6 +284,7 @@ where
                 return Ok(Collapsed::Unreadable(Why::OtherColumns));
             }
             rows_read += batch.rows.num_rows() as u64;
+            self.job.meter.add(&batch.rows);
             if collapse.push(batch).map_err(failed)? == Verdict::Full {
                 return Ok(Collapsed::TooLarge(version));
             }
@@ -309,6 +316,7 @@ where
         kind: StepKind,
         rows_read: u64,
     ) -> Result<Step<S::Position>, RunError> {
+        self.job.meter.turn(Phase::Applying);
         let applied = session.apply(watermark, &self.fingerprint);
         let outcome = applied.instrument(info_span!("apply")).await;
         let step = |Applied { rows }: Applied| Step {
@@ -340,6 +348,14 @@ where
                 })
             }
         }
+    }
+
+    /// All rows of the source come, as far as is known.
+    pub(crate) fn begin_loading(&self) {
+        // What a filter leaves nobody knows.
+        let all = self.job.policy.filter.is_none();
+        let rows = self.head.size.rows.filter(|_| all);
+        self.job.meter.begin(Phase::Loading, rows);
     }
 
     pub(crate) fn bug(&self, reason: String) -> RunError {

@@ -54,6 +54,7 @@ where
             self.fills_anew = true;
             return Ok(None);
         }
+        self.begin_loading();
         let loading = self.load(session, &plan, &pieces);
         let (kept, rows_read) = match loading.instrument(info_span!("load")).await {
             Ok(loaded) => loaded,
@@ -145,6 +146,7 @@ where
                 let batch = batch.map_err(|error| self.of_source(error))?;
                 let count = batch.num_rows() as u64;
                 work.rows_read.fetch_add(count, Ordering::Relaxed);
+                self.job.meter.add(&batch);
                 let put = loader.put(&batch).await;
                 put.map_err(|error| self.of_loader(error))?;
             }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use lakeferry_model::{Holder, JobKey};
 
+use crate::meter::Meter;
+
 /// One declared pair of source and target, with all that the engine needs to decide.
 #[derive(Debug)]
 pub struct Job<S, T, C> {
@@ -11,6 +13,8 @@ pub struct Job<S, T, C> {
     pub target: T,
     pub clock: C,
     pub policy: Policy,
+    /// How far its run is, for whoever looks on.
+    pub meter: Meter,
 }
 
 impl<S, T, C> Job<S, T, C> {

@@ -4,6 +4,7 @@
 //!   which commit range is read how stand in its table.
 //! * `collapse`: the net effect of signed changes on each key.
 //! * [`run`]: one attempt to bring a job forward; the only place that calls the ports.
+//! * [`Meter`]: how far a run is, for whoever looks on.
 //! * [`JobState`]: what follows an attempt, decided purely; [`drive`] acts on it.
 
 mod attempt;
@@ -14,6 +15,7 @@ mod fill;
 mod fingerprint;
 mod job;
 mod job_state;
+mod meter;
 mod plan;
 mod run;
 mod unanswered;
@@ -23,5 +25,6 @@ pub use error::RunError;
 pub use fingerprint::fingerprint;
 pub use job::{Job, OnSourceReplaced, Policy, Request, Retry};
 pub use job_state::{Event, JobState};
+pub use meter::{Meter, Phase, Seen};
 pub use plan::{Halt, Look, Plan, Situation, Why, first_look, plan, resume};
 pub use run::{Preview, Report, Step, StepKind, preview, run};

@@ -17,6 +17,8 @@ pub(crate) enum Code {
     Configuration = 2,
     /// The environment is: something cannot be reached or read.
     Environment = 3,
+    /// Ctrl-C or SIGTERM stopped it; as a shell says it of Ctrl-C.
+    Interrupted = 130,
 }
 
 /// Why a command, or one job of it, did not do what it should.

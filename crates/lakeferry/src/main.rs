@@ -2,7 +2,9 @@
 
 mod arguments;
 mod commands;
+mod display;
 mod exit;
+mod interrupt;
 mod output;
 mod system_clock;
 mod wiring;

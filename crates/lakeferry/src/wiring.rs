@@ -9,7 +9,7 @@ use std::{
 
 use lakeferry_config::{Config, Listing, Loaded, Mode, Password, RefreshAbove, Tables, TargetName};
 use lakeferry_delta::{Check, DeltaSource, tables_below};
-use lakeferry_engine::{Job, OnSourceReplaced, Policy, Retry};
+use lakeferry_engine::{Job, Meter, OnSourceReplaced, Policy, Retry};
 use lakeferry_model::{DeltaVersion, Guard, Holder};
 use lakeferry_postgres::{ConnectSettings, PasswordSource, PostgresTarget, Table, TargetSettings};
 
@@ -148,6 +148,7 @@ pub(crate) async fn job(config: &Config, job: &lakeferry_config::Job) -> Result<
         target,
         clock: SystemClock,
         policy,
+        meter: Meter::default(),
     })
 }
 

@@ -27,6 +27,7 @@ mod deletes;
 mod exactly_once;
 mod filters;
 mod guards;
+mod interrupts;
 mod nothing_to_do;
 mod ordinary_tables;
 mod refusals;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use lakeferry_engine::{
-    Job, OnSourceReplaced, Policy, Report, Request, Retry, RunError, StepKind, Why, drive,
+    Job, Meter, OnSourceReplaced, Policy, Report, Request, Retry, RunError, StepKind, Why, drive,
 };
 use lakeferry_model::{Clock, Holder, Instant, JobKey, Stage, Watermark};
 use lakeferry_testkit::{
@@ -146,6 +146,7 @@ impl World {
                     target,
                     clock,
                     policy,
+                    meter: Meter::default(),
                 });
                 Engine {
                     job,

@@ -1,15 +1,17 @@
 //! The commands: each wires what it needs, asks, and says what came of it.
 
 mod backfill;
+mod bring;
 mod completions;
 mod demo;
 mod history;
 mod init;
+mod outcome;
 mod plan;
 mod status;
 mod sync;
 mod validate;
-mod wording;
+pub(crate) mod wording;
 
 use crate::{
     arguments::{Arguments, Command},
@@ -31,11 +33,11 @@ pub(crate) async fn execute(arguments: &Arguments) -> Result<Done, Trouble> {
         Command::Sync {
             jobs,
             accept_deletes,
-        } => sync::sync(&configuration()?, jobs, *accept_deletes).await,
+        } => sync::sync(configuration()?, jobs, *accept_deletes, arguments.output).await,
         Command::Backfill {
             job,
             accept_deletes,
-        } => backfill::backfill(&configuration()?, job, *accept_deletes).await,
+        } => backfill::backfill(configuration()?, job, *accept_deletes, arguments.output).await,
         Command::Status { jobs } => status::status(&configuration()?, jobs).await,
         Command::History { job, limit } => {
             history::history(&configuration()?, job.as_ref(), *limit).await

@@ -111,3 +111,45 @@ pub(crate) fn seconds_wording(seconds: f64) -> String {
         many => format!("{:.1} h", many / 3_600.0),
     }
 }
+
+/// `1,234,567`.
+pub(crate) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut told = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            told.push(',');
+        }
+        told.push(digit);
+    }
+    told
+}
+
+/// An amount of bytes, in the unit that makes it short; MB are millions of bytes.
+pub(crate) fn bytes_wording(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => counted(bytes, "byte"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_told_as_people_read_them() {
+        let told: Vec<String> = [0, 999, 1_000, 12_345, 1_234_567].map(thousands).into();
+        assert_eq!(told, ["0", "999", "1,000", "12,345", "1,234,567"]);
+        let told: Vec<String> = [1, 999, 1_500, 2_500_000, 3_000_000_000]
+            .map(bytes_wording)
+            .into();
+        assert_eq!(told, ["1 byte", "999 bytes", "1.5 kB", "2.5 MB", "3.0 GB"]);
+        let told: Vec<String> = [0.05, 9.94, 60.0, 600.0, 86_400.0]
+            .map(seconds_wording)
+            .into();
+        assert_eq!(told, ["0.1 s", "9.9 s", "60 s", "10 min", "24.0 h"]);
+    }
+}

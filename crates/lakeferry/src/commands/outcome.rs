@@ -1,0 +1,90 @@
+//! What became of a job that was brought forward: in words, and for programs.
+
+use lakeferry_engine::Report;
+use lakeferry_model::{DeltaVersion, RowCounts};
+use serde::Serialize;
+
+use crate::{
+    commands::wording::{counted, step_wording},
+    exit::Trouble,
+};
+
+/// What became of one job.
+#[derive(Debug, Serialize)]
+pub(crate) struct Outcome {
+    job: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    through: Option<u64>,
+    steps: Vec<StepDone>,
+    /// Reason and causes, in one text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct StepDone {
+    kind: String,
+    through: u64,
+    rows_read: u64,
+    inserted: u64,
+    updated: u64,
+    deleted: u64,
+}
+
+/// What was done, in words.
+pub(crate) fn told(job: &lakeferry_config::Job, report: &Report<DeltaVersion>) -> String {
+    let name = &job.name;
+    let through = report
+        .through
+        .map_or_else(|| "?".to_owned(), |through| through.to_string());
+    if report.steps.is_empty() && report.from == report.through {
+        return format!("{name}: up to date at version {through}\n");
+    }
+    let mut total = RowCounts::default();
+    let mut lines = String::new();
+    for step in &report.steps {
+        total += step.rows;
+        let read = counted(step.rows_read, "row");
+        lines.push_str(&format!(
+            "  {}: {read} read\n",
+            step_wording(step.kind, step.through)
+        ));
+    }
+    let from = report
+        .from
+        .map_or_else(|| "new".to_owned(), |from| format!("version {from}"));
+    let RowCounts {
+        inserted,
+        updated,
+        deleted,
+    } = total;
+    format!(
+        "{name}: {from} → version {through}: {inserted} inserted, {updated} updated, \
+         {deleted} deleted\n{lines}"
+    )
+}
+
+/// What was done, and the trouble that ended it.
+pub(crate) fn outcome(
+    job: &lakeferry_config::Job,
+    report: &Report<DeltaVersion>,
+    trouble: Option<&Trouble>,
+) -> Outcome {
+    let steps = report.steps.iter().map(|step| StepDone {
+        kind: step_wording(step.kind, step.through),
+        through: step.through.0,
+        rows_read: step.rows_read,
+        inserted: step.rows.inserted,
+        updated: step.rows.updated,
+        deleted: step.rows.deleted,
+    });
+    Outcome {
+        job: job.name.to_string(),
+        from: report.from.map(|from| from.0),
+        through: report.through.map(|through| through.0),
+        steps: steps.collect(),
+        error: trouble.map(Trouble::in_one_line),
+    }
+}
