@@ -96,6 +96,7 @@ where
     ) -> Result<(Loaded, u64), Unloaded> {
         let opened = session.fill(plan, &self.head.columns).await;
         let loaded = opened.map_err(|error| self.of_session(error))?;
+        self.job.meter.had(loaded.rows);
         let places = (0..pieces.list().len()).zip(0_u64..);
         let missing: Vec<_> = places
             .filter(|(_, place)| !loaded.pieces.contains(place))

@@ -93,6 +93,11 @@ impl Meter {
         self.place().phase = phase;
     }
 
+    /// Rows of this phase that were there already.
+    pub(crate) fn had(&self, rows: u64) {
+        self.0.rows.fetch_add(rows, Ordering::Relaxed);
+    }
+
     /// Rows that came from the source.
     pub(crate) fn add(&self, rows: &RecordBatch) {
         let bytes = rows
