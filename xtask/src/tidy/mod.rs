@@ -1,5 +1,6 @@
 //! Style is a test that runs with the others: the rules of the house that no compiler knows.
 
+mod features;
 mod layering;
 mod manifests;
 mod text;
@@ -40,6 +41,7 @@ impl fmt::Display for Problem {
 pub(crate) fn run(checkout: &Checkout) -> Result<()> {
     let mut problems = layering::check(checkout.metadata());
     problems.extend(manifests::check(checkout)?);
+    problems.extend(features::check(checkout)?);
     let files = checkout.files()?;
     for path in &files {
         // What is no text has no rules.
