@@ -34,3 +34,4 @@ mod refusals;
 mod resilience;
 mod two_daemons;
 mod type_fidelity;
+mod wrong_things;
