@@ -18,7 +18,12 @@ pub enum Error {
     },
     /// The command that prints a password did not.
     #[error("the password command {command} failed: {why}")]
-    Command { command: String, why: String },
+    Command {
+        command: String,
+        why: String,
+        /// Whether it ran, so that another try may do.
+        has_run: bool,
+    },
     /// The configuration is wrong.
     #[error(transparent)]
     Wrong(#[from] Problems),
@@ -26,7 +31,10 @@ pub enum Error {
 
 impl Failure for Error {
     fn class(&self) -> FailureClass {
-        FailureClass::NeedsOperator
+        match self {
+            Self::Command { has_run: true, .. } => FailureClass::Transient,
+            _ => FailureClass::NeedsOperator,
+        }
     }
 
     fn hint(&self) -> Option<String> {

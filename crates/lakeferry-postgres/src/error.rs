@@ -52,11 +52,16 @@ impl Error {
         self.report().is_connecting
     }
 
-    /// Says why there is no password to connect with. Trying again may help.
+    /// Says why there is no password to connect with. The cause says whether trying again may
+    /// help.
     #[must_use]
     pub fn no_password(what: impl Into<String>, cause: impl Failure) -> Self {
-        let hint = cause.hint();
-        let error = Self::transient(what).caused_by(cause);
+        let (class, hint) = (cause.class(), cause.hint());
+        let error = match class {
+            FailureClass::Transient => Self::transient(what),
+            _ => Self::needs_operator(what),
+        };
+        let error = error.caused_by(cause);
         match hint {
             Some(hint) => error.advise(hint),
             None => error,

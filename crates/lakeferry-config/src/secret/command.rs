@@ -58,10 +58,11 @@ impl PasswordCommand {
     }
 
     fn run_within(&self, limit: Duration) -> Result<Secret, Error> {
-        let mut child = self
-            .command()
-            .spawn()
-            .map_err(|error| self.error(format!("it does not start: {error}")))?;
+        let mut child = self.command().spawn().map_err(|error| Error::Command {
+            command: self.to_string(),
+            why: format!("it does not start: {error}"),
+            has_run: false,
+        })?;
         let Some(stdout) = child.stdout.take() else {
             return Err(self.error("it has no output"));
         };
@@ -138,6 +139,7 @@ impl PasswordCommand {
         Error::Command {
             command: self.to_string(),
             why: why.into(),
+            has_run: true,
         }
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Failed {
 enum Kind {
     /// There was no server, or not the right one: the next may do.
     Elsewhere,
+    /// The server was there and hung up: another way to speak to it may do, and so may the next.
+    HungUp,
     /// The server has no rule for such a connection.
     NoEntry,
     /// Another way to speak to the server may do, but no other server.
@@ -50,7 +52,7 @@ impl Failed {
 
     /// Whether the next address or server is tried, as in libpq: not after a refusal.
     pub(super) fn tries_next(&self) -> bool {
-        self.kind == Kind::Elsewhere
+        matches!(self.kind, Kind::Elsewhere | Kind::HungUp)
     }
 
     /// Whether it is of no use to speak to the server in another way.
@@ -58,9 +60,10 @@ impl Failed {
         self.kind == Kind::Elsewhere || self.was_plain_offered
     }
 
-    pub(super) fn when_plain_was_offered(self, was_plain_offered: bool) -> Self {
+    /// A server that hung up may have done so rather than offer anything.
+    pub(super) fn when_plain_was_offered(self, is_plain: bool) -> Self {
         Self {
-            was_plain_offered,
+            was_plain_offered: is_plain && self.kind != Kind::HungUp,
             ..self
         }
     }
@@ -111,10 +114,10 @@ impl Failed {
         if is_lost(&error) {
             let (why, hint) = network_remedy(&error, is_plain);
             let what = format!("cannot connect ({place}): {why}");
-            let kind = if error.is_closed() {
-                Kind::Final
-            } else {
-                Kind::Elsewhere
+            // So tokio-postgres calls all that comes before the first byte.
+            let kind = match error.to_string() == "error connecting to server" {
+                true => Kind::Elsewhere,
+                false => Kind::HungUp,
             };
             return Self::new(Error::transient(what).advise(hint).caused_by(error), kind);
         }

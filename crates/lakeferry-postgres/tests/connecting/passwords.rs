@@ -89,7 +89,7 @@ struct NoVault;
 
 impl lakeferry_model::Failure for NoVault {
     fn class(&self) -> lakeferry_model::FailureClass {
-        lakeferry_model::FailureClass::NeedsOperator
+        lakeferry_model::FailureClass::Transient
     }
 
     fn hint(&self) -> Option<String> {

@@ -112,6 +112,36 @@ async fn what_the_server_refuses_is_said_with_its_remedy() {
     }
 }
 
+/// Something before a server that takes no TLS ends the connection, rather than to say so.
+#[tokio::test]
+async fn a_handshake_that_is_hung_up_on_falls_back_where_it_may() {
+    for version in servers() {
+        let server = Server::start(version).unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (port, behind) = (listener.local_addr().unwrap().port(), server.port());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut start = [0; 8];
+                let seen = stream.peek(&mut start).await.unwrap_or(0);
+                // The request for TLS (SSLRequest).
+                if start[..seen].ends_with(&80_877_103_u32.to_be_bytes()) {
+                    continue;
+                }
+                let mut server = tokio::net::TcpStream::connect(("127.0.0.1", behind))
+                    .await
+                    .unwrap();
+                tokio::spawn(async move {
+                    tokio::io::copy_bidirectional(&mut stream, &mut server).await
+                });
+            }
+        });
+        let to = format!("host=127.0.0.1 port={port} user=postgres");
+        connect(&format!("{to} sslmode=prefer")).await.unwrap();
+        let demanded = connect(&format!("{to} sslmode=require")).await;
+        not_now(demanded, &["closed at its start"]);
+    }
+}
+
 #[tokio::test]
 async fn servers_that_are_not_there_are_named() {
     let dead = nobody();
