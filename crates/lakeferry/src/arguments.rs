@@ -78,6 +78,17 @@ pub(crate) enum Command {
         #[arg(long)]
         accept_deletes: bool,
     },
+    /// Remove what interrupted runs of a job left behind: what its first fill has loaded, staging
+    ///
+    /// The target table stays as it is. Refused while somebody works on the job.
+    Reset {
+        /// The job
+        job: String,
+        /// Forget also what the target has; the next sync then refuses a table with rows, as one
+        /// that no job filled
+        #[arg(long)]
+        forget: bool,
+    },
     /// Show how far each job has come
     Status {
         /// Jobs to show; all if none is named
@@ -125,6 +136,7 @@ impl Command {
             Self::Plan { .. } => "plan",
             Self::Sync { .. } => "sync",
             Self::Backfill { .. } => "backfill",
+            Self::Reset { .. } => "reset",
             Self::Status { .. } => "status",
             Self::History { .. } => "history",
             Self::Completions { .. } => "completions",

@@ -121,6 +121,15 @@ fn key_columns(job: &lakeferry_config::Job, check: &Check) -> Result<Vec<String>
     job.key.iter().map(find).collect()
 }
 
+/// The target of a job, for what needs no source.
+pub(crate) fn target(
+    config: &Config,
+    job: &lakeferry_config::Job,
+) -> Result<PostgresTarget<DeltaVersion>, Trouble> {
+    let settings = target_settings(config, job, job.key.clone())?;
+    PostgresTarget::new(settings).map_err(|error| target_trouble(job, &error))
+}
+
 /// A job that can run.
 pub(crate) async fn job(config: &Config, job: &lakeferry_config::Job) -> Result<WiredJob, Trouble> {
     let (source, check, key_columns) = source(job).await?;
@@ -230,7 +239,7 @@ pub(crate) fn target_trouble(
 }
 
 /// This process, in words an operator can find it by.
-fn holder() -> Holder {
+pub(crate) fn holder() -> Holder {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     Holder(format!("process {} on {}", process::id(), host.trim()))
 }

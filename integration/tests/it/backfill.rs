@@ -2,10 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use lakeferry_delta_testkit::{DeltaTable, NewTable};
+use lakeferry_delta_testkit::{DeltaTable, NewTable, append_lineitem, lineitem_columns};
 use lakeferry_postgres_testkit::servers;
 
-use crate::{deployment::Deployment, tables};
+use crate::{
+    deployment::Deployment,
+    process::{PAUSE, Process},
+    tables,
+};
 
 const ROWS: tables::Words<'_> = &[
     (1, Some("one")),
@@ -48,6 +52,97 @@ async fn a_live_job_is_rebuilt_by_difference() {
             [0, 0, 1],
             "it goes on from where backfill left"
         );
+    }
+}
+
+/// Lets two pieces of a fill in; the others wait until they are given up.
+const TWO_PIECES: &str = "\
+CREATE FUNCTION stall() RETURNS trigger LANGUAGE plpgsql AS \
+    $$ BEGIN IF NEW.piece >= 2 THEN PERFORM pg_sleep(600); END IF; RETURN NEW; END $$; \
+CREATE TRIGGER stall BEFORE INSERT ON lakeferry.fill_pieces FOR EACH ROW EXECUTE FUNCTION stall()";
+
+/// What was loaded before a kill is not read again, also not after the source went on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_fill_is_gone_on_with() {
+    const JOB: &str = "lineitem";
+    for version in servers() {
+        let mut deployment = Deployment::start(version);
+        let words = deployment.lake("words");
+        tables::create(&words, NewTable::default(), ROWS).await;
+        deployment.job("words", &words, &[]);
+        deployment.sync();
+        deployment.forget_jobs();
+        let path = deployment.lake(JOB);
+        let columns = lineitem_columns();
+        let mut table = DeltaTable::create(&path, &columns, NewTable::default())
+            .await
+            .unwrap();
+        append_lineitem(&mut table, 0.1, 6).await.unwrap();
+        deployment.job(JOB, &path, &["key: [l_orderkey, l_linenumber]"]);
+        deployment.sql(TWO_PIECES);
+
+        let config = deployment.config();
+        let mut process = Process::start(&config, config.parent().unwrap(), &["sync"]).unwrap();
+        let stalled = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+        while deployment.sql(stalled) == "0"
+            || deployment.sql("SELECT count(*) FROM lakeferry.fill_pieces") != "2"
+        {
+            assert!(!process.has_ended().unwrap(), "it has ended");
+            tokio::time::sleep(PAUSE).await;
+        }
+        process.kill().unwrap();
+        assert_eq!(deployment.sql("SELECT to_regclass('lineitem')"), "");
+        let status = deployment.run(&["status"]).result();
+        let unfinished = &status[0]["unfinished_fill"];
+        assert_eq!(unfinished["pieces_loaded"], 2, "{status}");
+        let loaded = unfinished["rows_loaded"].as_u64().unwrap();
+        assert!(unfinished["pieces"].as_u64().unwrap() > 2, "{status}");
+        let plan = deployment.run(&["plan"]).result();
+        let would = plan[0]["would"].as_str().unwrap();
+        assert!(would.starts_with("go on with the fill"), "{would}");
+
+        deployment.sql("DROP FUNCTION stall() CASCADE");
+        table.delete(Some("l_orderkey < 100")).await.unwrap();
+        let done = deployment.sync();
+        let fill = &done.steps[0];
+        assert!(fill.kind.contains("going on after 2 pieces"), "{done:?}");
+        assert!(
+            loaded > 0 && fill.rows_read + loaded == fill.inserted,
+            "{done:?}"
+        );
+        assert!(done.steps.len() > 1, "the deletes came after: {done:?}");
+        let count = deployment.sql("SELECT count(*), min(l_orderkey) >= 100 FROM lineitem");
+        let rows: usize = table
+            .rows()
+            .await
+            .unwrap()
+            .iter()
+            .map(|batch| batch.num_rows())
+            .sum();
+        assert_eq!(count, format!("{rows}|t"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_gives_the_space_of_a_fill_back() {
+    for version in servers() {
+        let mut deployment = Deployment::start(version);
+        let path = deployment.lake("words");
+        tables::create(&path, NewTable::default(), ROWS).await;
+        deployment.job("words", &path, &[]);
+        assert_eq!(deployment.run(&["reset", "words"]).result()[0]["rows"], 0);
+        assert_eq!(
+            deployment.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'lakeferry'"),
+            "0"
+        );
+        deployment.sync();
+        let reset = deployment.run(&["reset", "words", "--forget"]).result();
+        assert_eq!(reset[0]["forgot"], true, "{reset}");
+        assert_eq!(deployment.dump("words"), DUMP);
+        let refused = deployment.run(&["sync"]).failure(1);
+        assert!(refused.contains("has rows that no job filled"), "{refused}");
+        let again = deployment.run(&["reset", "words", "--forget"]).result();
+        assert_eq!(again[0]["forgot"], false, "{again}");
     }
 }
 

@@ -43,6 +43,7 @@ pub(crate) struct JobDone {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Step {
     pub(crate) kind: String,
+    pub(crate) rows_read: u64,
     pub(crate) inserted: u64,
     pub(crate) updated: u64,
     pub(crate) deleted: u64,

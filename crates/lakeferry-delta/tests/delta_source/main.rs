@@ -9,6 +9,7 @@ mod filters;
 mod logs;
 mod nested;
 mod parquet;
+mod pieces;
 mod reading;
 mod refusals;
 mod type_fidelity;

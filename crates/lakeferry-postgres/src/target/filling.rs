@@ -67,7 +67,7 @@ impl Opener<'_> {
         let begun = fills.find::<P>(&self.settings.table.schema).await?;
         self.batch("COMMIT", &doing).await?;
         if let Some(begun) = &begun {
-            self.end_writers(&begun.reserved).await;
+            end_writers(self.link, &begun.reserved).await;
         }
         let same = |begun: &Begun<P>| {
             begun.fill.plan == *plan && read.is_some_and(|read| read.plan == *plan)
@@ -117,19 +117,7 @@ impl Opener<'_> {
     /// [`Error::Transient`] if it has lost it.
     async fn begin_held(&self, doing: &Doing) -> Result<(), Error> {
         self.batch(BEGIN_PATIENTLY, doing).await?;
-        let sql = "SELECT FROM {} WHERE job_id = $1 AND epoch = $2 FOR UPDATE";
-        let sql = Sql::of(sql, &[&self.state.table("progress")]);
-        let params: [Param<'_>; 2] = [
-            (&self.hold.job_id, Type::UUID),
-            (&self.hold.epoch, Type::INT8),
-        ];
-        if self.link.execute(&sql, &params, doing).await? == 1 {
-            return Ok(());
-        }
-        let (job, table) = (&self.settings.job, &self.settings.table);
-        Err(Error::transient(format!(
-            "the fill of {table} was not opened: another session has job {job}"
-        )))
+        self.fills(doing).hold(self.hold.epoch).await
     }
 
     /// Makes room where pieces were under way when they were cut off: what they had sent is not
@@ -168,20 +156,23 @@ impl Opener<'_> {
         Ok(reserved)
     }
 
+    /// What is still there.
     async fn drop_leftovers(&self, but: Option<&Table>) -> Result<Vec<Table>, Error> {
         let (table, job_id) = (&self.settings.table, self.hold.job_id);
-        reserved::drop_leftovers(self.link, table, job_id, but).await
+        let left = reserved::drop_leftovers(self.link, table, job_id, but).await?;
+        Ok(left.kept)
     }
+}
 
-    async fn end_writers(&self, reserved: &Reserved) {
-        let params: [Param<'_>; 1] = [(&reserved.oid, Type::OID)];
-        if let Err(error) = self.link.try_query(&END_WRITERS.into(), &params).await {
-            // They can do no harm; the key and the name have to wait for them.
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                table = %reserved.table,
-                "sessions that load into it were not ended"
-            );
-        }
+/// Ends the sessions that load into a table.
+pub(super) async fn end_writers(link: &Link, reserved: &Reserved) {
+    let params: [Param<'_>; 1] = [(&reserved.oid, Type::OID)];
+    if let Err(error) = link.try_query(&END_WRITERS.into(), &params).await {
+        // They can do no harm; the key and the name have to wait for them.
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            table = %reserved.table,
+            "sessions that load into it were not ended"
+        );
     }
 }

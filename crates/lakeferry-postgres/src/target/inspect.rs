@@ -6,6 +6,7 @@ use tokio_postgres::types::Type;
 use crate::{
     error::Error,
     link::Link,
+    sql::Sql,
     sqlstate::Doing,
     target::{settings::TargetSettings, standing::Found, state::StateSchema},
 };
@@ -38,6 +39,26 @@ pub(super) async fn inspect<P: Position>(
     let standing = found.standing(link, &settings.table).await?;
     link.batch(&"COMMIT".into(), &doing).await?;
     Ok(standing)
+}
+
+/// Whether the job ever claimed a table of this database.
+pub(super) async fn is_known(
+    link: &Link,
+    settings: &TargetSettings,
+    state: &StateSchema,
+) -> Result<bool, Error> {
+    if !has_state(link, state).await? {
+        return Ok(false);
+    }
+    let doing = Doing::new(format!("look for job {}", settings.job));
+    let sql = "SELECT EXISTS (SELECT FROM {} WHERE deployment = $1 AND name = $2)";
+    let sql = Sql::of(sql, &[&state.table("jobs")]);
+    let params: [_; 2] = [
+        (&settings.job.deployment as _, Type::TEXT),
+        (&settings.job.name as _, Type::TEXT),
+    ];
+    let row = link.query_one(&sql, &params, &doing).await?;
+    Ok(row.get(0))
 }
 
 /// Whether schema and tables of the state exist.

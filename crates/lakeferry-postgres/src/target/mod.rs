@@ -33,6 +33,7 @@ mod privileges;
 mod refresh;
 mod refusal;
 mod reserved;
+mod reset;
 mod rivals;
 mod session;
 mod settings;
@@ -48,13 +49,14 @@ mod tests;
 
 use std::{marker::PhantomData, sync::Arc};
 
-use lakeferry_model::{Claim, Holder, Position, Standing, Target};
+use lakeferry_model::{Claim, Holder, Position, Session as _, Standing, Target};
 
 use self::state::StateSchema;
 pub use self::{
     ddl::ddl_for,
     history::read_history,
     loader::PostgresLoader,
+    reset::Removed,
     session::PostgresSession,
     settings::TargetSettings,
     status::{JobStatus, Run, read_status},
@@ -97,6 +99,30 @@ impl<P: Position> PostgresTarget<P> {
             job: Arc::new(Job { settings, state }),
             position: PhantomData,
         })
+    }
+
+    /// Removes what earlier runs left behind: what an unfinished fill has loaded, and staging. If
+    /// `forgets`, also what the state knows of the target, which itself stays as it is.
+    ///
+    /// Refused while another holder is alive. Creates nothing.
+    ///
+    /// # Errors
+    /// As for a claim.
+    pub async fn reset(&self, holder: &Holder, forgets: bool) -> Result<Claim<Removed>, Error> {
+        let link = self.connect().await?;
+        let is_known = inspect::is_known(&link, &self.job.settings, &self.job.state).await?;
+        link.close().await;
+        if !is_known {
+            return Ok(Claim::Granted(Removed::default()));
+        }
+        match self.claim(holder).await? {
+            Claim::Held(holder) => Ok(Claim::Held(holder)),
+            Claim::Granted(session) => {
+                let removed = session.reset(forgets).await?;
+                session.release().await?;
+                Ok(Claim::Granted(removed))
+            }
+        }
     }
 
     async fn connect(&self) -> Result<Link, Error> {

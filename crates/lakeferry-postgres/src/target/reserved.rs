@@ -67,16 +67,24 @@ pub(super) async fn drop(link: &Link, table: &Table, doing: &Doing) -> Result<bo
     }
 }
 
-/// Drops what sessions of this job left behind, `but` one, and says what of it is still there.
+/// What became of what sessions left behind.
+#[derive(Debug, Default)]
+pub(super) struct Leftovers {
+    pub(super) dropped: Vec<Table>,
+    /// Somebody looks into them.
+    pub(super) kept: Vec<Table>,
+}
+
+/// Drops what sessions of this job left behind, `but` one.
 pub(super) async fn drop_leftovers(
     link: &Link,
     target: &Table,
     job_id: Uuid,
     but: Option<&Table>,
-) -> Result<Vec<Table>, Error> {
+) -> Result<Leftovers, Error> {
     let doing = Doing::new(format!("drop what was left of an earlier run on {target}"));
     let comment = comment(job_id);
-    let mut kept = Vec::new();
+    let mut left = Leftovers::default();
     let params: [_; 2] = [(&comment as _, Type::TEXT), (&RESERVED as _, Type::TEXT)];
     for row in link.query(&LEFTOVERS.into(), &params, &doing).await? {
         let table = Table {
@@ -86,11 +94,12 @@ pub(super) async fn drop_leftovers(
         if but == Some(&table) {
             continue;
         }
-        if !drop(link, &table, &doing).await? {
-            kept.push(table);
+        match drop(link, &table, &doing).await? {
+            true => left.dropped.push(table),
+            false => left.kept.push(table),
         }
     }
-    Ok(kept)
+    Ok(left)
 }
 
 #[cfg(test)]

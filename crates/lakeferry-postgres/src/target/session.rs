@@ -86,6 +86,11 @@ impl<P: Position> PostgresSession<P> {
         }
     }
 
+    /// What a reset needs.
+    pub(super) fn parts(&self) -> (&Link, &Job, Hold) {
+        (&self.link, &self.job, self.hold)
+    }
+
     /// Begins a step, which [`Self::ended`] ends. One that is given up half-way never ends.
     fn begun(&mut self) -> Result<(), Error> {
         if std::mem::replace(&mut self.is_broken, true) {

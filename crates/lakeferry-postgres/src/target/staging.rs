@@ -104,12 +104,12 @@ impl Stager<'_> {
         if let Some(oid) = self.oid {
             shape::check(self.link, self.table, oid, &mut columns).await?;
         }
-        let kept = reserved::drop_leftovers(self.link, self.table, self.hold.job_id, None).await?;
+        let left = reserved::drop_leftovers(self.link, self.table, self.hold.job_id, None).await?;
         let (place, names) = match stage {
             Stage::Fill => {
                 return Err(Error::bug(format!("a fill of {} was staged", self.table)));
             }
-            Stage::Refresh => (self.reserve(&columns, &kept).await?, columns.names()),
+            Stage::Refresh => (self.reserve(&columns, &left.kept).await?, columns.names()),
             Stage::Changes => {
                 let effect = Sql::name(EFFECT);
                 let names = Sql::of("{}, {}", &[&effect, &columns.names()]);

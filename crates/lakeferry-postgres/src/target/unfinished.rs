@@ -71,6 +71,23 @@ impl Fills<'_> {
         (&self.job_id, Type::UUID)
     }
 
+    /// Keeps the job to the session of `epoch` until the end of the transaction.
+    ///
+    /// # Errors
+    /// [`Error::Transient`] if another session has it.
+    pub(super) async fn hold(&self, epoch: i64) -> Result<(), Error> {
+        let sql = "SELECT FROM {} WHERE job_id = $1 AND epoch = $2 FOR UPDATE";
+        let sql = Sql::of(sql, &[&self.state.table("progress")]);
+        let params = [self.job(), (&epoch as _, Type::INT8)];
+        if self.link.execute(&sql, &params, self.doing).await? == 1 {
+            return Ok(());
+        }
+        let doing = self.doing;
+        Err(Error::transient(format!(
+            "cannot {doing}: another session has the job"
+        )))
+    }
+
     /// The fill that can be gone on with in `schema`.
     pub(super) async fn find<P: Position>(&self, schema: &str) -> Result<Option<Begun<P>>, Error> {
         let columns = PROGRESS_COLUMNS.map(|name| Sql::of("f.{}", &[&Sql::name(name)]));

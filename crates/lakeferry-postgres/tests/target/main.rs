@@ -9,6 +9,7 @@
 mod claiming;
 mod column_types;
 mod existing_tables;
+mod fills;
 mod fixture;
 mod foreign_keys;
 mod hazards;

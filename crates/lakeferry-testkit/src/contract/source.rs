@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, future::poll_fn, pin::Pin};
 
 use futures_core::Stream;
 use lakeferry_model::{
-    AtWatermark, CommitRange, Content, Digest, Head, Instant, Reading, Sign, Source, Survey,
-    Watermark,
+    AtWatermark, CommitRange, Content, Digest, Head, Instant, Piece, Pieces, Reading, Sign, Source,
+    Survey, Watermark,
 };
 
 use crate::{Row, columns, rows_of};
@@ -43,6 +43,7 @@ type PositionOf<H> = <<H as Harness>::Source as Source>::Position;
 pub async fn holds<H: Harness>(make: impl AsyncFn() -> H) {
     head_names_the_version(make().await).await;
     snapshot_is_filtered(make().await).await;
+    pieces_make_the_snapshot(make().await).await;
     feed_gives_signed_rows(make().await).await;
     added_files_give_their_rows(make().await).await;
     survey_tells_contents(make().await).await;
@@ -194,6 +195,66 @@ async fn snapshot_is_filtered<H: Harness>(harness: H) {
         .await;
     let now = [(3, "now in".to_owned()), (4, "new".to_owned())];
     assert_eq!(snapshot(&harness).await, now);
+}
+
+/// The rows of all pieces at `watermark`, read in turns and backwards, and the pieces' list.
+async fn pieces<H: Harness>(
+    harness: &H,
+    watermark: &Watermark<PositionOf<H>>,
+) -> (Pairs, Vec<Piece>) {
+    let pieces = harness.source().pieces(watermark).await;
+    let pieces = pieces.expect("the snapshot is cut");
+    let mut streams = Vec::new();
+    for place in (0..pieces.list().len()).rev() {
+        streams.push(pieces.read(place).await.expect("the piece opens"));
+    }
+    let mut batches = Vec::new();
+    while !streams.is_empty() {
+        let mut open = Vec::new();
+        for mut stream in streams {
+            let next = poll_fn(|context| Pin::new(&mut stream).poll_next(context)).await;
+            if let Some(batch) = next {
+                batches.push(batch.expect("the piece reads"));
+                open.push(stream);
+            }
+        }
+        streams = open;
+    }
+    pieces.confirm().await.expect("the log is as it was");
+    let rows = pairs(batches.iter().flat_map(rows_of));
+    (rows, pieces.list().to_vec())
+}
+
+async fn pieces_make_the_snapshot<H: Harness>(harness: H) {
+    harness
+        .create(true, vec![row(1, "a", true), row(2, "out", false)])
+        .await;
+    harness.append(vec![row(3, "c", true)]).await;
+    harness
+        .append(vec![row(4, "d", true), row(5, "e", None)])
+        .await;
+    let then = head(&harness).await.watermark(Instant(0));
+    let expected = snapshot(&harness).await;
+    let (rows, list) = pieces(&harness, &then).await;
+    assert_eq!(rows, expected);
+    // What comes later changes neither the pieces nor the rows of that version.
+    harness.upsert(vec![row(3, "C", true)]).await;
+    assert_eq!(pieces(&harness, &then).await, (rows, list.clone()));
+    harness.optimize().await;
+    assert_eq!(pieces(&harness, &then).await.1, list);
+    let now = head(&harness).await.watermark(Instant(0));
+    let (rows, other) = pieces(&harness, &now).await;
+    assert_eq!(rows, snapshot(&harness).await);
+    assert_ne!(other, list, "other rows are the same pieces");
+    let forged = Watermark {
+        digest: Some(Digest([9; 32])),
+        ..now
+    };
+    let confirmed = match harness.source().pieces(&forged).await {
+        Ok(pieces) => pieces.confirm().await,
+        Err(error) => Err(error),
+    };
+    assert!(confirmed.is_err(), "another history was confirmed");
 }
 
 async fn feed_gives_signed_rows<H: Harness>(harness: H) {

@@ -8,6 +8,7 @@ mod history;
 mod init;
 mod outcome;
 mod plan;
+mod reset;
 mod status;
 mod sync;
 mod validate;
@@ -38,6 +39,7 @@ pub(crate) async fn execute(arguments: &Arguments) -> Result<Done, Trouble> {
             job,
             accept_deletes,
         } => backfill::backfill(configuration()?, job, *accept_deletes, arguments.output).await,
+        Command::Reset { job, forget } => reset::reset(&configuration()?, job, *forget).await,
         Command::Status { jobs } => status::status(&configuration()?, jobs).await,
         Command::History { job, limit } => {
             history::history(&configuration()?, job.as_ref(), *limit).await

@@ -53,7 +53,8 @@ impl Phase {
         if begins(&["COMMIT"]) {
             return waits_for_standby.then_some(Self::AfterCommit);
         }
-        if begins(&["COPY "]) {
+        // A piece of a fill is noted in the transaction that copied it.
+        if begins(&["COPY ", "WITH held AS "]) {
             return Some(match work {
                 Work::Fill => Self::FirstCopy,
                 Work::Increment | Work::Refresh => Self::Staging,

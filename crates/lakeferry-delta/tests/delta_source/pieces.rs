@@ -1,0 +1,82 @@
+//! Snapshots in pieces: the cut stays whatever becomes of the log, and files that are gone are told
+//! apart from files that are missing.
+
+use std::{fs, path::PathBuf};
+
+use arrow_array::{Int64Array, RecordBatch};
+use futures_util::TryStreamExt as _;
+use lakeferry_delta::{DeltaPieces, DeltaSource, Error};
+use lakeferry_delta_testkit::{DeltaTable, NewTable, append_lineitem, lineitem_columns};
+use lakeferry_model::{DeltaVersion, Failure as _, Pieces as _, Source as _, Watermark};
+
+use crate::world::{World, array, batch, watermark};
+
+fn ids(range: std::ops::Range<i64>) -> RecordBatch {
+    batch(&[("id", array::<Int64Array>(range.collect::<Vec<_>>()))])
+}
+
+async fn count(pieces: &DeltaPieces, place: usize) -> Result<usize, Error> {
+    let rows = pieces.read(place).await?;
+    let add = async |sum, batch: RecordBatch| Ok(sum + batch.num_rows());
+    rows.try_fold(0, add).await
+}
+
+async fn cut(source: &DeltaSource, at: &Watermark<DeltaVersion>) -> DeltaPieces {
+    source.pieces(at).await.unwrap()
+}
+
+fn data_files(world: &World) -> Vec<PathBuf> {
+    let files = fs::read_dir(world.path()).unwrap();
+    let files = files.map(|file| file.unwrap().path());
+    files
+        .filter(|file| {
+            file.extension()
+                .is_some_and(|extension| extension == "parquet")
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_tables_make_several_pieces_that_stay() {
+    let world = World::new();
+    let columns = lineitem_columns();
+    let mut table = DeltaTable::create(&world.path(), &columns, NewTable::default())
+        .await
+        .unwrap();
+    append_lineitem(&mut table, 0.1, 6).await.unwrap();
+    let source = world.source(None, None);
+    let at = watermark(&source).await;
+    let pieces = cut(&source, &at).await;
+    assert!(pieces.list().len() > 2, "{:?}", pieces.list());
+    let mut rows = 0;
+    for (place, piece) in pieces.list().iter().enumerate() {
+        let read = count(&pieces, place).await.unwrap();
+        assert!(
+            piece.rows.is_none_or(|told| told == read as u64),
+            "{piece:?}"
+        );
+        rows += read;
+    }
+    assert_eq!(Some(rows as u64), source.head().await.unwrap().size.rows);
+    // A checkpoint lists the files in another order.
+    table.checkpoint().await.unwrap();
+    let other = world.source(None, None);
+    assert_eq!(cut(&other, &at).await.list(), pieces.list());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_are_gone_are_told_from_files_that_are_missing() {
+    let (world, mut table) = World::with(NewTable::default(), ids(0..3)).await;
+    let source = world.source(None, None);
+    let then = watermark(&source).await;
+    let pieces = cut(&source, &then).await;
+    assert_eq!(count(&pieces, 0).await.unwrap(), 3);
+    for file in data_files(&world) {
+        fs::remove_file(file).unwrap();
+    }
+    let missing = count(&pieces, 0).await.unwrap_err();
+    assert!(!missing.is_gone(), "{missing:?}");
+    table.overwrite(ids(5..7)).await.unwrap();
+    let gone = count(&pieces, 0).await.unwrap_err();
+    assert!(gone.is_gone(), "{gone:?}");
+}
