@@ -2,6 +2,7 @@
 //! back, and the next sync goes on from there.
 
 use std::{
+    io::{BufRead as _, BufReader},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -148,6 +149,22 @@ async fn a_second_signal_ends_it_at_once() {
         lock.release().await;
         locking.await.unwrap();
         assert_eq!(deployment.run(&["sync"]).code, 0);
+    }
+}
+
+/// Without a terminal, lines on stderr tell how far a job is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_tells_how_far_a_job_is() {
+    for version in servers() {
+        let (deployment, _table) = start(version).await;
+        let lock = Lock::take(&deployment).await;
+        let mut sync = held(&deployment, "text").await;
+        let mut line = String::new();
+        let mut errors = BufReader::new(sync.stderr.take().unwrap());
+        errors.read_line(&mut line).unwrap();
+        assert_eq!(line, "words: applying 3 of 3 rows\n");
+        lock.release().await;
+        assert_eq!(said(sync).0, 0);
     }
 }
 
