@@ -111,7 +111,9 @@ async fn acts(
     let mut view = screen.live();
     let start = Instant::now();
     let stop = stop(interrupt.clone(), arguments.seconds);
-    live(lake, &product, &reader, &mut view, &mut tally, stop).await?;
+    let lived = live(lake, &product, &reader, &mut view, &mut tally, stop).await;
+    drop(view);
+    lived?;
     let live_seconds = start.elapsed().as_secs_f64();
 
     let counted = reader.rows().await?;

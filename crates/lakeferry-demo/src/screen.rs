@@ -168,6 +168,15 @@ impl Live {
     }
 }
 
+impl Drop for Live {
+    /// The last frame stays, a `^C` below it does not.
+    fn drop(&mut self) {
+        if self.is_frame {
+            let _ = stdout().write_all(b"\r\x1b[J");
+        }
+    }
+}
+
 /// What draws `view` over the `drawn` lines above the cursor, in one write so that nothing flickers.
 /// Lines are cut at the edge of the terminal. The cursor ends below, where a `^C` does no harm.
 fn frame(view: &str, drawn: usize) -> String {
