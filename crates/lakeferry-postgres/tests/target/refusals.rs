@@ -123,11 +123,11 @@ async fn what_the_table_itself_refuses() {
     .await;
 }
 
-/// A constraint that is checked at COMMIT fails there, for certain.
+/// It is asked before COMMIT, so that the outcome can be looked at.
 #[tokio::test]
-async fn a_commit_that_the_server_refuses_is_an_error() {
+async fn what_a_deferred_trigger_refuses_is_an_error() {
     on_each_server(async |desk| {
-        let mut session = desk.filled(&batch(&[(1, Some("a"))])).await;
+        let mut session = desk.filled(&batch(&[(1, Some("a")), (2, None)])).await;
         desk.run(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
                 $$ BEGIN RAISE 'not today'; END $$; \
@@ -139,7 +139,7 @@ async fn a_commit_that_the_server_refuses_is_an_error() {
         let (class, text) = refused(&mut session, Stage::Changes, &parts).await;
         assert_eq!(class, FailureClass::NeedsOperator);
         assert!(text.contains("not today (SQLSTATE P0001)"), "{text}");
-        assert_eq!(desk.rows().await, "1:a");
+        assert_eq!(desk.rows().await, "1:a 2:-");
     })
     .await;
 }
