@@ -8,6 +8,7 @@
 mod commits;
 mod connections;
 mod disk;
+mod foreign_keys;
 mod locks;
 mod restarts;
 mod roles;

@@ -26,6 +26,12 @@ const TARGET_CONTRACT: NamedTest = NamedTest {
     filter: "keeps_the_contract",
 };
 
+const LEASES: NamedTest = NamedTest {
+    package: "lakeferry-postgres",
+    program: &["--test", "target"],
+    filter: "a_long_statement_keeps_its_lease",
+};
+
 const ENCODER: NamedTest = NamedTest {
     package: "lakeferry-postgres",
     program: &["--lib"],
@@ -182,6 +188,22 @@ pub(super) const FAULTS: &[Fault] = &[
         find: "Ok(Fence::open_if(moved == 1))",
         replace: "Ok(Fence::open_if(moved <= 1))",
         test: TARGET_CONTRACT,
+    },
+    Fault {
+        name: "expired-lease-kept",
+        breaks: "a process that was stopped keeps its job for ever",
+        file: "crates/lakeferry-postgres/src/target/lease.rs",
+        find: "\"coalesce(l.expires_at < pg_catalog.clock_timestamp(), false)\"",
+        replace: "\"coalesce(l.expires_at < pg_catalog.clock_timestamp() AND false, false)\"",
+        test: TARGET_CONTRACT,
+    },
+    Fault {
+        name: "lease-not-renewed",
+        breaks: "a long apply loses its job to the next run, again and again",
+        file: "crates/lakeferry-postgres/src/target/lease.rs",
+        find: "self.lease / RENEWALS",
+        replace: "self.lease * 1_000 * RENEWALS",
+        test: LEASES,
     },
     Fault {
         name: "affected-rows-uncounted",
