@@ -21,6 +21,8 @@ const NO_GUARDS: &str = "defaults: { allow_empty: true, max_delete_share: 100% }
 #[derive(Debug)]
 pub(crate) struct Deployment {
     server: Server,
+    /// Stopped; each keeps its port, so that no other test's server answers there.
+    replaced: Vec<Server>,
     folder: TempDir,
     /// What stands before the jobs.
     lines: String,
@@ -44,6 +46,7 @@ impl Deployment {
         println!("postgres {}", server.release());
         Self {
             server,
+            replaced: Vec::new(),
             folder: tempfile::tempdir().unwrap(),
             lines: NO_GUARDS.to_owned(),
             address,
@@ -70,7 +73,8 @@ impl Deployment {
 
     /// Another server has the database now, as after a failover.
     pub(crate) fn replace_server(&mut self, server: Server) {
-        self.server = server;
+        self.replaced
+            .push(std::mem::replace(&mut self.server, server));
     }
 
     /// Opens a connection of the test's own.

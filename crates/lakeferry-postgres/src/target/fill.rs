@@ -155,7 +155,10 @@ async fn add_key<P: Position>(
             remove(apply, reserved).await?;
             Err(duplicate)
         }
-        Err(error) => Err(apply.doing().failed(error, apply.link.place())),
+        Err(error) => {
+            let doing = apply.doing().locks(table.to_string());
+            Err(doing.failed(error, apply.link.place()))
+        }
     }
 }
 
