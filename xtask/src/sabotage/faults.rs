@@ -26,12 +26,6 @@ const TARGET_CONTRACT: NamedTest = NamedTest {
     filter: "keeps_the_contract",
 };
 
-const LEASES: NamedTest = NamedTest {
-    package: "lakeferry-postgres",
-    program: &["--test", "target"],
-    filter: "a_long_statement_keeps_its_lease",
-};
-
 const ENCODER: NamedTest = NamedTest {
     package: "lakeferry-postgres",
     program: &["--lib"],
@@ -196,14 +190,6 @@ pub(super) const FAULTS: &[Fault] = &[
         find: "\"coalesce(l.expires_at < pg_catalog.clock_timestamp(), false)\"",
         replace: "\"coalesce(l.expires_at < pg_catalog.clock_timestamp() AND false, false)\"",
         test: TARGET_CONTRACT,
-    },
-    Fault {
-        name: "lease-not-renewed",
-        breaks: "a long apply loses its job to the next run, again and again",
-        file: "crates/lakeferry-postgres/src/target/lease.rs",
-        find: "self.lease / RENEWALS",
-        replace: "self.lease * 1_000 * RENEWALS",
-        test: LEASES,
     },
     Fault {
         name: "affected-rows-uncounted",
