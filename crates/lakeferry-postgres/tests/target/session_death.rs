@@ -66,14 +66,13 @@ async fn while_it_waits_behind_the_fence() {
 async fn while_it_commits() {
     on_each_server(async |desk| {
         let mut session = desk.filled(&batch(&[(1, Some("a")), (2, Some("b"))])).await;
+        // Its foreign key is checked at COMMIT, and waits for who is about to delete the row.
         desk.run(
-            "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS \
-                $$ BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NULL; END $$; \
-             CREATE CONSTRAINT TRIGGER late AFTER DELETE ON target DEFERRABLE \
-                FOR EACH ROW EXECUTE FUNCTION wait(); \
-             SELECT pg_advisory_lock(1)",
+            "CREATE TABLE child (id bigint REFERENCES target DEFERRABLE); \
+             INSERT INTO child VALUES (1)",
         )
         .await;
+        desk.hold("DELETE FROM child").await;
         stage(
             &mut session,
             Stage::Changes,
@@ -86,7 +85,7 @@ async fn while_it_commits() {
         kill_backend(&desk).await;
         let outcome = apply.await.unwrap().unwrap();
         assert!(matches!(outcome, CommitOutcome::Unknown(_)), "{outcome:?}");
-        desk.run("SELECT pg_advisory_unlock(1)").await;
+        desk.let_go().await;
         unchanged(&desk).await;
         let mut session = desk.claim().await;
         assert_eq!(session.standing().watermark().unwrap().version.0, 1);

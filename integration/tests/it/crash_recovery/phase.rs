@@ -76,11 +76,13 @@ impl Phase {
 }
 
 /// How the statements of an apply begin.
-const APPLY: [&str; 7] = [
+const APPLY: [&str; 9] = [
     "UPDATE \"lakeferry\".\"progress\" ",
     "LOCK TABLE \"public\".",
     "DELETE FROM \"public\".",
+    "DELETE FROM ONLY \"public\".",
     "UPDATE \"public\".",
+    "UPDATE ONLY \"public\".",
     "INSERT INTO \"public\".",
     "UPDATE \"lakeferry\".\"jobs\" ",
     "INSERT INTO \"lakeferry\".\"runs\" ",

@@ -15,7 +15,10 @@ fn a_row_whose_parent_comes_later() {
         let mut process = scene.begin(&["sync"]);
         process.until_said("23503", LIMIT).await.unwrap();
         let said = process.said().unwrap();
-        assert!(said.contains("bring the rows of public.parent first"), "{said}");
+        assert!(
+            said.contains("bring the rows of public.parent first"),
+            "{said}"
+        );
         assert_eq!(scene.expect_version(), before);
         scene
             .deployment
