@@ -20,7 +20,10 @@ use std::{thread, time::Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use lakeferry_postgres_testkit::servers;
-use rand::{Rng as _, SeedableRng as _, seq::IndexedRandom as _};
+use rand::{
+    Rng as _, SeedableRng as _,
+    seq::{IndexedRandom as _, SliceRandom as _},
+};
 use rand_chacha::ChaCha8Rng;
 
 use crate::{
@@ -43,6 +46,10 @@ const ANYTIME: u32 = 8;
 
 /// Of so many kills, one comes during a refresh; it does not count.
 const REFRESH: u32 = 16;
+
+/// After so many kills, one is recovered from; what the others met is killed again, where a phase
+/// that is missing comes in it.
+const RECOVERED: u32 = 4;
 
 #[test]
 fn killed_at_any_moment_nothing_is_lost_doubled_or_reordered() {
@@ -129,16 +136,16 @@ async fn kill_until_met(world: &mut World, least: usize) -> Result<Histogram> {
     for number in 1..=most {
         let is_missing = |phase: &Phase| histogram.of(*phase) < least;
         let missing: Vec<_> = Phase::ALL.into_iter().filter(is_missing).collect();
-        let Some(phase) = missing.choose(&mut world.random) else {
+        if missing.is_empty() {
+            world.recover().await?;
             return Ok(histogram);
-        };
-        let random = &mut world.random;
-        let kill = if random.random_ratio(1, ANYTIME) {
-            Kill::anytime(random)
-        } else if random.random_ratio(1, REFRESH) {
-            Kill::in_refresh(random)
-        } else {
-            Kill::in_phase(*phase, random)
+        }
+        let kill = match again(world, &missing) {
+            Some(kill) => kill,
+            None => {
+                world.recover().await?;
+                first(&missing, &mut world.random)
+            }
         };
         let started = now();
         let name = format!("postgres {}: {number}: {kill:?}", world.release());
@@ -154,6 +161,33 @@ async fn kill_until_met(world: &mut World, least: usize) -> Result<Histogram> {
         "after {most} kills, not every phase was met:\n{histogram}"
     );
     Ok(histogram)
+}
+
+/// A kill of what was killed before.
+fn again(world: &mut World, missing: &[Phase]) -> Option<Kill> {
+    let pending = world.pending()?;
+    let random = &mut world.random;
+    if random.random_ratio(1, RECOVERED) {
+        return None;
+    }
+    let mut missing = missing.to_vec();
+    missing.shuffle(random);
+    let again = missing.into_iter();
+    again
+        .filter_map(|phase| Kill::again(pending, phase, random))
+        .next()
+}
+
+/// A kill of new work.
+fn first(missing: &[Phase], random: &mut ChaCha8Rng) -> Kill {
+    if random.random_ratio(1, ANYTIME) {
+        Kill::anytime(random)
+    } else if random.random_ratio(1, REFRESH) {
+        Kill::in_refresh(random)
+    } else {
+        let phase = missing.choose(random).expect("a phase is missing");
+        Kill::in_phase(*phase, random)
+    }
 }
 
 #[expect(

@@ -7,6 +7,7 @@ use rand::{Rng, seq::IndexedRandom as _};
 use crate::crash_recovery::{
     phase::{Phase, Work},
     stall::Lock,
+    world::Pending,
 };
 
 /// How a kill is to be.
@@ -35,32 +36,44 @@ impl Kill {
     /// A kill that is to meet the product in `phase`.
     pub(super) fn in_phase(phase: Phase, random: &mut impl Rng) -> Self {
         use Work::{Fill, Increment};
-        let mostly_increment = if random.random_ratio(1, 4) {
-            Fill
-        } else {
-            Increment
+        let work = match phase {
+            Phase::FirstCopy | Phase::KeyBuild | Phase::Rename => Fill,
+            Phase::Staging => Increment,
+            _ if random.random_ratio(1, 4) => Fill,
+            _ => Increment,
         };
-        let (work, aim) = match phase {
+        Self::of(work, phase, false, random)
+    }
+
+    /// A kill of what was killed before, if `phase` comes in it.
+    pub(super) fn again(pending: Pending, phase: Phase, random: &mut impl Rng) -> Option<Self> {
+        let comes = match (pending.work, phase) {
+            (Work::Refresh, _) => false,
+            // What was loaded and built is kept.
+            (Work::Fill, Phase::FirstCopy | Phase::KeyBuild) => pending.phase <= Some(phase),
+            // Before its first COPY there may be no state yet, or a part of it.
+            (Work::Fill, Phase::Start) if pending.phase <= Some(phase) => false,
+            (Work::Fill, Phase::Staging) => false,
+            (Work::Increment, Phase::FirstCopy | Phase::KeyBuild | Phase::Rename) => false,
+            // It is done, but for the knowledge of it.
+            _ => pending.phase != Some(Phase::AfterCommit),
+        };
+        comes.then(|| Self::of(pending.work, phase, true, random))
+    }
+
+    fn of(work: Work, phase: Phase, is_resumed: bool, random: &mut impl Rng) -> Self {
+        let aim = match phase {
+            Phase::Start if work == Work::Fill && !is_resumed => Aim::Blocked(phase, Lock::Schema),
             Phase::Start => {
                 let any = [Lock::Progress, Lock::Claim, Lock::Lease];
-                let (work, lock) = match mostly_increment {
-                    Fill => (Fill, Lock::Schema),
-                    _ => (Increment, one_of(&any, random)),
-                };
-                (work, Aim::Blocked(phase, lock))
+                Aim::Blocked(phase, one_of(&any, random))
             }
-            Phase::FirstCopy => (Fill, during(phase, 900, random)),
-            Phase::KeyBuild => (Fill, during(phase, 200, random)),
-            Phase::Rename => (Fill, Aim::Blocked(phase, Lock::Reserved)),
-            Phase::Staging => (Increment, during(phase, 20, random)),
-            Phase::Apply => {
-                let lock = lock_of_apply(mostly_increment, random);
-                (mostly_increment, Aim::Blocked(phase, lock))
-            }
-            Phase::AfterCommit => {
-                let lock = lock_of_apply(mostly_increment, random);
-                (mostly_increment, Aim::Unanswered(lock))
-            }
+            Phase::FirstCopy => during(phase, 900, random),
+            Phase::KeyBuild => during(phase, 200, random),
+            Phase::Rename => Aim::Blocked(phase, Lock::Reserved),
+            Phase::Staging => during(phase, 20, random),
+            Phase::Apply => Aim::Blocked(phase, lock_of_apply(work, random)),
+            Phase::AfterCommit => Aim::Unanswered(lock_of_apply(work, random)),
         };
         let lingers = may_linger(aim) && random.random_ratio(1, 3);
         Self { work, aim, lingers }

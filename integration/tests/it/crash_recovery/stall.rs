@@ -37,13 +37,20 @@ pub(super) enum Lock {
 }
 
 impl Lock {
-    /// After which phase it is taken; nothing: before the product is started.
-    pub(super) fn is_taken_in(self, work: Work) -> Option<Phase> {
-        match (self, work) {
-            (Self::Reserved, _) => Some(Phase::KeyBuild),
-            (Self::Runs, Work::Fill) => Some(Phase::FirstCopy),
-            _ => None,
-        }
+    /// In which phase it is taken; nothing: before the product is started. `resumed` is how far
+    /// the work had come: what it locks may be there already.
+    pub(super) fn is_taken_in(self, work: Work, resumed: Option<Phase>) -> Option<Phase> {
+        let phase = match (self, work) {
+            (Self::Reserved, _) => Phase::KeyBuild,
+            (Self::Runs, Work::Fill) => Phase::FirstCopy,
+            _ => return None,
+        };
+        // The key is kept once it is built, and a fill that began has made the state.
+        let is_over = match self {
+            Self::Reserved => resumed > Some(phase),
+            _ => resumed >= Some(phase),
+        };
+        (!is_over).then_some(phase)
     }
 
     /// Whether the target and its progress can be read meanwhile.

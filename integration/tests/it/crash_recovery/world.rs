@@ -43,6 +43,16 @@ pub(super) struct World {
     version: Option<u64>,
     /// Chooses rows that the last increment changes.
     changing: String,
+    /// What was killed and not gone on with yet.
+    pending: Option<Pending>,
+}
+
+/// Work that was killed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pending {
+    pub(super) work: Work,
+    /// The furthest phase that was met.
+    pub(super) phase: Option<Phase>,
 }
 
 /// What a kill met.
@@ -72,6 +82,7 @@ impl World {
             random,
             version: None,
             changing: String::new(),
+            pending: None,
         })
     }
 
@@ -85,27 +96,56 @@ impl World {
         self.deployment.release()
     }
 
+    pub(super) fn pending(&self) -> Option<Pending> {
+        self.pending
+    }
+
     /// Brings the product to where it is to be killed, kills it, and proves what has to hold
-    /// then and after the next sync.
+    /// then. Goes on with what was killed before, if anything was.
     pub(super) async fn kill(&mut self, kill: &Kill) -> Result<Met> {
+        let before = self.pending.take();
         match kill.work {
+            _ if before.is_some() => {}
             Work::Fill => self.reset().await?,
             Work::Increment | Work::Refresh => self.commit().await?,
         }
-        let met = self.kill_and_recover(kill).await?;
-        if kill.work == Work::Refresh {
+        let met = self.bring_and_kill(kill, before).await?;
+        match met {
+            Met::Process(_) if kill.lingers => self.end(kill.work).await?,
+            Met::Process(phase) => {
+                self.pending = Some(Pending {
+                    work: kill.work,
+                    phase: phase.max(before.and_then(|before| before.phase)),
+                });
+            }
+            Met::Nobody => self.end(kill.work).await?,
+        }
+        Ok(met)
+    }
+
+    /// Goes on with what was killed, and proves what has to hold after that.
+    pub(super) async fn recover(&mut self) -> Result<()> {
+        let Some(pending) = self.pending.take() else {
+            return Ok(());
+        };
+        self.sync().await?;
+        self.end(pending.work).await
+    }
+
+    async fn end(&mut self, work: Work) -> Result<()> {
+        if work == Work::Refresh {
             // A refresh that was killed when it was done leaves the next sync nothing to do.
             self.commit().await?;
             self.sync().await?;
         }
-        self.expect_nothing_left().await?;
-        Ok(met)
+        self.expect_nothing_left().await
     }
 
-    async fn kill_and_recover(&mut self, kill: &Kill) -> Result<Met> {
+    async fn bring_and_kill(&mut self, kill: &Kill, before: Option<Pending>) -> Result<Met> {
+        let resumed = before.and_then(|before| before.phase);
         let mut stalls = Stalls::default();
-        let mut process = self.start_held_up(kill, &mut stalls).await?;
-        let is_there = self.bring(kill, &mut process, &mut stalls).await?;
+        let mut process = self.start_held_up(kill, resumed, &mut stalls).await?;
+        let is_there = self.bring(kill, resumed, &mut process, &mut stalls).await?;
         if !is_there || !process.freeze()? {
             stalls.end().await?;
             self.wait_for_no_backend().await?;
@@ -131,7 +171,6 @@ impl World {
             stalls.end().await?;
             self.wait_for_no_backend().await?;
             self.expect_version(phase, version, false).await?;
-            self.sync().await?;
         }
         Ok(Met::Process(phase))
     }

@@ -33,9 +33,14 @@ impl Stalls {
 }
 
 impl World {
-    pub(super) async fn start_held_up(&self, kill: &Kill, stalls: &mut Stalls) -> Result<Process> {
+    pub(super) async fn start_held_up(
+        &self,
+        kill: &Kill,
+        resumed: Option<Phase>,
+        stalls: &mut Stalls,
+    ) -> Result<Process> {
         if let Aim::Blocked(_, lock) | Aim::Unanswered(lock) = kill.aim
-            && lock.is_taken_in(kill.work).is_none()
+            && lock.is_taken_in(kill.work, resumed).is_none()
         {
             stalls.held = Some(self.take(lock).await?);
         }
@@ -50,6 +55,7 @@ impl World {
     pub(super) async fn bring(
         &self,
         kill: &Kill,
+        resumed: Option<Phase>,
         process: &mut Process,
         stalls: &mut Stalls,
     ) -> Result<bool> {
@@ -60,7 +66,7 @@ impl World {
             Aim::Blocked(phase, _) => phase,
             _ => Phase::Apply,
         };
-        if let Some(phase) = lock.is_taken_in(kill.work) {
+        if let Some(phase) = lock.is_taken_in(kill.work, resumed) {
             if !self
                 .wait_for(kill.work, process, |it| it.phase == Some(phase))
                 .await?
