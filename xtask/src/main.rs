@@ -1,4 +1,4 @@
-//! The chores of this repository: `cargo xtask ci | test | tidy | sabotage | memory`.
+//! The chores of this repository: `cargo xtask ci | test | tidy | corpus | sabotage | memory`.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -7,6 +7,7 @@
 
 mod checkout;
 mod ci;
+mod corpus;
 mod memory;
 mod sabotage;
 mod stage;
@@ -36,6 +37,12 @@ enum Chore {
     Test,
     /// Layering, names, promises and other rules that no compiler knows
     Tidy,
+    /// Every Delta table of the corpus into Postgres, each value compared
+    Corpus {
+        /// Only tables with this in their name
+        #[arg(long, value_name = "PART")]
+        only: Option<String>,
+    },
     /// Measures what first fills of 6 and of 60 million rows take; builds with the release profile
     Memory,
     /// Breaks the product in one place at a time: each fault must turn its test red
@@ -61,6 +68,7 @@ fn run(chore: Chore, checkout: &Checkout) -> Result<ExitCode> {
         Chore::Ci => ci::run(checkout)?,
         Chore::Test => test::run(checkout)?,
         Chore::Tidy => return tidy::run(checkout).map(|()| ExitCode::SUCCESS),
+        Chore::Corpus { only } => return corpus::run(checkout, only.as_deref()),
         Chore::Memory => return memory::run(checkout).map(|()| ExitCode::SUCCESS),
         Chore::Sabotage { only } => {
             return sabotage::run(checkout, only.as_deref()).map(|()| ExitCode::SUCCESS);
