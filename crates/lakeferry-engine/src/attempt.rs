@@ -16,7 +16,7 @@ use crate::{
     fingerprint::fingerprint,
     job::{Job, Request},
     meter::Phase,
-    plan::{Look, Plan, Situation, Why, first_look, plan, rebuilt_at, resume},
+    plan::{Look, Plan, Situation, Why, adopt, first_look, plan, rebuilt_at, resume},
     run::{Report, Step, StepKind},
     unanswered::Unanswered,
 };
@@ -37,6 +37,8 @@ pub(crate) struct Attempt<'a, S: Source, T, C> {
     range_bytes: u64,
     /// See [`Situation::fills_anew`].
     pub(crate) fills_anew: bool,
+    /// See [`Situation::adopts_head`].
+    pub(crate) adopts_head: bool,
 }
 
 impl<'a, S, T, C> Attempt<'a, S, T, C>
@@ -53,6 +55,7 @@ where
             narrowed: None,
             unanswered: None,
             fills_anew: false,
+            adopts_head: false,
             job,
             request,
             head,
@@ -86,6 +89,7 @@ where
                 Plan::Rebuild { at, stage, why } => {
                     Some(self.rebuild(session, &at, stage, why).await?)
                 }
+                Plan::Adopt { at } => self.adopt(session, &at).await?,
                 Plan::Advance { range } => Some(
                     self.apply(session, range.through(), StepKind::Advance, 0)
                         .await?,
@@ -109,6 +113,7 @@ where
             narrowed: self.narrowed,
             range_bytes: self.range_bytes,
             fills_anew: self.fills_anew,
+            adopts_head: self.adopts_head,
         }
     }
 
@@ -122,6 +127,10 @@ where
                 let survey = self.survey(&unfinished.plan.watermark).await?;
                 let situation = self.situation(standing);
                 Ok(resume(&situation, &unfinished, why, &survey))
+            }
+            Look::Copied(watermark) => {
+                let survey = self.survey(&watermark).await?;
+                Ok(adopt(&self.situation(standing), &watermark, &survey))
             }
             Look::Behind(watermark) => {
                 let survey = match self.left_over(&watermark) {
@@ -163,28 +172,74 @@ where
         stage: Stage,
         why: Why,
     ) -> Result<Step<S::Position>, RunError> {
-        let mut rows_read = 0;
-        self.begin_loading();
-        let load = async {
-            let rows = self.job.source.snapshot(at).await;
-            let mut rows = rows.map_err(|error| RunError::source(self.job.name(), error))?;
-            let opened = session.stage(stage, &self.head.columns).await;
-            opened.map_err(|error| RunError::target(self.job.name(), error))?;
-            while let Some(batch) = next(&mut rows).await {
-                let batch = batch.map_err(|error| RunError::source(self.job.name(), error))?;
-                rows_read += batch.num_rows() as u64;
-                self.job.meter.add(&batch);
-                let put = session.put(Effect::Insert, &batch).await;
-                put.map_err(|error| RunError::target(self.job.name(), error))?;
-            }
-            Ok(())
+        let rows_read = match self.stage_all(session, at, stage).await? {
+            Ok(rows_read) => rows_read,
+            Err(gone) => return Err(RunError::source(self.job.name(), gone)),
         };
-        load.instrument(info_span!("load")).await?;
         let kind = StepKind::Rebuild(stage, why);
         let step = self.apply(session, at, kind, rows_read).await?;
         // Once rebuilt, what is left to do is an ordinary sync.
         self.request = Request::Sync;
         Ok(step)
+    }
+
+    /// Holds the table against the source at `at`. No step where that version can no longer be
+    /// read, and the head is to be taken instead.
+    async fn adopt(
+        &mut self,
+        session: &mut T::Session,
+        at: &Watermark<S::Position>,
+    ) -> Result<Option<Step<S::Position>>, RunError> {
+        match self.stage_all(session, at, Stage::Adopt).await? {
+            Ok(rows_read) => {
+                let step = self.apply(session, at, StepKind::Adopt, rows_read).await?;
+                Ok(Some(step))
+            }
+            Err(_) if at.version != self.head.version => {
+                self.adopts_head = true;
+                Ok(None)
+            }
+            Err(gone) => Err(RunError::source(self.job.name(), gone)),
+        }
+    }
+
+    /// Stages all rows of the source at `at`, and says how many these are; or, as the inner error,
+    /// that they are gone.
+    async fn stage_all(
+        &self,
+        session: &mut T::Session,
+        at: &Watermark<S::Position>,
+        stage: Stage,
+    ) -> Result<Result<u64, S::Error>, RunError> {
+        self.begin_loading();
+        let load = async {
+            let mut rows_read = 0;
+            let mut rows = match self.job.source.snapshot(at).await {
+                Ok(rows) => rows,
+                Err(error) => return self.unless_gone(error),
+            };
+            let opened = session.stage(stage, &self.head.columns).await;
+            opened.map_err(|error| RunError::target(self.job.name(), error))?;
+            while let Some(batch) = next(&mut rows).await {
+                let batch = match batch {
+                    Ok(batch) => batch,
+                    Err(error) => return self.unless_gone(error),
+                };
+                rows_read += batch.num_rows() as u64;
+                self.job.meter.add(&batch);
+                let put = session.put(Effect::Insert, &batch).await;
+                put.map_err(|error| RunError::target(self.job.name(), error))?;
+            }
+            Ok(Ok(rows_read))
+        };
+        load.instrument(info_span!("load")).await
+    }
+
+    fn unless_gone(&self, error: S::Error) -> Result<Result<u64, S::Error>, RunError> {
+        match error.is_gone() {
+            true => Ok(Err(error)),
+            false => Err(RunError::source(self.job.name(), error)),
+        }
     }
 
     async fn changes(
@@ -333,6 +388,11 @@ where
             }
             CommitOutcome::Fenced => Err(RunError::Fenced {
                 job: self.job.name(),
+            }),
+            CommitOutcome::Differs(differences) => Err(RunError::Differs {
+                job: self.job.name(),
+                version: watermark.version.to_number(),
+                differences: Box::new(differences),
             }),
             CommitOutcome::Unknown(applied) => {
                 self.unanswered = Some(Unanswered {

@@ -1,6 +1,6 @@
 //! Why a run failed.
 
-use lakeferry_model::{Failure, FailureClass, Holder};
+use lakeferry_model::{Differences, Failure, FailureClass, Holder};
 
 use crate::{collapse::CollapseError, plan::Halt};
 
@@ -38,6 +38,17 @@ pub enum RunError {
         job: String,
         reason: String,
         hint: String,
+    },
+    /// The table to adopt does not have the rows of the source at `version`.
+    #[error(
+        "job {job}: its target table is not the source at version {version}: of the source's rows \
+         {} are missing and {} differ, and {} more are there; nothing was changed",
+        differences.missing.count, differences.unlike.count, differences.surplus.count
+    )]
+    Differs {
+        job: String,
+        version: u64,
+        differences: Box<Differences>,
     },
     #[error("job {job}: {reason}")]
     Bug { job: String, reason: String },
@@ -97,7 +108,7 @@ impl Failure for RunError {
             Self::Held { .. } | Self::Fenced { .. } | Self::Unsettled { .. } => {
                 FailureClass::Transient
             }
-            Self::Halted { .. } => FailureClass::NeedsOperator,
+            Self::Halted { .. } | Self::Differs { .. } => FailureClass::NeedsOperator,
             Self::Bug { .. } => FailureClass::Bug,
         }
     }
@@ -108,6 +119,10 @@ impl Failure for RunError {
             Self::Held { .. } => Some("wait for it to end, or stop it".to_owned()),
             Self::Fenced { .. } | Self::Unsettled { .. } => None,
             Self::Halted { hint, .. } => Some(hint.clone()),
+            Self::Differs { job, .. } => Some(format!(
+                "mend these rows and adopt again; or empty the table, whose indexes, views and \
+                 grants stay, and fill it with: lakeferry sync {job}"
+            )),
             Self::Bug { .. } => Some("please report this".to_owned()),
         }
     }

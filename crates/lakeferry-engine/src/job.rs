@@ -89,4 +89,6 @@ pub enum Request {
     Sync,
     /// Fill the target, or rebuild it by difference, whatever its watermark says.
     Backfill,
+    /// Take over a table that the job did not fill, if it has the rows of the source already.
+    Adopt,
 }

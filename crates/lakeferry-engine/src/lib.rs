@@ -26,5 +26,5 @@ pub use fingerprint::fingerprint;
 pub use job::{Job, OnSourceReplaced, Policy, Request, Retry};
 pub use job_state::{Event, JobState};
 pub use meter::{Meter, Phase, Seen};
-pub use plan::{Halt, Look, Plan, Situation, Why, first_look, plan, resume};
+pub use plan::{Halt, Look, Plan, Situation, Why, adopt, first_look, plan, resume};
 pub use run::{Preview, Report, Step, StepKind, preview, run};

@@ -25,6 +25,18 @@
 //! Whether the source is still cut into the same pieces shows only once it is read; where it is
 //! not, the fill starts anew, too. After a fill that was gone on with, changes lead to the head.
 //!
+//! Where a table is to be adopted, none of the cases above counts:
+//!
+//! | case | target | source | plan |
+//! |---|---|---|---|
+//! | S | no table | | halt: nothing to adopt |
+//! | T | the table that the job filled | | up to date: it needs no adopting |
+//! | U | any other table | the job has a watermark that is the head | adopt at the watermark |
+//! | V | any other table | the log has the job's watermark ([`adopt`]) | adopt at the watermark |
+//! | W | any other table | anything else | adopt at the head |
+//!
+//! At the watermark, for the other table may be a restored copy of the one that the job filled.
+//!
 //! Then with what the log says about the commits between ([`plan`]):
 //!
 //! | case | log | plan |
@@ -66,6 +78,8 @@ pub struct Situation<'a, P> {
     pub range_bytes: u64,
     /// An unfinished fill turned out not to be one to go on with.
     pub fills_anew: bool,
+    /// The version of the watermark turned out not to be one to hold a table against.
+    pub adopts_head: bool,
 }
 
 /// What to do next.
@@ -81,6 +95,10 @@ pub enum Plan<P> {
     /// Read and load the pieces that the fill does not have yet.
     Resume {
         unfinished: UnfinishedFill<P>,
+    },
+    /// Read the snapshot at the watermark and hold the table against it.
+    Adopt {
+        at: Watermark<P>,
     },
     /// No row changed: move the watermark.
     Advance {
@@ -115,6 +133,7 @@ pub enum Why {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Halt {
     ForeignTable,
+    NothingToAdopt,
     TableGone,
     TableReplaced,
     KeyChanged { was: Vec<String> },
@@ -132,6 +151,9 @@ pub enum Look<P> {
     },
     /// There are commits after this watermark: survey them.
     Behind(Watermark<P>),
+    /// The table may be a copy of the target at this watermark, if the log still has that: survey
+    /// from there.
+    Copied(Watermark<P>),
 }
 
 /// Decides as far as is possible without the log.
@@ -145,6 +167,9 @@ pub fn first_look<P: Position>(situation: &Situation<'_, P>) -> Look<P> {
         ..
     } = *situation;
     let refresh = |why| Look::Decided(rebuild(situation, Stage::Refresh, why));
+    if request == Request::Adopt {
+        return look_at_table(situation);
+    }
     let Some(Progress {
         watermark,
         fingerprint: had,
@@ -186,6 +211,51 @@ pub fn first_look<P: Position>(situation: &Situation<'_, P>) -> Look<P> {
         return refresh(Why::Mode); // Case H
     }
     Look::Behind(watermark.clone())
+}
+
+/// Decides on a table to adopt, as far as is possible without the log.
+fn look_at_table<P: Position>(situation: &Situation<'_, P>) -> Look<P> {
+    match situation.standing.table {
+        TableStanding::Absent => Look::Decided(Plan::Halt(Halt::NothingToAdopt)), // Case S
+        TableStanding::Filled => Look::Decided(Plan::UpToDate),                   // Case T
+        _ => match still_ours(situation) {
+            Some(at) if at.version == situation.head.version => {
+                Look::Decided(Plan::Adopt { at: at.clone() }) // Case U
+            }
+            Some(at) => Look::Copied(at.clone()),
+            None => Look::Decided(adopt_head(situation)), // Case W
+        },
+    }
+}
+
+/// The watermark, if the job's settings and its source are still those that it was made with.
+fn still_ours<'a, P: Position>(situation: &Situation<'a, P>) -> Option<&'a Watermark<P>> {
+    let progress = situation.standing.progress.as_ref()?;
+    let is_ours = !situation.adopts_head
+        && progress.fingerprint == *situation.fingerprint
+        && replaced(&progress.watermark, situation.head).is_none();
+    is_ours.then_some(&progress.watermark)
+}
+
+/// Decides with the log on a table to adopt: `watermark` is the one that [`first_look`] gave,
+/// `survey` what the source says about it.
+pub fn adopt<P: Position>(
+    situation: &Situation<'_, P>,
+    watermark: &Watermark<P>,
+    survey: &Survey<P>,
+) -> Plan<P> {
+    match survey.at_watermark {
+        AtWatermark::Commit(now) if watermark.digest == Some(now) => Plan::Adopt {
+            at: watermark.clone(),
+        }, // Case V
+        _ => adopt_head(situation), // Case W
+    }
+}
+
+fn adopt_head<P: Position>(situation: &Situation<'_, P>) -> Plan<P> {
+    Plan::Adopt {
+        at: rebuilt_at(situation),
+    }
 }
 
 /// Decides with the log on a fill to go on with: `why` and `unfinished` are those that
@@ -348,6 +418,7 @@ impl Halt {
     pub fn reason(&self) -> String {
         match self {
             Self::ForeignTable => "its target table has rows that no job filled".to_owned(),
+            Self::NothingToAdopt => "there is no table to adopt".to_owned(),
             Self::TableGone => "its target table is gone".to_owned(),
             Self::TableReplaced => "another table has the name of its target table".to_owned(),
             Self::KeyChanged { was } => {
@@ -365,10 +436,16 @@ impl Halt {
     /// What an operator can do.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::ForeignTable => "choose another table, or empty or drop this one",
+            Self::ForeignTable => {
+                "if these are the rows of the source, take the table over as it is with: \
+                 lakeferry adopt; else choose another table, or empty or drop this one"
+            }
+            Self::NothingToAdopt => "create and fill it with: lakeferry sync",
             Self::TableGone => "fill it anew with: lakeferry backfill",
             Self::TableReplaced => {
-                "drop or rename that table, then fill anew with: lakeferry backfill"
+                "if it is a copy of the one that was filled, such as a restored one, take it over \
+                 with: lakeferry adopt; else drop or rename it, then fill anew with: lakeferry \
+                 backfill"
             }
             Self::KeyChanged { .. } => {
                 "set the key back, or drop the target table and fill it anew with: \

@@ -47,7 +47,7 @@ impl<P> Report<P> {
     fn left_of(&self, request: Request) -> Request {
         let rebuilt = |step: &Step<P>| match step.kind {
             StepKind::Rebuild(..) | StepKind::Resumed { .. } => true,
-            StepKind::Advance | StepKind::Changes(_) => false,
+            StepKind::Adopt | StepKind::Advance | StepKind::Changes(_) => false,
         };
         match self.steps.iter().any(rebuilt) {
             true => Request::Sync,
@@ -76,6 +76,8 @@ pub enum StepKind {
         pieces: u64,
         rows: u64,
     },
+    /// The table had all rows already.
+    Adopt,
     Advance,
     Changes(Reading),
 }

@@ -23,6 +23,7 @@
 //! | backfill | the first fill of a target |
 //! | piece | a part of a snapshot that a fill reads and loads on its own: a [`Piece`] |
 //! | refresh | a rebuild by difference |
+//! | adopt | take over a table that has the source's rows already, without writing one |
 //! | quarantine | bad rows kept aside |
 //! | halted | waits for an operator, with reason and hint |
 //! | lease, fence, epoch | who may write: the [`Claim`], the check inside apply, its [`Epoch`] |
@@ -39,6 +40,7 @@
 
 mod change;
 mod clock;
+mod differences;
 mod failure;
 mod fill;
 mod guard;
@@ -52,6 +54,7 @@ mod watermark;
 
 pub use change::{ChangeBatch, Effect, NetChanges, RowCounts, Sign};
 pub use clock::Clock;
+pub use differences::{Differences, DifferingKeys, MOST_EXAMPLES};
 pub use failure::{Failure, FailureClass};
 pub use fill::{FillPlan, Loaded, Piece, UnfinishedFill};
 pub use guard::{Guard, MassDelete};

@@ -20,8 +20,8 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 
 use crate::{
-    Effect, Epoch, Failure, FillPlan, Fingerprint, Holder, Loaded, Position, RowCounts,
-    UnfinishedFill, Watermark,
+    Differences, Effect, Epoch, Failure, FillPlan, Fingerprint, Holder, Loaded, Position,
+    RowCounts, UnfinishedFill, Watermark,
 };
 
 /// The target of one job: a table and the job's state beside it.
@@ -79,7 +79,7 @@ pub trait Session: Send {
         columns: &SchemaRef,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Adds rows to the open staging. A refresh takes inserts only. Returns once the
+    /// Adds rows to the open staging. All but changes take inserts only. Returns once the
     /// rows are taken over, not once they are stored: back-pressure is by waiting here.
     fn put(
         &mut self,
@@ -111,6 +111,9 @@ pub trait Session: Send {
     /// * `Refresh`: rows whose key is not staged go; staged rows that differ or are new come.
     /// * `Changes`: each effect is applied and must find its key there (delete, update) or not
     ///   there (insert), else nothing is changed and an error says how many keys disagree.
+    /// * `Adopt`: no row is written. Where the table's rows are the staged ones, equal in every
+    ///   staged column, it becomes the table that the job filled; else nothing is changed:
+    ///   [`CommitOutcome::Differs`]. Nobody else's rows come or go between the look and the commit.
     ///
     /// Rows that are in the target already, equal in every column, are not written.
     fn apply(
@@ -154,10 +157,12 @@ pub enum Stage {
     Refresh,
     /// The net changes of a commit range.
     Changes,
+    /// A check of a table that the job did not fill, against all rows that it should have.
+    Adopt,
 }
 
 /// What became of an apply. Only `Applied` says that the progress moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum CommitOutcome {
     Applied(Applied),
@@ -167,6 +172,8 @@ pub enum CommitOutcome {
     /// The connection broke after COMMIT was sent. The next claim shows what became of it: this,
     /// or nothing.
     Unknown(Applied),
+    /// The table is not the one to adopt. Nothing was changed, and the session is still of use.
+    Differs(Differences),
 }
 
 /// What an apply wrote.

@@ -9,15 +9,16 @@ use std::{
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use lakeferry_model::{
-    Applied, Claim, CommitOutcome, Effect, Epoch, Failure, FailureClass, FillPlan, Fingerprint,
-    Guard, Holder, Loaded, MassDelete, Position, Progress, RowCounts, Session, Stage, Standing,
-    TableStanding, Target, UnfinishedFill, Watermark,
+    Applied, Claim, CommitOutcome, Differences, Effect, Epoch, FillPlan, Fingerprint, Guard,
+    Holder, Loaded, Position, Progress, RowCounts, Session, Stage, Standing, TableStanding, Target,
+    UnfinishedFill, Watermark,
 };
 
-pub use self::loader::MemoryLoader;
-use self::rows::{change, check, keyed, refresh};
+use self::rows::{change, check, differences, keyed, refresh};
+pub use self::{error::TargetError, loader::MemoryLoader};
 use crate::{Fault, Faults, columns, yield_step};
 
+mod error;
 mod loader;
 mod rows;
 
@@ -151,45 +152,6 @@ impl<P: Position> State<P> {
     }
 }
 
-/// What an in-memory target refuses.
-#[derive(Debug, thiserror::Error)]
-pub enum TargetError {
-    #[error("injected failure of {0}")]
-    Injected(&'static str),
-    #[error("the connection is lost")]
-    Disconnected,
-    #[error("the row with key {0} cannot be stored: its value has a NUL byte")]
-    BadRow(i64),
-    #[error("the key is null")]
-    NullKey,
-    #[error("key {0} is there twice")]
-    DuplicateKey(i64),
-    #[error("the lease is another session's")]
-    Fenced,
-    #[error("{0}")]
-    Disagrees(String),
-    #[error("it would delete {0}")]
-    MassDelete(MassDelete),
-    #[error("{0}")]
-    Misused(&'static str),
-}
-
-impl Failure for TargetError {
-    fn class(&self) -> FailureClass {
-        match self {
-            Self::Injected(_) | Self::Disconnected | Self::Fenced => FailureClass::Transient,
-            Self::BadRow(_) => FailureClass::BadRow,
-            Self::NullKey | Self::DuplicateKey(_) | Self::Disagrees(_) | Self::MassDelete(_) => {
-                FailureClass::NeedsOperator
-            }
-            Self::Misused(_) => FailureClass::Bug,
-        }
-    }
-    fn hint(&self) -> Option<String> {
-        None
-    }
-}
-
 impl<P: Position> MemoryServer<P> {
     /// A handle on the job, as another process has one.
     pub fn target(&self) -> MemoryTarget<P> {
@@ -299,6 +261,13 @@ pub struct MemorySession<P: Position> {
     position: PhantomData<P>,
 }
 
+/// What a transaction comes to, before it is committed.
+enum Prepared<P> {
+    Fenced,
+    Differs(Differences),
+    Ready(State<P>, RowCounts),
+}
+
 enum Staged<P> {
     Fill(FillPlan<P>),
     Rows(Stage, Vec<(Effect, RecordBatch)>),
@@ -385,10 +354,7 @@ impl<P: Position> MemorySession<P> {
     }
 
     /// The transaction: the fence, then rows and progress, all or nothing.
-    fn transaction(
-        &mut self,
-        progress: Progress<P>,
-    ) -> Result<Option<(State<P>, RowCounts)>, TargetError> {
+    fn transaction(&mut self, progress: Progress<P>) -> Result<Prepared<P>, TargetError> {
         let mut state = self.server.lock().clone();
         // Pieces come and go outside of it.
         let without_fill = |standing: &Standing<P>| Standing {
@@ -398,7 +364,7 @@ impl<P: Position> MemorySession<P> {
         if state.epoch != self.epoch
             || without_fill(&state.standing()) != without_fill(&self.standing)
         {
-            return Ok(None);
+            return Ok(Prepared::Fenced);
         }
         let rows = match self.staged.take() {
             None => RowCounts::default(),
@@ -418,12 +384,17 @@ impl<P: Position> MemorySession<P> {
                 };
                 state.filled = Some(table.oid);
                 let had = table.rows.len() as u64;
+                let all = staged.iter().map(|(_, batch)| batch);
                 let rows = match stage {
-                    Stage::Refresh => {
-                        let wanted = keyed(staged.iter().map(|(_, batch)| batch))?;
-                        refresh(&mut table.rows, wanted)
+                    Stage::Refresh => refresh(&mut table.rows, keyed(all)?),
+                    Stage::Adopt => {
+                        let differences = differences(&table.rows, &keyed(all)?);
+                        if !differences.is_empty() {
+                            return Ok(Prepared::Differs(differences));
+                        }
+                        RowCounts::default()
                     }
-                    _ => change(&mut table.rows, &staged)?,
+                    Stage::Fill | Stage::Changes => change(&mut table.rows, &staged)?,
                 };
                 let remaining = had - rows.deleted;
                 if let Some(refusal) = self.guard.refusal(rows.deleted, rows.inserted, remaining) {
@@ -433,7 +404,7 @@ impl<P: Position> MemorySession<P> {
             }
         };
         state.progress = Some(progress);
-        Ok(Some((state, rows)))
+        Ok(Prepared::Ready(state, rows))
     }
 
     /// The rows of the fill of `plan`, all of its pieces. One whose rows are refused is removed:
@@ -482,6 +453,9 @@ impl<P: Position> Session for MemorySession<P> {
         }
         if stage == Stage::Fill || self.server.lock().table.is_none() {
             return Err(TargetError::Misused("what is staged changes a table"));
+        }
+        if stage == Stage::Adopt && self.standing.table == TableStanding::Filled {
+            return Err(TargetError::Misused("the table is the job's already"));
         }
         self.server.lock().fill = None;
         self.staged = Some(Staged::Rows(stage, Vec::new()));
@@ -542,7 +516,7 @@ impl<P: Position> Session for MemorySession<P> {
             return Err(TargetError::Misused("no stage is open"));
         };
         if *stage != Stage::Changes && effect != Effect::Insert {
-            return Err(TargetError::Misused("a refresh takes inserts only"));
+            return Err(TargetError::Misused("all but changes take inserts only"));
         }
         check(rows)?;
         staged.push((effect, rows.clone()));
@@ -557,12 +531,14 @@ impl<P: Position> Session for MemorySession<P> {
         self.step("apply").await?;
         let fault = self.server.fault("commit");
         let (watermark, fingerprint) = (watermark.clone(), fingerprint.clone());
-        let Some((state, rows)) = self.transaction(Progress {
+        let progress = Progress {
             watermark,
             fingerprint,
-        })?
-        else {
-            return Ok(CommitOutcome::Fenced);
+        };
+        let (state, rows) = match self.transaction(progress)? {
+            Prepared::Fenced => return Ok(CommitOutcome::Fenced),
+            Prepared::Differs(differences) => return Ok(CommitOutcome::Differs(differences)),
+            Prepared::Ready(state, rows) => (state, rows),
         };
         if fault != Some(Fault::LoseRequest) {
             self.standing = state.standing();

@@ -78,6 +78,14 @@ pub(crate) enum Command {
         #[arg(long)]
         accept_deletes: bool,
     },
+    /// Take over a table that has the rows of its source already, without writing one of them
+    ///
+    /// Every row is compared first. Where all are equal, only the watermark is written; else nothing
+    /// is, and the differences are counted. Whoever writes to the table waits meanwhile.
+    Adopt {
+        /// The job
+        job: String,
+    },
     /// Remove what interrupted runs of a job left behind: what its first fill has loaded, staging
     ///
     /// The target table stays as it is. Refused while somebody works on the job.
@@ -136,6 +144,7 @@ impl Command {
             Self::Plan { .. } => "plan",
             Self::Sync { .. } => "sync",
             Self::Backfill { .. } => "backfill",
+            Self::Adopt { .. } => "adopt",
             Self::Reset { .. } => "reset",
             Self::Status { .. } => "status",
             Self::History { .. } => "history",

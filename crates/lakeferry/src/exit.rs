@@ -7,6 +7,8 @@ use lakeferry_engine::RunError;
 use lakeferry_model::Failure;
 use serde::Serialize;
 
+use crate::differing::Differing;
+
 /// Exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Code {
@@ -40,6 +42,9 @@ pub(crate) struct Trouble {
     /// Each problem of a configuration file.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) problems: Vec<Problem>,
+    /// What keeps a table from being adopted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) differences: Option<Box<Differing>>,
     /// The report that lists the problems.
     #[serde(skip)]
     pub(crate) report: Option<Box<str>>,
@@ -73,6 +78,7 @@ impl Trouble {
             causes,
             hint: None,
             problems,
+            differences: None,
             report: None,
         }
     }
@@ -143,7 +149,11 @@ impl From<RunError> for Trouble {
                 Code::Failed
             }
         });
-        Self::of(code, &error)
+        let mut trouble = Self::of(code, &error);
+        if let RunError::Differs { differences, .. } = &error {
+            trouble.differences = Some(Box::new(differences.as_ref().into()));
+        }
+        trouble
     }
 }
 

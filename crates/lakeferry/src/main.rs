@@ -2,6 +2,7 @@
 
 mod arguments;
 mod commands;
+mod differing;
 mod display;
 mod exit;
 mod interrupt;

@@ -91,6 +91,9 @@ fn print_trouble(trouble: &Trouble) {
     for cause in &trouble.causes {
         eprintln!("  caused by: {cause}");
     }
+    if let Some(differences) = &trouble.differences {
+        eprint!("{differences}");
+    }
     if let Some(job) = &trouble.job {
         eprintln!("  in: {job}");
     }

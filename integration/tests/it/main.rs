@@ -19,6 +19,7 @@ mod seed;
 mod tables;
 
 // The promises.
+mod adopting;
 mod backfill;
 mod commands;
 mod connections;

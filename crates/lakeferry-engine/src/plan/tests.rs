@@ -8,6 +8,8 @@ use lakeferry_model::{Digest, Epoch, FillPlan, Holder, JobKey, Size, TableId};
 use super::*;
 use crate::job::Retry;
 
+mod adopting;
+
 pub(crate) fn policy() -> Policy {
     Policy {
         key: JobKey {
@@ -97,6 +99,7 @@ struct Case {
     narrowed: Option<u64>,
     range_bytes: u64,
     fills_anew: bool,
+    adopts_head: bool,
 }
 
 impl Default for Case {
@@ -111,6 +114,7 @@ impl Default for Case {
             narrowed: None,
             range_bytes: 1000,
             fills_anew: false,
+            adopts_head: false,
         }
     }
 }
@@ -127,6 +131,7 @@ impl Case {
             narrowed: self.narrowed,
             range_bytes: self.range_bytes,
             fills_anew: self.fills_anew,
+            adopts_head: self.adopts_head,
         }
     }
 

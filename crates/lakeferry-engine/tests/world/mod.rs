@@ -248,6 +248,7 @@ impl World {
                 StepKind::Rebuild(_, Why::SourceReplaced) => "source replaced: rebuilt".to_owned(),
                 StepKind::Rebuild(stage, why) => format!("rebuild: {stage:?} {why:?}"),
                 StepKind::Changes(reading) => format!("changes: {reading:?}"),
+                StepKind::Adopt => "adopted".to_owned(),
                 StepKind::Advance => "advance".to_owned(),
             });
         }

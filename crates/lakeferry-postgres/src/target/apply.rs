@@ -1,6 +1,6 @@
 //! The one transaction: fence, rows, progress, and nothing of them without the others.
 
-use lakeferry_model::{Fingerprint, Position, Progress, RowCounts, Watermark};
+use lakeferry_model::{Differences, Fingerprint, Position, Progress, RowCounts, Watermark};
 use tokio_postgres::types::Type;
 
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
 pub(super) const BEGIN_PATIENTLY: &str = "BEGIN; SET LOCAL lock_timeout = '30s'";
 
 /// How an apply ended, unless with an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub(super) enum Ended {
     /// With the OID of the target from now on.
@@ -37,6 +37,8 @@ pub(super) enum Ended {
     Unknown {
         rows: RowCounts,
     },
+    /// The table is not the one to adopt.
+    Differs(Differences),
 }
 
 /// A target that exists, as the lock of an apply keeps it.

@@ -125,6 +125,17 @@ impl Columns {
         Sql::list(", ", self.key().map(|column| Sql::name(&column.name)))
     }
 
+    /// `t."a", t."b"`, of the key columns.
+    pub(super) fn key_of(&self, alias: &'static str) -> Sql {
+        Sql::list(", ", self.key().map(|column| column.of(alias)))
+    }
+
+    /// `t."a"::text, t."b"::text`, of the key columns.
+    pub(super) fn key_as_text(&self, alias: &'static str) -> Sql {
+        let text = |column: &Column| Sql::of("{}::text", &[&column.of(alias)]);
+        Sql::list(", ", self.key().map(text))
+    }
+
     /// `t."a" = s."a" AND t."b" = s."b"`, of the key columns.
     pub(super) fn same_key(&self, target: &'static str, staged: &'static str) -> Sql {
         let same = self

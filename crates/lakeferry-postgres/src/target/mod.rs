@@ -6,10 +6,11 @@
 //! fill       ─→ filling, loader, copy       pieces of a first fill, each for good
 //! stage, put ─→ shape, staging, copy        rows wait beside the target
 //! apply      ─→ fence, then                 one transaction
-//!               fill | refresh | changes      rows
+//!               fill | refresh | changes | adopt  rows
 //!               state                         progress, run
 //! ```
 
+mod adopt;
 mod apply;
 mod changes;
 mod claim;

@@ -31,10 +31,9 @@ pub(super) async fn apply<P: Position>(
         return Err(Error::bug("a refresh was staged in a temporary table"));
     };
     let place = staging.sql();
-    if index(apply, &staged.columns, &place).await? == Fence::Shut {
+    if ready(apply, &staged.columns, &place).await? == Fence::Shut {
         return Ok(Ended::Fenced);
     }
-    apply.batch(Sql::of("ANALYZE {}", &[&place])).await?;
     apply.begin().await?;
     let Some(locked) = apply.fence_and_lock(staged).await? else {
         return apply.shut().await;
@@ -43,21 +42,26 @@ pub(super) async fn apply<P: Position>(
     let oid = apply.record_table().await?;
     apply.record_run("refresh", staged.started, rows).await?;
     let ended = apply.commit(rows, Some(oid)).await?;
+    if matches!(ended, Ended::Applied { .. }) {
+        dropped(apply, staging).await;
+    }
+    Ok(ended)
+}
+
+/// Drops what was staged and is of no more use. Where that fails, the next run does.
+pub(super) async fn dropped<P: Position>(apply: &Apply<'_, P>, staging: &Table) {
     let doing = Doing::new("drop what was staged");
-    if matches!(ended, Ended::Applied { .. })
-        && let Err(error) = reserved::drop(apply.link, staging, &doing).await
-    {
-        // It is applied all the same, and the next run drops it.
+    if let Err(error) = reserved::drop(apply.link, staging, &doing).await {
         tracing::debug!(
             error = &error as &dyn std::error::Error,
             "staging was left behind"
         );
     }
-    Ok(ended)
 }
 
-/// Also the check that no key comes twice. The staging is gone where another session dropped it.
-async fn index<P: Position>(
+/// Readies what was staged to be compared, which is also the check that no key comes twice. Shut
+/// where the staging is gone, for another session dropped it.
+pub(super) async fn ready<P: Position>(
     apply: &Apply<'_, P>,
     columns: &Columns,
     place: &Sql,
@@ -67,7 +71,10 @@ async fn index<P: Position>(
         &[place, &columns.key_names()],
     );
     match apply.link.try_batch(&sql).await {
-        Ok(()) => Ok(Fence::Open),
+        Ok(()) => {
+            apply.batch(Sql::of("ANALYZE {}", &[place])).await?;
+            Ok(Fence::Open)
+        }
         Err(error) if sqlstate::is(&error, &SqlState::UNDEFINED_TABLE) => Ok(Fence::Shut),
         Err(error) if sqlstate::is(&error, &SqlState::UNIQUE_VIOLATION) => {
             Err(duplicates::error(apply, columns, place).await?)
@@ -125,8 +132,10 @@ async fn refuse_rows_of_others<P: Position>(apply: &Apply<'_, P>) -> Result<(), 
         return Ok(());
     }
     Err(
-        Error::needs_operator(format!("{table} has rows that its job did not write"))
-            .advise("empty or drop the table, or give the job another one"),
+        Error::needs_operator(format!("{table} has rows that its job did not write")).advise(
+            "if these are the rows of the source: lakeferry adopt; else empty or drop the \
+                 table, or give the job another one",
+        ),
     )
 }
 

@@ -18,7 +18,7 @@ use crate::{
     sql::Sql,
     sqlstate::Doing,
     target::{
-        Job,
+        Job, adopt,
         apply::{Apply, Ended},
         changes,
         claim::Claimed,
@@ -180,7 +180,11 @@ impl<P: Position> PostgresSession<P> {
         let refused = match (stage, standing) {
             (Stage::Fill, TableStanding::Absent)
             | (Stage::Refresh, TableStanding::Empty)
-            | (Stage::Refresh | Stage::Changes, TableStanding::Filled) => return Ok(()),
+            | (Stage::Refresh | Stage::Changes, TableStanding::Filled)
+            | (
+                Stage::Adopt,
+                TableStanding::Empty | TableStanding::Foreign | TableStanding::Replaced,
+            ) => return Ok(()),
             (_, TableStanding::Foreign) => "has rows that the job did not write",
             (_, TableStanding::Replaced) => "is another table than the one that the job filled",
             _ => {
@@ -190,7 +194,10 @@ impl<P: Position> PostgresSession<P> {
         };
         Err(
             Error::needs_operator(format!("job {job} does not touch {table}: it {refused}"))
-                .advise("drop or rename the table, or give the job another one"),
+                .advise(
+                    "if it has the rows of the source: lakeferry adopt; else drop or rename the \
+                     table, or give the job another one",
+                ),
         )
     }
 
@@ -220,6 +227,7 @@ impl<P: Position> PostgresSession<P> {
         let staged = staging.finish(&self.link).await?;
         match stage {
             Stage::Refresh => refresh::apply(&apply, &staged).await,
+            Stage::Adopt => adopt::apply(&apply, &staged).await,
             Stage::Fill | Stage::Changes => changes::apply(&apply, &staged).await,
         }
     }
@@ -283,6 +291,7 @@ impl<P: Position> Session for PostgresSession<P> {
         let ended = self.apply_staging(staging, filling, after).await;
         match self.ended(ended)? {
             Ended::Fenced => Ok(CommitOutcome::Fenced),
+            Ended::Differs(differences) => Ok(CommitOutcome::Differs(differences)),
             Ended::Unknown { rows } => {
                 self.is_broken = true;
                 Ok(CommitOutcome::Unknown(Applied { rows }))

@@ -1,4 +1,5 @@
-//! Where rows wait inside the target. A refresh waits in a table of its own in the target's schema,
+//! Where rows wait inside the target. Those of a refresh, or to be held against a table that is
+//! adopted, wait in a table of its own in the target's schema,
 //! whose name holds the epoch: so no session ever touches the staging of another one, however
 //! late it comes. Changes wait in a temporary table of the one transaction that applies them. What
 //! a fill loads is another matter: see `filling`.
@@ -109,7 +110,9 @@ impl Stager<'_> {
             Stage::Fill => {
                 return Err(Error::bug(format!("a fill of {} was staged", self.table)));
             }
-            Stage::Refresh => (self.reserve(&columns, &left.kept).await?, columns.names()),
+            Stage::Refresh | Stage::Adopt => {
+                (self.reserve(&columns, &left.kept).await?, columns.names())
+            }
             Stage::Changes => {
                 let effect = Sql::name(EFFECT);
                 let names = Sql::of("{}, {}", &[&effect, &columns.names()]);

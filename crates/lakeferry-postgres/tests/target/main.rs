@@ -6,6 +6,7 @@
     reason = "a test fails by a panic, and prints what it ran on"
 )]
 
+mod adopting;
 mod claiming;
 mod column_types;
 mod existing_tables;

@@ -13,6 +13,7 @@ use lakeferry_model::{
 
 use crate::{KEY, Row, batch, columns};
 
+mod adopt;
 mod fill;
 
 /// Rows by key.
@@ -64,6 +65,7 @@ pub async fn holds<H: Harness>(make: impl AsyncFn() -> H) {
     older_epochs_are_fenced(make().await).await;
     mass_deletes_are_refused(make().await).await;
     holders_that_stand_still_lose_the_lease(make().await).await;
+    adopt::holds(&make).await;
     fill::holds(make).await;
 }
 

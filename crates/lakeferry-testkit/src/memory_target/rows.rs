@@ -1,7 +1,7 @@
 //! Rows by key: what a table refuses, and what each stage does to it.
 
 use arrow_array::RecordBatch;
-use lakeferry_model::{Effect, RowCounts};
+use lakeferry_model::{Differences, DifferingKeys, Effect, MOST_EXAMPLES, RowCounts};
 
 use super::{Rows, TargetError};
 use crate::rows_of;
@@ -46,6 +46,24 @@ pub(super) fn refresh(rows: &mut Rows, wanted: Rows) -> RowCounts {
         }
     }
     counts
+}
+
+/// How `rows` differ from those that are wanted.
+pub(super) fn differences(rows: &Rows, wanted: &Rows) -> Differences {
+    let unlike = |id: &&i64| rows.get(id).is_some_and(|row| *row != wanted[*id]);
+    Differences {
+        missing: told(wanted.keys().filter(|id| !rows.contains_key(id))),
+        surplus: told(rows.keys().filter(|id| !wanted.contains_key(id))),
+        unlike: told(wanted.keys().filter(unlike)),
+    }
+}
+
+fn told<'a>(ids: impl Iterator<Item = &'a i64>) -> DifferingKeys {
+    let ids: Vec<String> = ids.map(ToString::to_string).collect();
+    DifferingKeys {
+        count: ids.len() as u64,
+        examples: ids.into_iter().take(MOST_EXAMPLES).collect(),
+    }
 }
 
 pub(super) fn change(

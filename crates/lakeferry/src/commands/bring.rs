@@ -67,7 +67,7 @@ pub(crate) async fn bring(config: Config, names: &[String], wish: Wish) -> Resul
     let names = jobs.iter().map(|job| job.name.to_string());
     let display = Display::new(wish.format, names.zip(meters).collect());
     let brought = shown(running, display).await;
-    Ok(done(&jobs, brought))
+    Ok(done(&jobs, brought, wish.request))
 }
 
 /// Waits for all jobs while they are shown.
@@ -94,7 +94,7 @@ async fn shown(
     }
 }
 
-fn done(jobs: &[Job], brought: Vec<Result<Brought, Trouble>>) -> Done {
+fn done(jobs: &[Job], brought: Vec<Result<Brought, Trouble>>, request: Request) -> Done {
     let mut text = String::new();
     let mut outcomes = Vec::new();
     let mut troubles = Vec::new();
@@ -104,7 +104,7 @@ fn done(jobs: &[Job], brought: Vec<Result<Brought, Trouble>>) -> Done {
             Err(trouble) => (Report::default(), Err(trouble.about(job))),
         };
         if result.is_ok() || !report.steps.is_empty() {
-            text.push_str(&told(job, &report));
+            text.push_str(&told(job, &report, request));
         }
         outcomes.push(outcome(job, &report, result.as_ref().err()));
         troubles.extend(result.err());
@@ -198,9 +198,12 @@ impl One {
         };
         let reason = format!("stopped by a signal; it is {place}");
         let trouble = Trouble::new(Code::Interrupted, reason).about(&self.job);
-        trouble.hint(format!(
-            "the next lakeferry sync {} goes on from there",
-            self.job.name
-        ))
+        let name = &self.job.name;
+        trouble.hint(match self.request {
+            Request::Adopt => format!("lakeferry adopt {name} starts again"),
+            Request::Sync | Request::Backfill => {
+                format!("the next lakeferry sync {name} goes on from there")
+            }
+        })
     }
 }

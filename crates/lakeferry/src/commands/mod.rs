@@ -1,5 +1,6 @@
 //! The commands: each wires what it needs, asks, and says what came of it.
 
+mod adopt;
 mod backfill;
 mod bring;
 mod completions;
@@ -39,6 +40,7 @@ pub(crate) async fn execute(arguments: &Arguments) -> Result<Done, Trouble> {
             job,
             accept_deletes,
         } => backfill::backfill(configuration()?, job, *accept_deletes, arguments.output).await,
+        Command::Adopt { job } => adopt::adopt(configuration()?, job, arguments.output).await,
         Command::Reset { job, forget } => reset::reset(&configuration()?, job, *forget).await,
         Command::Status { jobs } => status::status(&configuration()?, jobs).await,
         Command::History { job, limit } => {

@@ -1,6 +1,6 @@
 //! What became of a job that was brought forward: in words, and for programs.
 
-use lakeferry_engine::Report;
+use lakeferry_engine::{Report, Request};
 use lakeferry_model::{DeltaVersion, RowCounts};
 use serde::Serialize;
 
@@ -34,13 +34,24 @@ struct StepDone {
 }
 
 /// What was done, in words.
-pub(crate) fn told(job: &lakeferry_config::Job, report: &Report<DeltaVersion>) -> String {
+pub(crate) fn told(
+    job: &lakeferry_config::Job,
+    report: &Report<DeltaVersion>,
+    request: Request,
+) -> String {
     let name = &job.name;
     let through = report
         .through
         .map_or_else(|| "?".to_owned(), |through| through.to_string());
     if report.steps.is_empty() && report.from == report.through {
-        return format!("{name}: up to date at version {through}\n");
+        return match request {
+            Request::Adopt => format!(
+                "{name}: nothing to adopt, its job filled the table, which is at version {through}\n"
+            ),
+            Request::Sync | Request::Backfill => {
+                format!("{name}: up to date at version {through}\n")
+            }
+        };
     }
     let mut total = RowCounts::default();
     let mut lines = String::new();

@@ -27,6 +27,9 @@ struct Planned {
     watermark: Option<u64>,
     table: &'static str,
     would: String,
+    /// What to do about a halt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'static str>,
     /// What the first step reads.
     files: u64,
     bytes: u64,
@@ -58,6 +61,10 @@ async fn look(config: &Config, job: &lakeferry_config::Job) -> Result<Planned, T
     let preview = Box::pin(preview(&wired, Request::Sync)).await;
     let preview = preview.map_err(|error| Trouble::from(error).about(job))?;
     let (would, size) = would(&preview);
+    let hint = match &preview.plan {
+        Plan::Halt(halt) => Some(halt.hint()),
+        _ => None,
+    };
     Ok(Planned {
         job: job.name.to_string(),
         source: job.source.to_string(),
@@ -69,6 +76,7 @@ async fn look(config: &Config, job: &lakeferry_config::Job) -> Result<Planned, T
             .map(|watermark| watermark.version.0),
         table: table_wording(preview.standing.table),
         would,
+        hint,
         files: size.files,
         bytes: size.bytes,
         rows: size.rows,
@@ -95,6 +103,10 @@ fn would(preview: &Preview<DeltaVersion>) -> (String, Size) {
             };
             let would = format!("go on with {}", unfinished_wording(unfinished));
             (would, size)
+        }
+        Plan::Adopt { at } => {
+            let would = step_wording(StepKind::Adopt, at.version);
+            (would, preview.head.size)
         }
         Plan::Advance { range } => {
             let would = step_wording(StepKind::Advance, range.through().version);
@@ -157,6 +169,9 @@ fn told(plan: &Planned) -> String {
         "{}: {} → {}\n  source: at version {}\n  target: {}{has}\n  would: {}\n",
         plan.job, plan.source, plan.target, plan.head, plan.table, plan.would
     );
+    if let Some(hint) = plan.hint {
+        text.push_str(&format!("  hint: {hint}\n"));
+    }
     if size.files > 0 {
         text.push_str(&format!("  reads: {}\n", size_wording(&size)));
     }

@@ -34,6 +34,7 @@ pub(crate) fn step_wording(kind: StepKind, through: DeltaVersion) -> String {
             counted(pieces, "piece"),
             counted(rows, "row")
         ),
+        StepKind::Adopt => format!("adopt the table, which has the rows of version {through}"),
         StepKind::Advance => format!("move the watermark to version {through}, no row changed"),
         StepKind::Changes(reading) => {
             format!(
@@ -56,7 +57,7 @@ pub(crate) fn reading_wording(reading: Reading) -> &'static str {
 pub(crate) fn rebuild_wording(stage: Stage, why: Why, at: DeltaVersion) -> String {
     let what = match stage {
         Stage::Fill => "fill the table",
-        Stage::Refresh | Stage::Changes => "rebuild by difference",
+        Stage::Refresh | Stage::Changes | Stage::Adopt => "rebuild by difference",
     };
     let why = match why {
         Why::FirstFill => "it was never filled",

@@ -58,5 +58,5 @@ CREATE TABLE runs (
     finished_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX ON runs (job_id, run_id);
-COMMENT ON TABLE runs IS 'One row for each apply of staged rows: fill, refresh or changes.';
+COMMENT ON TABLE runs IS 'One row for each apply of staged rows: fill, refresh, changes or adopt.';
 COMMENT ON COLUMN runs.from_version IS 'The commit version that the target had before; NULL at the first.';
