@@ -15,6 +15,7 @@ use crate::{
     location::Location,
     pieces::{self, DeltaPieces},
     reader::Batches,
+    retention::Retention,
     snapshot, survey,
     table::Table,
 };
@@ -53,6 +54,15 @@ impl DeltaSource {
     /// [`Error::Unreadable`] for the table, [`Error::Unfit`] for columns and filter.
     pub async fn check(&self) -> Result<Check> {
         check::check(&self.0).await
+    }
+
+    /// How long the table keeps what its newest version no longer has.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`].
+    pub async fn retention(&self) -> Result<Retention> {
+        let newest = head::look(&self.0).await?;
+        Ok(Retention::of(newest.snapshot.table_properties()))
     }
 }
 

@@ -14,8 +14,11 @@ use lakeferry_model::{
     UnfinishedFill, Watermark,
 };
 
-use self::rows::{change, check, differences, keyed, refresh};
-pub use self::{error::TargetError, loader::MemoryLoader};
+pub use self::loader::MemoryLoader;
+use self::{
+    error::TargetError,
+    rows::{change, check, differences, keyed, refresh},
+};
 use crate::{Fault, Faults, columns, yield_step};
 
 mod error;

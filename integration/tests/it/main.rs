@@ -31,6 +31,7 @@ mod guards;
 mod interrupts;
 mod nothing_to_do;
 mod ordinary_tables;
+mod plan_warnings;
 mod refusals;
 mod resilience;
 mod two_daemons;

@@ -208,6 +208,14 @@ pub(super) const FAULTS: &[Fault] = &[
         test: TARGET_CONTRACT,
     },
     Fault {
+        name: "differences-uncounted",
+        breaks: "a table that is not the source is adopted, and drifts without a word",
+        file: "crates/lakeferry-postgres/src/target/adopt.rs",
+        find: "if !differences.is_empty() {",
+        replace: "if !differences.is_empty() && differences.missing.count == u64::MAX {",
+        test: TARGET_CONTRACT,
+    },
+    Fault {
         name: "equal-rows-written",
         breaks: "rows that did not change cost writes, and wake everything that listens",
         file: "crates/lakeferry-postgres/src/target/columns.rs",

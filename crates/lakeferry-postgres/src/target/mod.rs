@@ -31,6 +31,7 @@ mod loader;
 mod migrations;
 mod parking;
 mod privileges;
+mod publications;
 mod refresh;
 mod refusal;
 mod reserved;
@@ -124,6 +125,17 @@ impl<P: Position> PostgresTarget<P> {
                 Ok(Claim::Granted(removed))
             }
         }
+    }
+
+    /// The names of publications FOR ALL TABLES: they carry what a first fill loads, as it is loaded.
+    ///
+    /// # Errors
+    /// As for a connection.
+    pub async fn publications_for_all_tables(&self) -> Result<Vec<String>, Error> {
+        let link = self.connect().await?;
+        let names = publications::for_all_tables(&link).await?;
+        link.close().await;
+        Ok(names)
     }
 
     async fn connect(&self) -> Result<Link, Error> {

@@ -6,6 +6,7 @@ use lakeferry_model::{DeltaVersion, Size, Stage};
 use lakeferry_postgres::ddl_for;
 use serde::Serialize;
 
+use self::warnings::{Warning, warnings};
 use crate::{
     commands::wording::{
         reading_wording, rebuild_wording, size_wording, step_wording, table_wording,
@@ -15,6 +16,8 @@ use crate::{
     output::Done,
     wiring,
 };
+
+mod warnings;
 
 /// What a sync of one job would do.
 #[derive(Debug, Serialize)]
@@ -37,6 +40,8 @@ struct Planned {
     rows: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ddl: Option<String>,
+    /// Before a first fill.
+    warnings: Vec<Warning>,
 }
 
 /// Looks at the named jobs, or all.
@@ -65,6 +70,7 @@ async fn look(config: &Config, job: &lakeferry_config::Job) -> Result<Planned, T
         Plan::Halt(halt) => Some(halt.hint()),
         _ => None,
     };
+    let warnings = warnings(job, &wired, &preview, size.bytes).await?;
     Ok(Planned {
         job: job.name.to_string(),
         source: job.source.to_string(),
@@ -81,6 +87,7 @@ async fn look(config: &Config, job: &lakeferry_config::Job) -> Result<Planned, T
         bytes: size.bytes,
         rows: size.rows,
         ddl: ddl(config, job, wired.policy.key_columns, &preview)?,
+        warnings,
     })
 }
 
@@ -174,6 +181,9 @@ fn told(plan: &Planned) -> String {
     }
     if size.files > 0 {
         text.push_str(&format!("  reads: {}\n", size_wording(&size)));
+    }
+    for Warning { reason, hint } in &plan.warnings {
+        text.push_str(&format!("  warning: {reason}\n    hint: {hint}\n"));
     }
     for line in plan.ddl.iter().flat_map(|ddl| ddl.lines()) {
         text.push_str(&format!("  | {line}\n"));
