@@ -268,7 +268,7 @@ pub struct MemorySession<P: Position> {
 enum Prepared<P> {
     Fenced,
     Differs(Differences),
-    Ready(State<P>, RowCounts),
+    Ready(Box<State<P>>, RowCounts),
 }
 
 enum Staged<P> {
@@ -407,7 +407,7 @@ impl<P: Position> MemorySession<P> {
             }
         };
         state.progress = Some(progress);
-        Ok(Prepared::Ready(state, rows))
+        Ok(Prepared::Ready(Box::new(state), rows))
     }
 
     /// The rows of the fill of `plan`, all of its pieces. One whose rows are refused is removed:
@@ -545,7 +545,7 @@ impl<P: Position> Session for MemorySession<P> {
         };
         if fault != Some(Fault::LoseRequest) {
             self.standing = state.standing();
-            *self.server.lock() = state;
+            *self.server.lock() = *state;
         }
         if fault.is_some() {
             self.server.lock().connected.remove(&self.session);

@@ -40,8 +40,8 @@ pub(crate) struct Trouble {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hint: Option<Box<str>>,
     /// Each problem of a configuration file.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) problems: Vec<Problem>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(crate) problems: Box<[Problem]>,
     /// What keeps a table from being adopted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) differences: Option<Box<Differing>>,
@@ -70,7 +70,7 @@ impl fmt::Display for JobPlace {
 
 impl Trouble {
     pub(crate) fn new(code: Code, reason: impl Into<String>) -> Self {
-        let (causes, problems) = (Vec::new(), Vec::new());
+        let (causes, problems) = (Vec::new(), Box::default());
         Self {
             code,
             reason: reason.into(),
