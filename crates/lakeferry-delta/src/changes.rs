@@ -1,15 +1,15 @@
-//! The changes of a commit range: from the change data feed, or as the rows of added files.
+//! The changes of a commit range: from the change data feed, or as the difference between the files
+//! that went and those that came.
 
 use std::sync::Arc;
 
 use lakeferry_model::{ChangeBatch, CommitRange, Content, DeltaVersion, Reading};
 
 use crate::{
-    added,
     engine::blocking,
     error::{Error, Result},
     feed::{self, Stretch},
-    log,
+    log, net,
     reader::{Batches, Outlet, Wanted, stream},
     shape::Shape,
     survey::{self, Surveyed},
@@ -44,7 +44,7 @@ pub(crate) async fn changes(
     Ok(stream(&name, |outlet| async move {
         let read = match reading {
             Reading::Feed => read_feed(&table, shape, &commits, outlet).await,
-            Reading::Added => added::read(&table, last, shape, &commits, outlet).await,
+            Reading::Files => net::read(&table, last, shape, &commits, outlet).await,
         };
         table.trusting(read)?;
         table.verify(range.after()).await?;
@@ -89,7 +89,7 @@ fn stretches(table: &str, commits: &[Surveyed]) -> Result<Vec<Stretch>> {
                     last: commit.version,
                 });
             }
-            (Content::Added | Content::Rewritten, _) => {
+            (Content::Added | Content::Rewritten | Content::Opaque, _) => {
                 return Err(unlike(table, commit, "its change data feed"));
             }
         }

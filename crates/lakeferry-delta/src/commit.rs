@@ -2,10 +2,11 @@
 
 use std::{borrow::Cow, collections::HashMap};
 
-use lakeferry_model::{Content, Digest, Size};
+use lakeferry_model::{Content, Digest, Sign, Size};
 use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{
+    data_file::{DataFile, DeletionVector, PartitionValues},
     error::{Error, Result},
     location::Location,
     log,
@@ -21,13 +22,15 @@ pub(crate) struct Actions {
     pub(crate) metadata: bool,
     /// What new metadata says about the feed.
     pub(crate) feed: Option<bool>,
-    /// Paths, as in the log, of the files that this commit added to the table's rows.
-    pub(crate) added: Vec<String>,
+    /// The files whose rows came (+) and went (−); where files were only rearranged there are none.
+    pub(crate) files: Vec<(Sign, DataFile)>,
     adds: Size,
     removes: Size,
     feeds: Size,
-    deletion_vectors: bool,
-    bare_removes: bool,
+    /// A removed file whose size is not told.
+    sizeless: bool,
+    /// A removed file whose partition values are not told.
+    nameless: bool,
 }
 
 /// Reads the commit at `version`; nothing if there is no such file.
@@ -51,27 +54,30 @@ impl Actions {
     /// | the commit | feed on | feed off |
     /// |---|---|---|
     /// | changed no rows (only `dataChange = false`) | Nothing | Nothing |
-    /// | has change files | Feed | Rewritten |
-    /// | only added files, without deletion vectors | Feed | Added |
-    /// | removed files that lack their partition values | Rewritten | Rewritten |
-    /// | removed files and changed the metadata | Rewritten | Rewritten |
+    /// | removed files and changed the metadata | Opaque | Opaque |
+    /// | has change files | Feed | as if it had none |
+    /// | removed files that lack their partition values | Opaque | Opaque |
+    /// | removed files that lack their size | Feed | Opaque |
+    /// | only added files | Feed | Added |
     /// | anything else | Feed | Rewritten |
     ///
-    /// The fourth row is there because the feed of a whole removed file is the file itself, and
-    /// without the values its partition columns would read as null. The fifth is there because
-    /// the removed files were written under the metadata before, and the feed would read them
-    /// under the one after.
+    /// The second row is there because the removed files were written under the metadata before,
+    /// and would be read under the one after. The fourth is there because the changes of a whole
+    /// removed file are the file itself, and without the values its partition columns would read
+    /// as null.
     pub(crate) fn content(&self, feed: bool, partitioned: bool) -> Content {
         let changed = self.adds.files + self.removes.files + self.feeds.files > 0;
         let recast = self.metadata && self.removes.files > 0;
-        let nameless = partitioned && self.bare_removes && self.feeds.files == 0;
-        match (changed, feed) {
-            (false, _) => Content::Nothing,
-            (true, true) if nameless || recast => Content::Rewritten,
-            (true, true) => Content::Feed,
-            (true, false) if self.feeds.files > 0 => Content::Rewritten,
-            (true, false) if self.removes.files == 0 && !self.deletion_vectors => Content::Added,
-            (true, false) => Content::Rewritten,
+        let nameless = partitioned && self.nameless;
+        match feed {
+            _ if !changed => Content::Nothing,
+            _ if recast => Content::Opaque,
+            true if self.feeds.files > 0 => Content::Feed,
+            _ if nameless => Content::Opaque,
+            true => Content::Feed,
+            false if self.sizeless => Content::Opaque,
+            false if self.removes.files == 0 => Content::Added,
+            false => Content::Rewritten,
         }
     }
 
@@ -81,7 +87,7 @@ impl Actions {
             Content::Nothing => Size::default(),
             Content::Feed if self.feeds.files > 0 => self.feeds,
             Content::Added => self.adds,
-            Content::Feed | Content::Rewritten => plus(self.adds, self.removes),
+            Content::Feed | Content::Rewritten | Content::Opaque => plus(self.adds, self.removes),
         }
     }
 
@@ -92,13 +98,13 @@ impl Actions {
         let action: Action<'_> = serde_json::from_slice(line)?;
         if let Some(file) = action.add.filter(|file| file.data_change) {
             self.adds = plus(self.adds, file.size_of());
-            self.deletion_vectors |= file.deletion_vector.is_some();
-            self.added.push(file.path.into_owned());
+            self.files.push((Sign::Plus, file.into()));
         }
         if let Some(file) = action.remove.filter(|file| file.data_change) {
             self.removes = plus(self.removes, file.size_of());
-            self.deletion_vectors |= file.deletion_vector.is_some();
-            self.bare_removes |= file.partition_values.is_none();
+            self.sizeless |= file.size.is_none();
+            self.nameless |= file.partition_values.is_none();
+            self.files.push((Sign::Minus, file.into()));
         }
         if let Some(file) = action.cdc {
             self.feeds = plus(self.feeds, file.size_of());
@@ -139,9 +145,20 @@ struct File<'a> {
     #[serde(borrow, default)]
     stats: Option<Cow<'a, str>>,
     #[serde(default)]
-    partition_values: Option<IgnoredAny>,
+    partition_values: Option<PartitionValues>,
     #[serde(default)]
-    deletion_vector: Option<IgnoredAny>,
+    deletion_vector: Option<DeletionVector>,
+}
+
+impl From<File<'_>> for DataFile {
+    fn from(file: File<'_>) -> Self {
+        Self {
+            path: file.path.into_owned(),
+            size: file.size.unwrap_or_default(),
+            partition_values: file.partition_values.unwrap_or_default(),
+            deletion_vector: file.deletion_vector,
+        }
+    }
 }
 
 #[derive(Deserialize)]

@@ -6,7 +6,11 @@
 
 use std::{future::Future, num::NonZeroUsize, sync::Arc};
 
-use delta_kernel::{DeltaResult, Engine, Error as KernelError};
+use arrow_array::{ArrayRef, RecordBatch, StringArray};
+use delta_kernel::{
+    DeltaResult, Engine, EngineData, Error as KernelError, engine::arrow_data::ArrowEngineData,
+    schema::SchemaRef,
+};
 use delta_kernel_default_engine::{DefaultEngineBuilder, executor::TaskExecutor};
 use futures_util::future::BoxFuture;
 use object_store::ObjectStore;
@@ -55,6 +59,18 @@ pub(crate) async fn blocking<T: Send + 'static>(
                 source: Some(Box::new(stopped)),
             })
         })
+}
+
+/// The values of JSON `texts`, one a row.
+pub(crate) fn parsed(
+    engine: &dyn Engine,
+    texts: Vec<String>,
+    schema: SchemaRef,
+) -> DeltaResult<Box<dyn EngineData>> {
+    let texts: ArrayRef = Arc::new(StringArray::from(texts));
+    let texts = RecordBatch::try_from_iter([("json", texts)])?;
+    let texts = Box::new(ArrowEngineData::new(texts));
+    engine.json_handler().parse_json(texts, schema)
 }
 
 struct CallersThread(Handle);

@@ -12,7 +12,7 @@ use delta_kernel::{
     engine::arrow_data::EngineDataArrowExt as _,
     scan::{
         Scan, ScanMetadata,
-        state::{ScanFile, transform_to_logical},
+        state::{DvInfo, ScanFile, transform_to_logical},
     },
     schema::SchemaRef,
 };
@@ -48,6 +48,41 @@ pub(crate) struct FileReader {
 /// The files of a scan, listed as they are asked for.
 pub(crate) type Files = Box<dyn Iterator<Item = Result<ScanFile>> + Send>;
 
+/// Parts of files, listed as they are asked for.
+pub(crate) type Parts = Box<dyn Iterator<Item = Result<Part>> + Send>;
+
+/// Rows of one file.
+#[derive(Clone)]
+pub(crate) struct Part {
+    pub(crate) file: ScanFile,
+    /// Of its live rows, only those that this deletes.
+    pub(crate) deleted_by: Option<DvInfo>,
+}
+
+impl Part {
+    /// All live rows of `file`.
+    pub(crate) fn whole(file: ScanFile) -> Self {
+        Self {
+            file,
+            deleted_by: None,
+        }
+    }
+
+    /// Which rows are wanted; where there are more rows than this has places, all of the rest are
+    /// wanted, or none if there is a `deleted_by`.
+    fn selection(&self, engine: &dyn Engine, root: &Url) -> DeltaResult<Option<Vec<bool>>> {
+        let live = self.file.dv_info.get_selection_vector(engine, root)?;
+        let Some(deleted_by) = &self.deleted_by else {
+            return Ok(live);
+        };
+        let deleted = deleted_by.get_selection_vector(engine, root)?;
+        let is_live = |row| live.as_ref().and_then(|live| live.get(row).copied());
+        let wanted = deleted.unwrap_or_default().into_iter().enumerate();
+        let wanted = wanted.map(|(row, stays)| !stays && is_live(row).unwrap_or(true));
+        Ok(Some(wanted.collect()))
+    }
+}
+
 impl FileReader {
     pub(crate) fn new(
         table: &str,
@@ -67,19 +102,19 @@ impl FileReader {
         })
     }
 
-    /// Reads `files`, in any order, and hands their rows to `give`, batches
+    /// Reads `parts`, in any order, and hands their rows to `give`, batches
     /// without rows as well.
     pub(crate) async fn read(
         self: &Arc<Self>,
-        files: Files,
+        parts: Parts,
         give: impl Fn(RecordBatch) -> Wanted + Clone + Send + 'static,
     ) -> Result<()> {
-        let files = Arc::new(Mutex::new(files));
+        let parts = Arc::new(Mutex::new(parts));
         let readers = (0..readers()).map(|_| {
-            let (reader, files, give) = (Arc::clone(self), Arc::clone(&files), give.clone());
+            let (reader, parts, give) = (Arc::clone(self), Arc::clone(&parts), give.clone());
             async move {
                 let table = reader.table.clone();
-                blocking(&table, move || reader.read_some(&files, &give)).await
+                blocking(&table, move || reader.read_some(&parts, &give)).await
             }
         });
         try_join_all(readers).await.map(|_| ())
@@ -91,48 +126,45 @@ impl FileReader {
         files: Vec<ScanFile>,
         give: impl Fn(RecordBatch) -> Wanted + Send + 'static,
     ) -> Result<()> {
-        let (reader, files) = (
-            Arc::clone(self),
-            Mutex::new(Files::from(Box::new(files.into_iter().map(Ok)))),
-        );
+        let parts = files.into_iter().map(|file| Ok(Part::whole(file)));
+        let (reader, parts) = (Arc::clone(self), Mutex::new(Parts::from(Box::new(parts))));
         let table = reader.table.clone();
-        blocking(&table, move || reader.read_some(&files, &give))
+        blocking(&table, move || reader.read_some(&parts, &give))
             .await
             .map(drop)
     }
 
-    /// Takes files until none is left or nobody wants more.
+    /// Takes parts until none is left or nobody wants more.
     fn read_some(
         &self,
-        files: &Mutex<Files>,
+        parts: &Mutex<Parts>,
         give: &impl Fn(RecordBatch) -> Wanted,
     ) -> Result<Wanted> {
         loop {
-            let next = files.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some(file) = next else {
+            let next = parts.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some(part) = next else {
                 return Ok(Wanted::More);
             };
-            if self.read_file(&file?, give)? == Wanted::NoMore {
+            if self.read_part(&part?, give)? == Wanted::NoMore {
                 return Ok(Wanted::NoMore);
             }
         }
     }
 
-    /// Hands over the rows of `file`.
-    fn read_file(&self, file: &ScanFile, give: &impl Fn(RecordBatch) -> Wanted) -> Result<Wanted> {
+    /// Hands over the rows of `part`.
+    fn read_part(&self, part: &Part, give: &impl Fn(RecordBatch) -> Wanted) -> Result<Wanted> {
+        let file = &part.file;
         let _claim = self.claim(file)?;
         let failed = |error| file_failed(&self.table, &file.path, error);
         let engine = self.engine.as_ref();
-        let mut selection = file
-            .dv_info
-            .get_selection_vector(engine, &self.root)
-            .map_err(failed)?;
+        let mut selection = part.selection(engine, &self.root).map_err(failed)?;
+        let rest = part.deleted_by.is_some().then_some(false);
         for batch in self.open(file, selection.is_some()).map_err(failed)? {
             let mut logical = batch
                 .and_then(|batch| self.logical(batch, file))
                 .map_err(failed)?;
             let mut mine = selection.take();
-            selection = split_vector(mine.as_mut(), logical.len(), None);
+            selection = split_vector(mine.as_mut(), logical.len(), rest);
             if let Some(mine) = mine {
                 logical = logical.apply_selection_vector(mine).map_err(failed)?;
             }
@@ -140,6 +172,9 @@ impl FileReader {
             let rows = self.shape.rows(&batch)?;
             if give(rows) == Wanted::NoMore {
                 return Ok(Wanted::NoMore);
+            }
+            if rest.is_some() && selection.is_none() {
+                break;
             }
         }
         Ok(Wanted::More)

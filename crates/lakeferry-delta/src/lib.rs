@@ -13,16 +13,19 @@
 //! | `columns`, `filter` | the job's columns and its filter, resolved against a table |
 //! | `shape`, `plain` | what is read for a job and how it becomes the job's rows |
 //! | `engine`, `parquet` | the kernel on our threads, its data files read by our rules |
-//! | `files`, `added`, `feed`, `reader` | data files and change feeds to batches, in bounded memory |
+//! | `data_file` | a data file as the log names it |
+//! | `files`, `feed`, `reader` | data files and change feeds to batches, in bounded memory |
+//! | `net`, `difference` | files that came and went to the rows that differ |
 //! | `listing` | which tables there are below a directory |
 //! | `snapshot`, `changes` | the two kinds of streams that a source gives |
 //! | `pieces` | a snapshot in parts, for a first fill |
 
-mod added;
 mod changes;
 mod check;
 mod columns;
 mod commit;
+mod data_file;
+mod difference;
 mod engine;
 mod error;
 mod feed;
@@ -32,6 +35,7 @@ mod head;
 mod listing;
 mod location;
 mod log;
+mod net;
 mod parquet;
 mod pieces;
 mod plain;

@@ -12,7 +12,7 @@ use lakeferry_model::{DeltaVersion, Watermark};
 use crate::{
     engine::blocking,
     error::{Cause, Error, Result, failed},
-    files::{FileReader, files_of},
+    files::{FileReader, Part, files_of},
     log,
     reader::{Batches, Outlet, stream},
     shape::Shape,
@@ -51,7 +51,8 @@ async fn read(
         Ok((FileReader::new(&name, engine, &scan, shape), files))
     })
     .await?;
-    let read = reader.read(files, move |rows| outlet.give(rows)).await;
+    let parts = Box::new(files.map(|file| file.map(Part::whole)));
+    let read = reader.read(parts, move |rows| outlet.give(rows)).await;
     match read {
         Err(Error::Lost { what, source, .. }) => {
             Err(without_files(table, version, what, source).await)

@@ -45,9 +45,9 @@
 //! | K | commit at the watermark has another digest | source replaced |
 //! | L | nothing but commits that change no row | advance |
 //! | M | changes larger than their share of the table | refresh |
-//! | N | a commit that rewrote files without a feed comes next | refresh |
+//! | N | a commit that does not tell enough of the files it removed comes next | refresh |
 //! | O | commits with the feed come next | their range, through the feed |
-//! | P | commits that only add files come next | their range, as added rows |
+//! | P | commits without the feed come next | their range, as the difference of files |
 //!
 //! A range ends before a commit that must be read in another way, before one that changes
 //! metadata, and before more bytes than may be held at once. The next look plans what follows.
@@ -124,7 +124,8 @@ pub enum Why {
     SourceReplaced,
     PastHorizon,
     LargeChanges,
-    Rewritten,
+    /// A commit removed files and does not tell enough of them.
+    Opaque,
     /// The source had other columns inside the range than it has at its head.
     OtherColumns,
 }
@@ -316,13 +317,13 @@ pub fn plan<P: Position>(
     if survey.commits.is_empty() {
         return refresh(Why::PastHorizon); // Case J
     }
-    let bytes: u64 = survey.commits.iter().map(|commit| commit.size.bytes).sum();
+    let bytes: u64 = survey.commits.iter().map(staged_bytes).sum();
     if bytes as f64 > situation.policy.refresh_above * situation.head.size.bytes as f64 {
         return refresh(Why::LargeChanges); // Case M
     }
     let (reading, commits) = next_range(situation, &survey.commits);
     let Some(last) = commits.last() else {
-        return refresh(Why::Rewritten); // Case N
+        return refresh(Why::Opaque); // Case N
     };
     let through = Watermark {
         version: last.version,
@@ -348,15 +349,15 @@ fn next_range<'a, P: Position>(
         let wants = match commit.content {
             Content::Nothing => None,
             Content::Feed => Some(Reading::Feed),
-            Content::Added => Some(Reading::Added),
-            Content::Rewritten => return (reading, &commits[..taken]),
+            Content::Added | Content::Rewritten => Some(Reading::Files),
+            Content::Opaque => return (reading, &commits[..taken]),
         };
         let another_way = wants.is_some() && reading.is_some() && wants != reading;
         let other_metadata = commit.metadata && taken > 0;
         let too_far = situation
             .narrowed
             .is_some_and(|limit| commit.version > limit);
-        bytes += commit.size.bytes;
+        bytes += staged_bytes(commit);
         let too_large = bytes > situation.range_bytes;
         if taken > 0 && (another_way || other_metadata || too_far || too_large) {
             return (reading, &commits[..taken]);
@@ -364,6 +365,16 @@ fn next_range<'a, P: Position>(
         reading = reading.or(wants);
     }
     (reading, commits)
+}
+
+/// How many bytes of changes a commit has, as far as can be told before they are read. Most rows of
+/// rewritten files were only copied, and no more is read of them than of the table twice: they are
+/// never dearer than a refresh, which stages every row.
+fn staged_bytes<P>(commit: &Commit<P>) -> u64 {
+    match commit.content {
+        Content::Rewritten => 0,
+        _ => commit.size.bytes,
+    }
 }
 
 /// How the source differs from the one that was read, as far as its head shows.

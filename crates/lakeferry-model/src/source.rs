@@ -36,6 +36,11 @@ pub trait Source: Send + Sync {
     /// The changes of `range`, versions ascending, every row in one batch and no row twice; the
     /// filter is evaluated at the range's instant.
     ///
+    /// Through [`Reading::Feed`] each change has the version of its commit. Through
+    /// [`Reading::Files`] all have the version of the range's end, and rows that are equal in the
+    /// job's columns have cancelled: what is given are the rows that the end has more, and those
+    /// that it has fewer, as multisets.
+    ///
     /// Streams: memory is bounded by a few batches, whatever the range. The stream ends without
     /// an error only if the log still had the digests of both ends of `range` after the last row
     /// was read.

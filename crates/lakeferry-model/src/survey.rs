@@ -43,8 +43,11 @@ pub enum Content {
     Feed,
     /// It added files and removed none: their rows are its changes.
     Added,
-    /// It removed or rewrote files and recorded no feed.
+    /// It removed or rewrote files and recorded no feed: what differs between the files that went
+    /// and those that came are its changes.
     Rewritten,
+    /// It removed files and does not tell enough of them: its changes cannot be read.
+    Opaque,
 }
 
 /// How the changes of a commit range are read.
@@ -52,6 +55,6 @@ pub enum Content {
 pub enum Reading {
     /// Through the change data feed.
     Feed,
-    /// As the rows of the files that were added.
-    Added,
+    /// As the difference between the files that went and those that came, net over the range.
+    Files,
 }

@@ -47,6 +47,7 @@ pub enum Kind {
     Feed,
     Added,
     Rewritten,
+    Opaque,
     Nothing,
 }
 
@@ -148,6 +149,7 @@ impl Generation {
             Kind::Feed => Content::Feed,
             Kind::Added => Content::Added,
             Kind::Rewritten => Content::Rewritten,
+            Kind::Opaque => Content::Opaque,
             Kind::Nothing => Content::Nothing,
         }
     }

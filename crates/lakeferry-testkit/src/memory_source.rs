@@ -1,6 +1,8 @@
 //! A source in memory: a [`History`] behind the port, with steps between all reads.
 
 use std::{
+    collections::BTreeMap,
+    ops::RangeInclusive,
     pin::Pin,
     sync::{
         Arc, Mutex,
@@ -195,7 +197,11 @@ impl<P: Position> Source for MemorySource<P> {
             range.through().version.to_number(),
         );
         // Post-images come before pre-images: the order inside a version means nothing.
-        let parts: Vec<_> = (first + 1..=last)
+        let versions = match reading {
+            Reading::Feed => first + 1..=last,
+            Reading::Files => last..=last,
+        };
+        let parts: Vec<_> = versions
             .flat_map(|version| [(version, Sign::Plus), (version, Sign::Minus)])
             .collect();
         let (source, ends) = (
@@ -204,8 +210,9 @@ impl<P: Position> Source for MemorySource<P> {
         );
         Ok(in_steps(parts, move |part| match part {
             Some((version, sign)) => source
-                .read("changes", |table| {
-                    signed_rows(table, version, sign, reading)
+                .read("changes", |table| match reading {
+                    Reading::Feed => signed_rows(table, version, sign, reading),
+                    Reading::Files => net_rows(table, first + 1..=last, sign),
                 })
                 .map(|rows| {
                     let version = P::from_number(version);
@@ -305,7 +312,7 @@ fn signed_rows(
     sign: Sign,
     reading: Reading,
 ) -> Result<Vec<Row>, SourceError> {
-    use lakeferry_model::Content::{Added, Feed, Nothing};
+    use lakeferry_model::Content::{Added, Feed, Nothing, Rewritten};
     if version > table.head() {
         return Err(SourceError::Changed(format!("version {version}")));
     }
@@ -313,12 +320,37 @@ fn signed_rows(
         return Err(SourceError::Cleaned(version));
     }
     match (table.content(version), reading) {
-        (Feed, Reading::Feed) | (Added, Reading::Added) => {}
+        (Feed, Reading::Feed) | (Added | Rewritten, Reading::Files) => {}
         (Nothing, _) => return Ok(Vec::new()),
         _ => return Err(SourceError::Unreadable(version, reading)),
     }
     let changes = table.changes(version).filter(|change| change.sign == sign);
     Ok(changes.map(|change| change.row).filter(is_hot).collect())
+}
+
+/// The rows that are there more often, or less often, after `versions` than before.
+fn net_rows(
+    table: &Generation,
+    versions: RangeInclusive<u64>,
+    sign: Sign,
+) -> Result<Vec<Row>, SourceError> {
+    let mut net = BTreeMap::<_, (i64, Row)>::new();
+    for version in versions {
+        for (step, of) in [(1, Sign::Plus), (-1, Sign::Minus)] {
+            for row in signed_rows(table, version, of, Reading::Files)? {
+                let synced = (row.id, row.value.clone());
+                net.entry(synced).or_insert((0, row)).0 += step;
+            }
+        }
+    }
+    let times = |count: i64| match sign {
+        Sign::Plus => count.max(0),
+        Sign::Minus => (-count).max(0),
+    };
+    let rows = net
+        .into_values()
+        .flat_map(|(count, row)| (0..times(count)).map(move |_| row.clone()));
+    Ok(rows.collect())
 }
 
 /// One step and one item a part, then a step for the end, which gives no item but may fail.

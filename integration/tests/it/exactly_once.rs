@@ -22,6 +22,7 @@ use crate::{
 async fn runways_from_0_to_160() {
     let part = Part {
         versions: 0..=160,
+        feed: true,
         commits_most: 9,
         stops: &[116],
         readings_least: 10,
@@ -43,6 +44,7 @@ async fn runways_from_0_to_160() {
 async fn runways_from_995_to_1040() {
     let part = Part {
         versions: 995..=1040,
+        feed: true,
         commits_most: 5,
         stops: &[1008, 1009],
         readings_least: 10,
@@ -58,6 +60,7 @@ async fn runways_from_995_to_1040() {
 async fn runways_from_1290_to_1300() {
     let part = Part {
         versions: 1290..=1300,
+        feed: true,
         commits_most: 2,
         stops: &[1298],
         readings_least: 10,
@@ -66,6 +69,43 @@ async fn runways_from_1290_to_1300() {
         return;
     };
     assert!(seen.syncs >= 2 * 6, "only {} syncs", seen.syncs);
+}
+
+/// Without a feed every commit rewrites files, and most rows of theirs are copies. They never reach
+/// Postgres.
+#[tokio::test(flavor = "multi_thread")]
+async fn runways_without_a_feed() {
+    let part = Part {
+        versions: 1000..=1030,
+        feed: false,
+        commits_most: 5,
+        stops: &[1008, 1009],
+        readings_least: 4,
+    };
+    let Some(seen) = replay("runways_without_a_feed", &part).await else {
+        return;
+    };
+    assert!(seen.syncs >= 2 * 6, "only {} syncs", seen.syncs);
+    assert!(
+        seen.rows_changed > 100_000,
+        "only {} rows changed",
+        seen.rows_changed
+    );
+    assert!(
+        2 * seen.rows_copied <= 3 * seen.rows_changed,
+        "{} rows were copied for {} that changed",
+        seen.rows_copied,
+        seen.rows_changed
+    );
+    // Where nearly all rows changed, all are staged.
+    let of_files = |(kind, _): &(&String, &u64)| kind.contains("files that came and went");
+    let of_files: u64 = seen
+        .steps
+        .iter()
+        .filter(of_files)
+        .map(|(_, count)| count)
+        .sum();
+    assert!(of_files >= 2 * 6, "{:?}", seen.steps);
 }
 
 /// The whole history: about an hour.
@@ -77,6 +117,7 @@ async fn runways_from_first_to_last() {
     }
     let part = Part {
         versions: 0..=1475,
+        feed: true,
         commits_most: 12,
         stops: &[1008, 1009],
         readings_least: 4,

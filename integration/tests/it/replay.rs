@@ -7,7 +7,7 @@ use lakeferry_delta_testkit::{
     NewTable,
     runways::{RunwaysHistory, RunwaysReplay, history_file},
 };
-use lakeferry_postgres_testkit::servers;
+use lakeferry_postgres_testkit::{Settings, servers};
 use rand::Rng as _;
 
 use crate::{
@@ -25,6 +25,8 @@ const JOBS: [(&str, Rows); 2] = [("all_runways", Rows::All), ("long_runways", Ro
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
     pub(crate) versions: RangeInclusive<i64>,
+    /// Whether the table has a change data feed.
+    pub(crate) feed: bool,
     /// The most commits between two syncs.
     pub(crate) commits_most: i64,
     /// Versions that a sync must not skip, ascending.
@@ -39,6 +41,10 @@ pub(crate) struct Seen {
     /// One for each time that a job was brought forward.
     pub(crate) syncs: u64,
     pub(crate) rows_compared: u64,
+    /// By COPY, as the servers count them, after the first fill.
+    pub(crate) rows_copied: u64,
+    /// Rows that came, or that went if those are more, after the first fill.
+    pub(crate) rows_changed: u64,
     pub(crate) readings: usize,
     /// Readings that found an earlier version than the one on its way.
     pub(crate) readings_before: usize,
@@ -56,7 +62,10 @@ pub(crate) async fn replay(test: &str, part: &Part) -> Option<Seen> {
     let mut sides = Side::start_all(lake.path(), &mut oracle, part).await;
     let history = RunwaysHistory::read(&parquet).unwrap();
     let (first, last) = (*part.versions.start(), *part.versions.end());
-    let table = NewTable::with_feed();
+    let table = match part.feed {
+        true => NewTable::with_feed(),
+        false => NewTable::without_feed(),
+    };
     let mut source = RunwaysReplay::start_at(history, first, lake.path(), table)
         .await
         .unwrap();
@@ -121,6 +130,8 @@ struct Side {
     reader: Reader,
     /// Of the target of each job.
     sightings: [Sightings; 2],
+    /// What the targets have.
+    version: Option<Version>,
 }
 
 impl Side {
@@ -128,7 +139,9 @@ impl Side {
         let mut sides = Vec::new();
         let mut hashes = None;
         for version in servers() {
-            let mut deployment = Deployment::start(version);
+            let mut deployment = Deployment::start_with(version, &counting_statements());
+            deployment
+                .sql("CREATE SCHEMA counts; CREATE EXTENSION pg_stat_statements SCHEMA counts");
             let [(all, _), (filtered, _)] = JOBS;
             deployment.job(all, source, &[]);
             deployment.job(filtered, source, &[&format!("filter: {FILTER}")]);
@@ -139,6 +152,7 @@ impl Side {
             sides.push(Self {
                 reader: Reader::connect(&deployment.url()).await,
                 sightings: hashes.clone().map(Sightings::new),
+                version: None,
                 deployment,
             });
         }
@@ -158,6 +172,14 @@ impl Side {
         for step in said.jobs_done().iter().flat_map(|job| &job.steps) {
             *seen.steps.entry(step.kind_without_version()).or_default() += 1;
         }
+        let copied = self.rows_copied();
+        if let Some(before) = self.version.replace(version) {
+            seen.rows_copied += copied;
+            for (_, rows) in JOBS {
+                let step = oracle.step(Some(before), version, rows);
+                seen.rows_changed += step.gone.len().max(step.come.lines().count()) as u64;
+            }
+        }
         for (((name, rows), readings), sightings) in
             JOBS.iter().zip(&readings).zip(&mut self.sightings)
         {
@@ -169,6 +191,25 @@ impl Side {
             seen.syncs += 1;
         }
     }
+}
+
+impl Side {
+    /// Rows that were copied into tables since the last time.
+    fn rows_copied(&self) -> u64 {
+        let sql = "SELECT coalesce(sum(rows), 0) FROM counts.pg_stat_statements \
+            WHERE query LIKE 'COPY % FROM STDIN%'";
+        let copied = self.deployment.sql(sql);
+        self.deployment
+            .sql("SELECT counts.pg_stat_statements_reset()");
+        copied.parse().unwrap()
+    }
+}
+
+fn counting_statements() -> Settings {
+    Settings::quick()
+        .with("autovacuum", "off")
+        .with("shared_preload_libraries", "pg_stat_statements")
+        .with("pg_stat_statements.track_utility", "on")
 }
 
 /// The hashes of all versions of `part`, from a scratch table that holds what the oracle says.

@@ -217,9 +217,9 @@ async fn added_files_that_were_rewritten_since_are_read_all_the_same() {
             contents(&source, &after).await,
             [added, added, nothing, added]
         );
-        let wanted = ["1 + b | 2", "2 + b | 4", "4 + c | 5"];
+        let wanted = ["4 + b | 2", "4 + b | 4", "4 + c | 5"];
         assert_eq!(
-            changes(&source, &after, Reading::Added).await.unwrap(),
+            changes(&source, &after, Reading::Files).await.unwrap(),
             wanted
         );
     }

@@ -12,5 +12,6 @@ mod parquet;
 mod pieces;
 mod reading;
 mod refusals;
+mod rewritten;
 mod type_fidelity;
 mod world;

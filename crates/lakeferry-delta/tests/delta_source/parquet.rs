@@ -105,7 +105,7 @@ async fn int96_times_of_any_year_are_read_right() {
     let micros = [253_402_300_799_999_999, -62_135_596_800_000_000, -1, 1];
     for (new, reading) in [
         (NewTable::with_feed(), Reading::Feed),
-        (NewTable::without_feed(), Reading::Added),
+        (NewTable::without_feed(), Reading::Files),
     ] {
         let (world, _table) = World::with(new, times(&[])).await;
         let source = world.source(None, None);

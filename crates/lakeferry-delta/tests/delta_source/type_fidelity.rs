@@ -79,7 +79,7 @@ async fn extremes_and_nulls_survive() {
         let reading = if new.change_data_feed {
             Reading::Feed
         } else {
-            Reading::Added
+            Reading::Files
         };
         let (world, mut table) = World::with(new, start.clone()).await;
         let source = world.source(None, None);

@@ -480,17 +480,14 @@ fn horizons_and_other_histories() {
 
 #[test]
 fn ranges_by_content() {
-    use Content::{Added, Feed, Nothing, Rewritten};
+    use Content::{Added, Feed, Nothing, Opaque, Rewritten};
     let case = Case::default();
     let Plan::Advance { range } = case.plan(&[(Nothing, 0), (Nothing, 0)]) else {
         panic!("no advance") // L
     };
     assert_eq!(range.through().version, 7);
     assert_eq!(refresh(case.plan(&[(Feed, 5001)])), Why::LargeChanges); // M
-    assert_eq!(
-        refresh(case.plan(&[(Rewritten, 1), (Feed, 1)])),
-        Why::Rewritten
-    ); // N
+    assert_eq!(refresh(case.plan(&[(Opaque, 1), (Feed, 1)])), Why::Opaque); // N
     let table = [
         (vec![(Feed, 1), (Feed, 1)], (Reading::Feed, 7)), // O
         (
@@ -501,15 +498,16 @@ fn ranges_by_content() {
             vec![(Feed, 1), (Nothing, 0), (Added, 1)],
             (Reading::Feed, 7),
         ), // O, then P
-        (vec![(Added, 1), (Added, 1), (Feed, 1)], (Reading::Added, 7)), // P, then O
-        (vec![(Added, 1), (Rewritten, 1)], (Reading::Added, 6)), // P, then N
+        (vec![(Added, 1), (Added, 1), (Feed, 1)], (Reading::Files, 7)), // P, then O
+        (vec![(Added, 1), (Opaque, 1)], (Reading::Files, 6)), // P, then N
+        (vec![(Rewritten, 5001), (Added, 1)], (Reading::Files, 7)), // P: mostly copied rows
         (vec![(Feed, 600), (Feed, 600)], (Reading::Feed, 6)), // by memory
         (vec![(Feed, 1600), (Feed, 1)], (Reading::Feed, 6)), // one is always tried
     ];
     for (commits, wanted) in table {
         assert_eq!(changes(case.plan(&commits)), wanted, "{commits:?}");
     }
-    let Plan::Advance { range } = case.plan(&[(Nothing, 0), (Rewritten, 1)]) else {
+    let Plan::Advance { range } = case.plan(&[(Nothing, 0), (Opaque, 1)]) else {
         panic!("commits that change nothing are passed before a refresh")
     };
     assert_eq!(range.through().version, 6);

@@ -15,6 +15,7 @@ impl World {
             _ if changes.is_empty() => Kind::Nothing,
             0..35 if only_added => Kind::Added,
             35..45 => Kind::Rewritten,
+            45..50 => Kind::Opaque,
             _ => Kind::Feed,
         };
         let version = self

@@ -46,6 +46,7 @@ pub async fn holds<H: Harness>(make: impl AsyncFn() -> H) {
     pieces_make_the_snapshot(make().await).await;
     feed_gives_signed_rows(make().await).await;
     added_files_give_their_rows(make().await).await;
+    rewritten_files_give_what_differs(make().await).await;
     survey_tells_contents(make().await).await;
     ends_are_verified(make().await).await;
     made_anew_is_another_table(make().await).await;
@@ -310,11 +311,48 @@ async fn added_files_give_their_rows<H: Harness>(harness: H) {
         .map(|commit| commit.content)
         .collect();
     assert_eq!(contents, [Content::Added; 3]);
+    let wanted = expected(&[("3", Sign::Plus, &[(2, "b"), (5, "e")])]);
+    assert_eq!(changes(&harness, &after, Reading::Files).await, wanted);
+}
+
+/// Net over the range: what was only copied, or came and went, is not there.
+async fn rewritten_files_give_what_differs<H: Harness>(harness: H) {
+    let rows = vec![
+        row(1, "a", true),
+        row(2, "b", false),
+        row(3, "c", true),
+        row(4, "d", true),
+        row(5, "e", None),
+    ];
+    harness.create(false, rows).await;
+    let after = head(&harness).await.watermark(Instant(0));
+    harness.append(vec![row(6, "f", true)]).await;
+    harness.optimize().await;
+    harness
+        .upsert(vec![
+            row(1, "a2", true),
+            row(2, "b2", true),
+            row(3, "c", None),
+            row(7, "g", true),
+        ])
+        .await;
+    harness.delete(vec![5, 7]).await;
+    harness
+        .upsert(vec![row(1, "a3", true), row(4, "d", true)])
+        .await;
+    let (plus, minus) = (Sign::Plus, Sign::Minus);
     let wanted = expected(&[
-        ("1", Sign::Plus, &[(2, "b")]),
-        ("3", Sign::Plus, &[(5, "e")]),
+        ("5", minus, &[(1, "a"), (3, "c")]),
+        ("5", plus, &[(1, "a3"), (2, "b2"), (6, "f")]),
     ]);
-    assert_eq!(changes(&harness, &after, Reading::Added).await, wanted);
+    assert_eq!(changes(&harness, &after, Reading::Files).await, wanted);
+    let now = head(&harness).await.watermark(Instant(0));
+    harness.shift_ids().await;
+    let wanted = expected(&[
+        ("6", minus, &[(1, "a3"), (2, "b2"), (4, "d"), (6, "f")]),
+        ("6", plus, &[(2, "a3"), (3, "b2"), (5, "d"), (7, "f")]),
+    ]);
+    assert_eq!(changes(&harness, &now, Reading::Files).await, wanted);
 }
 
 async fn survey_tells_contents<H: Harness>(harness: H) {

@@ -49,7 +49,7 @@ pub(crate) fn step_wording(kind: StepKind, through: DeltaVersion) -> String {
 pub(crate) fn reading_wording(reading: Reading) -> &'static str {
     match reading {
         Reading::Feed => "from the change data feed",
-        Reading::Added => "from the files that were added",
+        Reading::Files => "from the files that came and went",
     }
 }
 
@@ -68,7 +68,7 @@ pub(crate) fn rebuild_wording(stage: Stage, why: Why, at: DeltaVersion) -> Strin
         Why::PastHorizon => "the changes can no longer be read",
         Why::LargeChanges => "the changes are a large part of the table",
         Why::OtherColumns => "its columns changed, and changed back",
-        Why::Rewritten => "files were rewritten without a change data feed",
+        Why::Opaque => "a commit does not tell enough of the files that it removed",
     };
     format!("{what} from version {at} ({why})")
 }
