@@ -161,16 +161,16 @@ async fn added_files_are_read_without_a_feed() {
             .await
             .unwrap();
         let done = deployment.sync();
-        done.assert_only("from the files that were added");
+        done.assert_only("from the files that came and went");
         assert_eq!(done.rows(), [1, 0, 0]);
         assert_eq!(deployment.dump("words"), format!("{DUMP}\n6,six"));
         assert_eq!(deployment.row_versions("words")[..5], before);
     }
 }
 
-/// Files that were rewritten without the feed do not say what changed: the table is compared.
+/// Of files that were rewritten without the feed, only the rows that differ arrive.
 #[tokio::test(flavor = "multi_thread")]
-async fn rewritten_files_without_a_feed_are_a_rebuild_by_difference() {
+async fn rewritten_files_without_a_feed_are_compared() {
     for version in servers() {
         let mut deployment = Deployment::start(version);
         let path = deployment.lake("words");
@@ -184,7 +184,7 @@ async fn rewritten_files_without_a_feed_are_a_rebuild_by_difference() {
             .unwrap();
         table.delete(Some("id = 1")).await.unwrap();
         let done = deployment.sync();
-        done.assert_only("rebuild by difference");
+        done.assert_only("from the files that came and went");
         assert_eq!(done.rows(), [0, 1, 1]);
         assert_eq!(deployment.dump("words"), "2,deux\n3,\"\"\n4,\n5,five");
         assert_eq!(deployment.row_versions("words")[1..], before[2..]);

@@ -108,14 +108,18 @@ async fn every_scalar_value_arrives_through_files() {
         table.append(rows(SECOND)).await.unwrap();
         deployment
             .sync()
-            .assert_only("from the files that were added");
+            .assert_only("from the files that came and went");
         assert_values(&deployment, "scalars", &[FIRST, SECOND]);
 
         table.overwrite(rows(ROTATED)).await.unwrap();
         let done = deployment.sync();
-        done.assert_only("rebuild by difference");
+        done.assert_only("from the files that came and went");
         assert_eq!(done.rows(), [0, 8, 8]);
         assert_values(&deployment, "scalars", &[ROTATED]);
+
+        table.overwrite(rows(FIRST)).await.unwrap();
+        assert_eq!(deployment.backfill("scalars").rows(), [0, 8, 0]);
+        assert_values(&deployment, "scalars", &[FIRST]);
         assert_eq!(deployment.backfill("scalars").rows(), [0, 0, 0]);
     }
 }
