@@ -63,7 +63,7 @@ pub struct Job {
     pub name: JobName,
     pub source: SourceLocation,
     pub target: TargetTable,
-    /// The columns that identify a row in the target: at least one, each once.
+    /// The columns that identify a row in the target, each once; none in [`Mode::Snapshot`] alone.
     pub key: Vec<String>,
     pub mode: Mode,
     pub schedule: Schedule,

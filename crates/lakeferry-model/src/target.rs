@@ -108,7 +108,9 @@ pub trait Session: Send {
     /// * Nothing staged: only the progress moves.
     /// * `Fill`: the loaded pieces become the target table; all of them must be there, and
     ///   watermark and fingerprint must be those of the plan.
-    /// * `Refresh`: rows whose key is not staged go; staged rows that differ or are new come.
+    /// * `Refresh`: rows whose key is not staged go; staged rows that differ or are new come. Of a
+    ///   job without a key: rows that the target has more often than they are staged go, those that
+    ///   are staged more often come.
     /// * `Changes`: each effect is applied and must find its key there (delete, update) or not
     ///   there (insert), else nothing is changed and an error says how many keys disagree.
     /// * `Adopt`: no row is written. Where the table's rows are the staged ones, equal in every

@@ -12,7 +12,7 @@ use lakeferry_model::{DeltaVersion, Guard, JobKey};
 use lakeferry_postgres::{ConnectSettings, PostgresTarget, Table, TargetSettings};
 use lakeferry_postgres_testkit::{Server, servers};
 use lakeferry_testkit::{
-    KEY,
+    KEY, Values,
     contract::target::{Harness, Rows, holds},
 };
 use tokio_postgres::{Client, NoTls};
@@ -20,6 +20,7 @@ use tokio_postgres::{Client, NoTls};
 struct Bystander {
     target: PostgresTarget<DeltaVersion>,
     unguarded: PostgresTarget<DeltaVersion>,
+    keyless: PostgresTarget<DeltaVersion>,
     client: Client,
 }
 
@@ -49,9 +50,14 @@ impl Bystander {
             guard: Guard::OFF,
             ..settings.clone()
         };
+        let keyless = TargetSettings {
+            key: Vec::new(),
+            ..settings.clone()
+        };
         Self {
             target: PostgresTarget::new(settings).unwrap(),
             unguarded: PostgresTarget::new(unguarded).unwrap(),
+            keyless: PostgresTarget::new(keyless).unwrap(),
             client,
         }
     }
@@ -68,7 +74,17 @@ impl Harness for Bystander {
         self.unguarded.clone()
     }
 
+    fn keyless(&self) -> Self::Target {
+        self.keyless.clone()
+    }
+
     async fn rows(&self) -> Option<Rows> {
+        let keyed = |(id, value): Values| Some((id?, value));
+        let rows = self.all_rows().await?.into_iter();
+        Some(rows.map(|row| keyed(row).unwrap()).collect())
+    }
+
+    async fn all_rows(&self) -> Option<Vec<Values>> {
         let there = "SELECT to_regclass('public.target') IS NOT NULL";
         let is_there: bool = self.client.query_one(there, &[]).await.unwrap().get(0);
         if !is_there {
@@ -79,7 +95,9 @@ impl Harness for Bystander {
             .query("SELECT id, value FROM target", &[])
             .await
             .unwrap();
-        Some(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+        let mut rows: Vec<Values> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        rows.sort();
+        Some(rows)
     }
 
     async fn make_table(&self, rows: Rows) {

@@ -15,17 +15,17 @@ use lakeferry_model::{
 };
 
 pub use self::loader::MemoryLoader;
-use self::{
-    error::TargetError,
-    rows::{change, check, differences, keyed, refresh},
-};
+use self::{error::TargetError, rows::Keying};
 use crate::{Fault, Faults, columns, yield_step};
 
 mod error;
 mod loader;
 mod rows;
 
-type Rows = BTreeMap<i64, Option<String>>;
+/// A row of the job's columns.
+pub type Values = (Option<i64>, Option<String>);
+
+type Rows = Vec<Values>;
 
 /// The server that holds one job's target table and state.
 #[derive(Clone)]
@@ -161,18 +161,37 @@ impl<P: Position> MemoryServer<P> {
         MemoryTarget {
             server: self.clone(),
             guard: Guard::OFF,
+            keying: Keying::ById,
         }
     }
 
     /// As [`MemoryServer::target`], of a job with this guard.
     pub fn guarded(&self, guard: Guard) -> MemoryTarget<P> {
-        let server = self.clone();
-        MemoryTarget { server, guard }
+        MemoryTarget {
+            guard,
+            ..self.target()
+        }
     }
 
-    /// The rows that a reader sees; `None` if there is no table.
+    /// As [`MemoryServer::guarded`], of a job without a key.
+    pub fn keyless(&self, guard: Guard) -> MemoryTarget<P> {
+        MemoryTarget {
+            keying: Keying::Nothing,
+            ..self.guarded(guard)
+        }
+    }
+
+    /// The rows that a reader of a keyed table sees; `None` if there is no table.
     pub fn rows(&self) -> Option<BTreeMap<i64, Option<String>>> {
-        self.lock().table.as_ref().map(|table| table.rows.clone())
+        let keyed = |(id, value)| Some((id?, value));
+        Some(self.all_rows()?.into_iter().filter_map(keyed).collect())
+    }
+
+    /// All rows that a reader sees, sorted; `None` if there is no table.
+    pub fn all_rows(&self) -> Option<Vec<Values>> {
+        let mut rows = self.lock().table.as_ref()?.rows.clone();
+        rows.sort();
+        Some(rows)
     }
 
     /// What the target has, without a step.
@@ -182,7 +201,8 @@ impl<P: Position> MemoryServer<P> {
 
     /// Makes a table under the job's name that the job did not fill.
     pub fn make_table(&self, rows: impl IntoIterator<Item = (i64, Option<String>)>) {
-        self.lock().make_table(rows.into_iter().collect());
+        let rows = rows.into_iter().map(|(id, value)| (Some(id), value));
+        self.lock().make_table(rows.collect());
     }
 
     /// Drops the target table.
@@ -251,12 +271,14 @@ impl<P: Position> MemoryServer<P> {
 pub struct MemoryTarget<P> {
     server: MemoryServer<P>,
     guard: Guard,
+    keying: Keying,
 }
 
 /// A session on a [`MemoryServer`].
 pub struct MemorySession<P: Position> {
     server: MemoryServer<P>,
     guard: Guard,
+    keying: Keying,
     session: u64,
     epoch: Epoch,
     standing: Standing<P>,
@@ -322,6 +344,7 @@ impl<P: Position> Target for MemoryTarget<P> {
         Ok(Claim::Granted(MemorySession {
             server,
             guard: self.guard,
+            keying: self.keying,
             session,
             epoch,
             standing,
@@ -386,24 +409,16 @@ impl<P: Position> MemorySession<P> {
                     return Err(TargetError::Misused("there is no table to change"));
                 };
                 state.filled = Some(table.oid);
-                let had = table.rows.len() as u64;
-                let all = staged.iter().map(|(_, batch)| batch);
-                let rows = match stage {
-                    Stage::Refresh => refresh(&mut table.rows, keyed(all)?),
-                    Stage::Adopt => {
-                        let differences = differences(&table.rows, &keyed(all)?);
-                        if !differences.is_empty() {
-                            return Ok(Prepared::Differs(differences));
-                        }
-                        RowCounts::default()
+                let keying = self.keying;
+                if stage == Stage::Adopt {
+                    let differences = keying.differences(&table.rows, &staged)?;
+                    if !differences.is_empty() {
+                        return Ok(Prepared::Differs(differences));
                     }
-                    Stage::Fill | Stage::Changes => change(&mut table.rows, &staged)?,
-                };
-                let remaining = had - rows.deleted;
-                if let Some(refusal) = self.guard.refusal(rows.deleted, rows.inserted, remaining) {
-                    return Err(TargetError::MassDelete(refusal));
+                    RowCounts::default()
+                } else {
+                    keying.apply(&mut table.rows, stage, &staged, self.guard)?
                 }
-                rows
             }
         };
         state.progress = Some(progress);
@@ -430,7 +445,7 @@ impl<P: Position> MemorySession<P> {
         if fill.pieces.len() as u64 != plan.pieces {
             return Err(TargetError::Misused("pieces of the fill are missing"));
         }
-        let rows = keyed(fill.pieces.values().flatten());
+        let rows = self.keying.rows(fill.pieces.values().flatten());
         if rows.is_err() {
             self.server.lock().fill = None;
         }
@@ -506,7 +521,7 @@ impl<P: Position> Session for MemorySession<P> {
         match &self.staged {
             Some(Staged::Fill(plan)) => Ok(MemoryLoader::new(
                 &self.server,
-                plan.clone(),
+                (plan.clone(), self.keying),
                 (self.epoch, self.session),
             )),
             _ => Err(TargetError::Misused("no fill is open")),
@@ -521,7 +536,7 @@ impl<P: Position> Session for MemorySession<P> {
         if *stage != Stage::Changes && effect != Effect::Insert {
             return Err(TargetError::Misused("all but changes take inserts only"));
         }
-        check(rows)?;
+        self.keying.check(rows)?;
         staged.push((effect, rows.clone()));
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use lakeferry_model::{DeltaVersion, Guard, Position, Sign};
 use lakeferry_testkit::{
-    History, Kind, MemoryServer, MemorySource, MemoryTarget, Row,
+    History, Kind, MemoryServer, MemorySource, MemoryTarget, Row, Values,
     contract::{source, target},
 };
 
@@ -16,6 +16,12 @@ impl<P: Position> target::Harness for Server<P> {
     }
     fn unguarded(&self) -> MemoryTarget<P> {
         self.0.target()
+    }
+    fn keyless(&self) -> MemoryTarget<P> {
+        self.0.keyless(Guard::default())
+    }
+    async fn all_rows(&self) -> Option<Vec<Values>> {
+        self.0.all_rows()
     }
     async fn rows(&self) -> Option<target::Rows> {
         self.0.rows()

@@ -29,6 +29,7 @@ mod exactly_once;
 mod filters;
 mod guards;
 mod interrupts;
+mod keyless;
 mod nothing_to_do;
 mod ordinary_tables;
 mod plan_warnings;

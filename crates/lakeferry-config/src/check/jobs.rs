@@ -92,16 +92,17 @@ fn check_job(
             Fault::new(what, "add it to `columns`, or remove `columns`"),
         );
     }
-    let key = options.key.required(report, &name.place, || {
-        let what = format!("job {} has no `key`", shown(&name.value));
-        Fault::new(what, "add `key: [ID]`, the columns that identify a row")
-    });
+    let mode = options.mode.or_default(Mode::Incremental);
+    let key = match mode {
+        Some(Mode::Snapshot) => options.key.optional().map(Option::unwrap_or_default),
+        _ => required_key(options.key, name, report),
+    };
     Some(Job {
         name: job_name?.value,
         source: source?,
         target: destination?.table,
-        key: texts(key?.value),
-        mode: options.mode.or_default(Mode::Incremental)?,
+        key: texts(key?),
+        mode: mode?,
         schedule: options.schedule.or_default(Schedule::OnCommand)?,
         filter: options.filter.optional()?,
         columns: options.columns.optional()?.map(texts),
@@ -117,6 +118,20 @@ fn check_job(
             .max_delete_share
             .or_default(DEFAULT_MAX_DELETE_SHARE)?,
     })
+}
+
+/// Changes are by key.
+fn required_key(
+    key: Field<Vec<Written<String>>>,
+    job: &Written<String>,
+    report: &mut Report,
+) -> Option<Vec<Written<String>>> {
+    let key = key.required(report, &job.place, || {
+        let what = format!("job {} has no `key`", shown(&job.value));
+        let hint = "add `key: [ID]`, the columns that identify a row, or `mode: snapshot`";
+        Fault::new(what, hint)
+    });
+    Some(key?.value)
 }
 
 /// Reports a job that writes to a table that an earlier job writes to.

@@ -120,6 +120,16 @@ impl Columns {
         Sql::list(", ", self.iter().map(|column| column.staged(staged)))
     }
 
+    /// `t."a", t."b"::text`: the target's values in the types of [`Columns::staged`].
+    pub(super) fn compared(&self, target: &'static str) -> Sql {
+        Sql::list(", ", self.iter().map(|column| column.compared(target)))
+    }
+
+    /// Whether a key tells the rows apart.
+    pub(super) fn has_key(&self) -> bool {
+        !self.key.is_empty()
+    }
+
     /// The key columns as in [`Columns::names`].
     pub(super) fn key_names(&self) -> Sql {
         Sql::list(", ", self.key().map(|column| Sql::name(&column.name)))

@@ -20,7 +20,8 @@ pub fn ddl_for(settings: &TargetSettings, schema: &Schema) -> Result<String, Err
         .iter()
         .map(|column| Sql::of("    {}", &[&column.definition()]));
     let key = Sql::of("    PRIMARY KEY ({})", &[&columns.key_names()]);
-    let lines = Sql::list(",\n", lines.chain([key]));
+    let key = columns.has_key().then_some(key);
+    let lines = Sql::list(",\n", lines.chain(key));
     let mut ddl = Sql::of("CREATE TABLE {} (\n{}\n);\n", &[&table, &lines]);
     if let Some(comment) = &settings.comment {
         let comment = Sql::text(comment);
@@ -37,5 +38,12 @@ mod tests {
     #[test]
     fn ddl() {
         insta::assert_snapshot!(ddl_for(&evil_settings(), &evil_schema()).unwrap());
+    }
+
+    #[test]
+    fn a_table_without_a_key() {
+        let mut settings = evil_settings();
+        settings.key.clear();
+        insta::assert_snapshot!(ddl_for(&settings, &evil_schema()).unwrap());
     }
 }

@@ -43,7 +43,8 @@ pub(super) async fn apply<P: Position>(
     }
     // Looked at once more where it counts; but a key over half of the rows would be for nothing.
     whole(apply, filling).await?;
-    if add_key(apply, reserved, &filling.columns).await? == Fence::Shut {
+    let columns = &filling.columns;
+    if columns.has_key() && add_key(apply, reserved, columns).await? == Fence::Shut {
         return Ok(Ended::Fenced);
     }
     apply.batch(Sql::of("ANALYZE {}", &[&table.sql()])).await?;

@@ -29,6 +29,7 @@ mod key_index;
 mod lease;
 mod loader;
 mod migrations;
+mod multiset;
 mod parking;
 mod privileges;
 mod publications;

@@ -1,6 +1,8 @@
 //! A rebuild by difference: what is not staged goes, what differs or is new comes, and what is
 //! equal is not written. Readers never wait, and indexes, views, grants and columns of users stay.
 //!
+//! Rows without a key are counted instead: see [`super::multiset`].
+//!
 //! Update and insert are two statements rather than `INSERT … ON CONFLICT`: that would check
 //! columns of users that are NOT NULL for rows which are only updated, and lock rows that are
 //! equal.
@@ -17,6 +19,7 @@ use crate::{
         columns::Columns,
         duplicates,
         fence::Fence,
+        multiset::Exchange,
         parking::Updates,
         reserved,
         staging::{Staged, StagedIn},
@@ -38,7 +41,10 @@ pub(super) async fn apply<P: Position>(
     let Some(locked) = apply.fence_and_lock(staged).await? else {
         return apply.shut().await;
     };
-    let rows = merge(apply, &locked, staged).await?;
+    let rows = match staged.columns.has_key() {
+        true => merge(apply, &locked, staged).await?,
+        false => exchange(apply, &locked, staged).await?,
+    };
     let oid = apply.record_table().await?;
     apply.record_run("refresh", staged.started, rows).await?;
     let ended = apply.commit(rows, Some(oid)).await?;
@@ -59,22 +65,24 @@ pub(super) async fn dropped<P: Position>(apply: &Apply<'_, P>, staging: &Table) 
     }
 }
 
-/// Readies what was staged to be compared, which is also the check that no key comes twice. Shut
+/// Readies what was staged to be compared, which is also the check that no key, if there is one,
+/// comes twice. Shut
 /// where the staging is gone, for another session dropped it.
 pub(super) async fn ready<P: Position>(
     apply: &Apply<'_, P>,
     columns: &Columns,
     place: &Sql,
 ) -> Result<Fence, Error> {
-    let sql = Sql::of(
-        "CREATE UNIQUE INDEX ON {} ({})",
-        &[place, &columns.key_names()],
-    );
+    let analyze = Sql::of("ANALYZE {}", &[place]);
+    let sql = match columns.has_key() {
+        true => Sql::of(
+            "CREATE UNIQUE INDEX ON {} ({}); {}",
+            &[place, &columns.key_names(), &analyze],
+        ),
+        false => analyze,
+    };
     match apply.link.try_batch(&sql).await {
-        Ok(()) => {
-            apply.batch(Sql::of("ANALYZE {}", &[place])).await?;
-            Ok(Fence::Open)
-        }
+        Ok(()) => Ok(Fence::Open),
         Err(error) if sqlstate::is(&error, &SqlState::UNDEFINED_TABLE) => Ok(Fence::Shut),
         Err(error) if sqlstate::is(&error, &SqlState::UNIQUE_VIOLATION) => {
             Err(duplicates::error(apply, columns, place).await?)
@@ -99,20 +107,38 @@ async fn merge<P: Position>(
         refuse_rows_of_others(apply).await?;
     }
     rows.inserted = apply.execute(&merge.insert).await?;
-    verify(apply, locked, &merge, staged.counts.inserts).await?;
+    let looks = [&merge.unlike, &merge.found];
+    verify(apply, locked, looks, staged.counts.inserts).await?;
     Ok(rows)
 }
 
-/// Counts of affected rows do not tell what a trigger held back, so it looks at the outcome.
+/// As [`merge`], of rows without a key.
+async fn exchange<P: Position>(
+    apply: &Apply<'_, P>,
+    locked: &Locked,
+    staged: &Staged,
+) -> Result<RowCounts, Error> {
+    let exchange = Exchange::new(&apply.settings.table, &staged.place.sql(), locked);
+    if !apply.is_filled {
+        refuse_rows_of_others(apply).await?;
+    }
+    let rows = exchange.run(apply, staged.counts.inserts).await?;
+    let looks = [&exchange.unlike, &exchange.found];
+    verify(apply, locked, looks, staged.counts.inserts).await?;
+    Ok(rows)
+}
+
+/// Counts of affected rows do not tell what a trigger held back, so it looks at the outcome: how
+/// many staged rows are not there as they should be, and how many rows there are.
 async fn verify<P: Position>(
     apply: &Apply<'_, P>,
     locked: &Locked,
-    merge: &Merge,
+    [unlike, found]: [&Sql; 2],
     staged: u64,
 ) -> Result<(), Error> {
     apply.settle(&locked.shape).await?;
-    let unlike = apply.count(&merge.unlike).await?;
-    let found = apply.count(&merge.found).await?;
+    let unlike = apply.count(unlike).await?;
+    let found = apply.count(found).await?;
     if unlike == 0 && found == staged {
         return Ok(());
     }

@@ -20,7 +20,7 @@ pub struct TargetSettings {
     pub state_schema: String,
     pub job: JobKey,
     pub table: Table,
-    /// The key columns, in order; at least one.
+    /// The key columns, in order. Without any, the job fills and refreshes alone.
     pub key: Vec<String>,
     /// The comment that a table gets with its first fill.
     pub comment: Option<String>,
@@ -34,17 +34,11 @@ pub struct TargetSettings {
 
 impl TargetSettings {
     /// # Errors
-    /// [`Error::NeedsOperator`] naming what cannot be a name in Postgres, or if there is no key.
+    /// [`Error::NeedsOperator`] naming what cannot be a name in Postgres.
     pub(super) fn check(&self) -> Result<StateSchema, Error> {
         check_name("schema", &self.state_schema)?;
         check_name("schema", &self.table.schema)?;
         check_name("table", &self.table.name)?;
-        if self.key.is_empty() {
-            return Err(
-                Error::needs_operator(format!("job {} has no key", self.job))
-                    .advise("name the columns that identify a row as its key"),
-            );
-        }
         Ok(StateSchema::new(&self.state_schema))
     }
 }

@@ -110,6 +110,11 @@ impl Stager<'_> {
             Stage::Fill => {
                 return Err(Error::bug(format!("a fill of {} was staged", self.table)));
             }
+            Stage::Changes if !columns.has_key() => {
+                let what = format!("changes of {}, which has no key, were staged", self.table);
+                return Err(Error::bug(what));
+            }
+            Stage::Adopt if !columns.has_key() => return Err(adopted_by_key(self.table)),
             Stage::Refresh | Stage::Adopt => {
                 (self.reserve(&columns, &left.kept).await?, columns.names())
             }
@@ -163,6 +168,12 @@ impl Stager<'_> {
         self.link.batch(&Sql::of(CHANGES, &parts), &doing).await?;
         Ok(place)
     }
+}
+
+/// Rows without a key can be counted, but not told from each other.
+fn adopted_by_key(table: &Table) -> Error {
+    Error::needs_operator(format!("{table} cannot be adopted by a job without a key"))
+        .advise("give the job a key to adopt it by, or another table to fill")
 }
 
 const REFRESH: &str = "\

@@ -15,6 +15,7 @@ mod fixture;
 mod foreign_keys;
 mod hazards;
 mod inspecting;
+mod keyless;
 mod leases;
 mod leftovers;
 mod names;

@@ -11,10 +11,11 @@ use lakeferry_model::{
     TableStanding, Target, Watermark,
 };
 
-use crate::{KEY, Row, batch, columns};
+use crate::{KEY, Row, Values, batch, columns};
 
 mod adopt;
 mod fill;
+mod keyless;
 
 /// Rows by key.
 pub type Rows = BTreeMap<i64, Option<String>>;
@@ -31,8 +32,12 @@ pub trait Harness {
     fn target(&self) -> Self::Target;
     /// The same, with no guard.
     fn unguarded(&self) -> Self::Target;
+    /// A handle on the job as one without a key, with the default guard.
+    fn keyless(&self) -> Self::Target;
     /// The rows that a reader sees; `None` if there is no table.
     async fn rows(&self) -> Option<Rows>;
+    /// The same of a table without a key, sorted.
+    async fn all_rows(&self) -> Option<Vec<Values>>;
     /// Makes a table under the target's name, keyed and of the right columns, that the job did
     /// not fill.
     async fn make_table(&self, rows: Rows);
@@ -66,7 +71,8 @@ pub async fn holds<H: Harness>(make: impl AsyncFn() -> H) {
     mass_deletes_are_refused(make().await).await;
     holders_that_stand_still_lose_the_lease(make().await).await;
     adopt::holds(&make).await;
-    fill::holds(make).await;
+    fill::holds(&make).await;
+    keyless::holds(&make).await;
 }
 
 fn rows(pairs: &[(i64, &str)]) -> Rows {

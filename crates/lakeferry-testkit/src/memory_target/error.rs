@@ -9,8 +9,8 @@ pub enum TargetError {
     Injected(&'static str),
     #[error("the connection is lost")]
     Disconnected,
-    #[error("the row with key {0} cannot be stored: its value has a NUL byte")]
-    BadRow(i64),
+    #[error("the row with id {0:?} cannot be stored: its value has a NUL byte")]
+    BadRow(Option<i64>),
     #[error("the key is null")]
     NullKey,
     #[error("key {0} is there twice")]

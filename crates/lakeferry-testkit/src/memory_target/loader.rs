@@ -3,13 +3,14 @@
 use arrow_array::RecordBatch;
 use lakeferry_model::{Epoch, FillPlan, Loader, Position};
 
-use super::{MemoryServer, TargetError, rows::check};
+use super::{MemoryServer, TargetError, rows::Keying};
 use crate::{Fault, yield_step};
 
 /// A loader on a [`MemoryServer`].
 pub struct MemoryLoader<P: Position> {
     server: MemoryServer<P>,
     plan: FillPlan<P>,
+    keying: Keying,
     /// Of the session that it belongs to.
     lease: (Epoch, u64),
     connection: u64,
@@ -17,11 +18,16 @@ pub struct MemoryLoader<P: Position> {
 }
 
 impl<P: Position> MemoryLoader<P> {
-    pub(super) fn new(server: &MemoryServer<P>, plan: FillPlan<P>, lease: (Epoch, u64)) -> Self {
+    pub(super) fn new(
+        server: &MemoryServer<P>,
+        (plan, keying): (FillPlan<P>, Keying),
+        lease: (Epoch, u64),
+    ) -> Self {
         let connection = server.lock().connect();
         Self {
             server: server.clone(),
             plan,
+            keying,
             lease,
             connection,
             piece: None,
@@ -76,7 +82,7 @@ impl<P: Position> Loader for MemoryLoader<P> {
 
     async fn put(&mut self, rows: &RecordBatch) -> Result<(), TargetError> {
         self.step("put piece").await?;
-        check(rows)?;
+        self.keying.check(rows)?;
         match &mut self.piece {
             Some((_, batches)) => batches.push(rows.clone()),
             None => return Err(TargetError::Misused("no piece was begun")),
