@@ -1,14 +1,16 @@
 //! The job's columns: names resolved against a table, and their plain Arrow types.
 //!
 //! Plain means one Arrow type for each of Delta's, whatever the files have: every part of a nested
-//! type may be null but the keys of maps, lists are `List` of `element`, maps `Map` of `key_value`
+//! type may be null but the keys of maps, variants are JSON text ([`lakeferry_model::JSON`]), lists are `List` of `element`, maps `Map` of `key_value`
 //! with `key` and `value`.
 
 use std::{collections::HashMap, sync::Arc};
 
-use arrow_schema::{DataType as ArrowType, Field, Schema, SchemaRef, TimeUnit};
+use arrow_schema::{
+    DataType as ArrowType, Field, Schema, SchemaRef, TimeUnit, extension::EXTENSION_TYPE_NAME_KEY,
+};
 use delta_kernel::schema::{ColumnMetadataKey, DataType, PrimitiveType, StructField, StructType};
-use lakeferry_model::COLUMN_IDENTITY;
+use lakeferry_model::{COLUMN_IDENTITY, JSON};
 
 use crate::error::{Error, Result};
 
@@ -82,8 +84,9 @@ pub(crate) fn arrow_schema(table: &str, fields: &[StructField]) -> Result<Schema
     let fields = fields
         .iter()
         .map(|field| {
-            let plain = Field::new(field.name(), plain(table, field)?, true);
-            Ok(plain.with_metadata(identity(field)))
+            let mut plain = part(field.name(), field.data_type(), plain(table, field)?, true);
+            plain.metadata_mut().extend(identity(field));
+            Ok(plain)
         })
         .collect::<Result<Vec<_>>>()?;
     Ok(Arc::new(Schema::new(fields)))
@@ -133,6 +136,18 @@ pub(crate) fn plain(table: &str, field: &StructField) -> Result<ArrowType> {
     })
 }
 
+/// A field of plain type; a variant's says that its text is JSON.
+fn part(name: &str, of: &DataType, plain: ArrowType, nullable: bool) -> Field {
+    let field = Field::new(name, plain, nullable);
+    match of {
+        DataType::Variant(_) => {
+            let json = [(EXTENSION_TYPE_NAME_KEY.to_owned(), JSON.to_owned())];
+            field.with_metadata(json.into())
+        }
+        _ => field,
+    }
+}
+
 /// A type that is not read, and where it is in a column.
 struct Unread {
     path: String,
@@ -140,36 +155,30 @@ struct Unread {
 }
 
 fn plain_type(path: &str, data_type: &DataType) -> std::result::Result<ArrowType, Unread> {
-    let part = |name: &str, of: &DataType| plain_type(&format!("{path}.{name}"), of);
+    let inner = |name: &str, of: &DataType, nullable: bool| {
+        let plain = plain_type(&format!("{path}.{name}"), of)?;
+        Ok(part(name, of, plain, nullable))
+    };
     Ok(match data_type {
         DataType::Primitive(primitive) => plain_scalar(primitive).ok_or_else(|| Unread {
             path: path.to_owned(),
             what: primitive.to_string(),
         })?,
         DataType::Array(array) => {
-            let element = part("element", array.element_type())?;
-            ArrowType::List(Field::new("element", element, true).into())
+            ArrowType::List(inner("element", array.element_type(), true)?.into())
         }
         DataType::Struct(fields) => {
-            let field = |field: &StructField| {
-                let of = part(field.name(), field.data_type())?;
-                Ok(Field::new(field.name(), of, true))
-            };
-            let fields = fields.fields().map(field);
+            let fields = fields.fields();
+            let fields = fields.map(|field| inner(field.name(), field.data_type(), true));
             ArrowType::Struct(fields.collect::<std::result::Result<_, _>>()?)
         }
         DataType::Map(map) => {
-            let key = Field::new("key", part("key", map.key_type())?, false);
-            let value = Field::new("value", part("value", map.value_type())?, true);
+            let key = inner("key", map.key_type(), false)?;
+            let value = inner("value", map.value_type(), true)?;
             let entry = ArrowType::Struct(vec![key, value].into());
             ArrowType::Map(Field::new("key_value", entry, false).into(), false)
         }
-        DataType::Variant(_) => {
-            return Err(Unread {
-                path: path.to_owned(),
-                what: "variant".to_owned(),
-            });
-        }
+        DataType::Variant(_) => ArrowType::Utf8,
     })
 }
 
@@ -230,12 +239,12 @@ mod tests {
 
     #[test]
     fn what_is_not_read_is_told_by_its_place() {
-        let inner = StructField::nullable("v", DataType::unshredded_variant());
+        let inner = StructField::nullable("v", DataType::Primitive(PrimitiveType::Void));
         let structs = DataType::from(StructType::try_new([inner]).unwrap());
         let map = MapType::new(DataType::STRING, structs, true);
         let column = StructField::nullable("c", DataType::from(map));
         let told = plain("t", &column).unwrap_err().to_string();
-        let message = "table t: column c.value.v: type variant is not supported";
+        let message = "table t: column c.value.v: type void is not supported";
         assert_eq!(told, message);
     }
 }

@@ -12,6 +12,7 @@
 //! | `table`, `head` | a version of a table and what a job sees there |
 //! | `columns`, `filter` | the job's columns and its filter, resolved against a table |
 //! | `shape`, `plain` | what is read for a job and how it becomes the job's rows |
+//! | `variant` | variants as JSON text |
 //! | `engine`, `parquet` | the kernel on our threads, its data files read by our rules |
 //! | `data_file` | a data file as the log names it |
 //! | `files`, `feed`, `reader` | data files and change feeds to batches, in bounded memory |
@@ -46,6 +47,7 @@ mod snapshot;
 mod source;
 mod survey;
 mod table;
+mod variant;
 
 pub use check::Check;
 pub use error::Error;

@@ -8,10 +8,9 @@
 //!   and [`BATCH_ROWS`] at most. What repeated values take is known only where the writer left
 //!   size statistics.
 //! * INT96 is read as microseconds, which is what Delta's timestamps are.
-//! * Where a list has elements that the kernel cannot make into those of the table ([`lists`]),
-//!   they are made here.
+//! * What the kernel cannot make into the table's types is made so here ([`in_schema`]).
 
-mod lists;
+mod in_schema;
 
 use std::{iter, sync::Arc};
 
@@ -130,11 +129,18 @@ async fn open(
     }
     let footer = ArrowReaderMetadata::load_async(&mut reader, reader_options()).await?;
     let footer = in_microseconds(footer)?;
-    let (ordering, columns) = parquet_read_plan(&schema, &footer)?;
-    let by_kernel = !lists::beyond_kernel(&schema, footer.schema());
+    let (ordering, columns) = match in_schema::beyond_kernel(&schema, footer.schema()) {
+        true => (None, Some(in_schema::columns(&schema, &footer))),
+        false => {
+            let (ordering, columns) = parquet_read_plan(&schema, &footer)?;
+            (Some(ordering), columns)
+        }
+    };
     let row_groups = footer.metadata().row_groups();
-    let mut indexes =
-        ordering_needs_row_indexes(&ordering).then(|| RowIndexBuilder::new(row_groups));
+    let mut indexes = ordering
+        .as_ref()
+        .is_some_and(|ordering| ordering_needs_row_indexes(ordering))
+        .then(|| RowIndexBuilder::new(row_groups));
     let rows = batch_rows(row_groups, columns.as_ref());
     let mut builder =
         ParquetRecordBatchStreamBuilder::new_with_metadata(reader, footer).with_batch_size(rows);
@@ -147,11 +153,13 @@ async fn open(
     let mut indexes = indexes.map(RowIndexBuilder::build).transpose()?;
     let location = file.location.to_string();
     let batches = builder.build()?.map(move |batch| {
-        if !by_kernel {
-            return Ok(Box::new(lists::in_schema(&batch?, &schema)?) as Box<dyn EngineData>);
-        }
-        let (place, schema) = (Some(location.as_str()), Some(&schema));
-        let batch = fixup_parquet_read(batch?, &ordering, indexes.as_mut(), place, schema)?;
+        let batch = match &ordering {
+            None => in_schema::in_schema(&batch?, &schema)?,
+            Some(ordering) => {
+                let (place, schema) = (Some(location.as_str()), Some(&schema));
+                fixup_parquet_read(batch?, ordering, indexes.as_mut(), place, schema)?
+            }
+        };
         Ok(Box::new(batch) as Box<dyn EngineData>)
     });
     Ok(batches)

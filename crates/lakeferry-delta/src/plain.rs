@@ -7,6 +7,8 @@ use arrow_array::{Array as _, ArrayRef, ListArray, MapArray, StructArray, cast::
 use arrow_cast::cast;
 use arrow_schema::{ArrowError, DataType, FieldRef, Fields};
 
+use crate::variant;
+
 /// `array` as `promised`.
 ///
 /// # Errors
@@ -17,6 +19,8 @@ pub(crate) fn of(array: &ArrayRef, promised: &DataType) -> Result<ArrayRef, Arro
         return Ok(array.clone());
     }
     Ok(match (found, promised) {
+        // Nothing else with parts is promised as text.
+        (DataType::Struct(_), DataType::Utf8) => Arc::new(variant::texts(array.as_struct())?),
         (DataType::List(_), DataType::List(element)) => Arc::new(list(array.as_list(), element)?),
         (DataType::Struct(_), DataType::Struct(fields)) => {
             Arc::new(structs(array.as_struct(), fields)?)

@@ -8,6 +8,10 @@ use crate::{Instant, TableId, Watermark, watermark::Digest};
 /// life, where that is not its name. A column that was dropped and made again has another one.
 pub const COLUMN_IDENTITY: &str = "lakeferry.column";
 
+/// The name of Arrow's extension type of texts that are JSON, variants for instance, at any depth of
+/// a column.
+pub const JSON: &str = "arrow.json";
+
 /// The key in the metadata of [`Head::columns`] under which a source puts what the columns are that
 /// only the filter reads: where they change, so may its verdicts on rows that did not.
 pub const FILTER_COLUMNS: &str = "lakeferry.filter_columns";

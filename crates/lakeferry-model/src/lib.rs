@@ -58,7 +58,7 @@ pub use differences::{Differences, DifferingKeys, MOST_EXAMPLES};
 pub use failure::{Failure, FailureClass};
 pub use fill::{FillPlan, Loaded, Piece, UnfinishedFill};
 pub use guard::{Guard, MassDelete};
-pub use head::{COLUMN_IDENTITY, FILTER_COLUMNS, Head, Size};
+pub use head::{COLUMN_IDENTITY, FILTER_COLUMNS, Head, JSON, Size};
 pub use identity::{Epoch, Fingerprint, Holder, JobKey};
 pub use position::{DeltaVersion, Position};
 pub use source::{Pieces, Source};

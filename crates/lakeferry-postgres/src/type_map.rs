@@ -1,6 +1,7 @@
 //! Which Postgres type holds a column of the source, exactly.
 
 use arrow_schema::{DataType, Field, TimeUnit};
+use lakeferry_model::JSON;
 
 use crate::{error::Error, sql::Sql};
 
@@ -35,13 +36,17 @@ pub(crate) enum Scalar {
 
 impl PgType {
     /// The type that holds every value of `field` as it is: an array of scalars as an array, all
-    /// else that has parts as jsonb.
+    /// else that has parts as jsonb, and so texts that are JSON.
     ///
     /// # Errors
     /// [`Error::NeedsOperator`] naming the column, if there is none yet.
     pub(crate) fn of(field: &Field) -> Result<Self, Error> {
         let data_type = field.data_type();
+        if is_json(field) {
+            return Ok(Self::Jsonb);
+        }
         let scalar = match data_type {
+            DataType::List(element) if is_json(element) => None,
             DataType::List(element) => Scalar::of(element.data_type()).map(Self::Array),
             _ => Scalar::of(data_type).map(Self::Scalar),
         };
@@ -136,6 +141,11 @@ fn decimal(precision: u8, scale: i8) -> Option<Scalar> {
 
 fn is_utc(zone: &str) -> bool {
     ["UTC", "+00:00"].contains(&zone)
+}
+
+/// Whether the texts of `field` are JSON, of which jsonb keeps what they mean.
+pub(crate) fn is_json(field: &Field) -> bool {
+    field.data_type() == &DataType::Utf8 && field.extension_type_name() == Some(JSON)
 }
 
 fn is_nested(data_type: &DataType) -> bool {

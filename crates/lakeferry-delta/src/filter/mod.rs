@@ -73,6 +73,19 @@ pub(crate) fn parse(table: &str, text: &str, schema: &StructType) -> Result<Pars
         return Err(refuse(format!("it goes on after its end, at {rest}"), None));
     }
     let columns = names::resolve(table, &mut ast, schema)?;
+    let is_variant = |column: &&StructField| {
+        matches!(
+            column.data_type(),
+            delta_kernel::schema::DataType::Variant(_)
+        )
+    };
+    if let Some(column) = columns.iter().find(is_variant) {
+        let why = format!(
+            "column {} is a variant, which has no order and no equality",
+            column.name()
+        );
+        return Err(refuse(why, None));
+    }
     Ok(Parsed { ast, columns })
 }
 

@@ -6,6 +6,7 @@ mod contract;
 mod feed;
 mod figures;
 mod filters;
+mod foreign_files;
 mod logs;
 mod nested;
 mod parquet;

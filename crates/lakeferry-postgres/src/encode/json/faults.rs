@@ -41,6 +41,7 @@ impl Json<'_> {
         match &self.form {
             Form::Scalar(Scalars::Text(array)) => has_nul(array, rows),
             Form::Scalar(_) | Form::Instant(_) => false,
+            Form::Text(texts) => rows.clone().any(|row| escapes_nul(texts.value(row))),
             Form::Array { offsets, elements } => elements.has_suspect_part(&span(offsets, rows)),
             Form::Struct(members) => members
                 .iter()
@@ -76,6 +77,7 @@ impl Json<'_> {
             Form::Scalar(Scalars::Text(array)) => text_fault(array.value(row).as_bytes()),
             Form::Scalar(Scalars::Bytes(array)) => too_long(array.value(row).len().div_ceil(3) * 4),
             Form::Scalar(_) | Form::Instant(_) => None,
+            Form::Text(texts) => escapes_nul(texts.value(row)).then(|| NUL.to_owned()),
             Form::Array { offsets, elements } => {
                 let mut span = span_of(offsets, row);
                 too_many(span.len(), MAX_ELEMENTS)
@@ -121,6 +123,7 @@ impl Json<'_> {
             Form::Scalar(Scalars::Text(array)) => ESCAPED_BYTES * text_bytes(array, rows),
             Form::Scalar(Scalars::Bytes(array)) => 2 * binary_bytes(array, rows),
             Form::Scalar(_) | Form::Instant(_) => 0,
+            Form::Text(texts) => text_bytes(texts, rows),
             Form::Array { offsets, elements } => elements.most_bytes(&span(offsets, rows)),
             Form::Struct(members) => members
                 .iter()
@@ -159,6 +162,8 @@ impl Json<'_> {
         ENTRY
             + match &self.form {
                 Form::Scalar(Scalars::Text(array)) => array.value(row).len(),
+                // The least: what its values take, the server says where it is too much.
+                Form::Text(texts) => texts.value(row).len(),
                 Form::Scalar(Scalars::Boolean(_)) => 0,
                 Form::Scalar(Scalars::Int8(_) | Scalars::Int16(_)) => 15,
                 Form::Scalar(_) | Form::Instant(_) => self.written(row) - START.len() + 8,
@@ -200,6 +205,14 @@ const LIMIT: &str = "and jsonb holds less than 256 MiB";
 
 fn text_fault(text: &[u8]) -> Option<String> {
     too_long(text.len()).or_else(|| text.contains(&0).then(|| NUL.to_owned()))
+}
+
+/// Whether JSON has the character NUL in a string: an escape whose backslash is none itself.
+fn escapes_nul(json: &str) -> bool {
+    json.match_indices("\\u0000").any(|(place, _)| {
+        let before = json[..place].bytes().rev();
+        before.take_while(|byte| *byte == b'\\').count() % 2 == 0
+    })
 }
 
 fn too_long(bytes: usize) -> Option<String> {

@@ -15,6 +15,8 @@
 //! | timestamp | `"2026-01-31T12:00:00.000001Z"`, the fraction without zeros at its end |
 //! | timestamp_ntz | the same without `Z` |
 //!
+//! | variant | what its text says, for it is JSON |
+//!
 //! jsonb itself knows no −0.0: it makes 0.0 of it.
 
 mod faults;
@@ -25,7 +27,7 @@ use std::ops::Range;
 
 use arrow_array::{Array, ArrayRef, ListArray, MapArray, StringArray, StructArray};
 use arrow_buffer::NullBuffer;
-use arrow_schema::DataType;
+use arrow_schema::{DataType, Field};
 use bytes::BytesMut;
 
 use super::{
@@ -33,7 +35,7 @@ use super::{
     list::{put_length, span},
     scalars::{Scalars, put},
 };
-use crate::type_map::Scalar;
+use crate::type_map::{Scalar, is_json};
 
 /// The version of the format that `jsonb_recv` knows, after room for the length.
 const START: [u8; 5] = [0, 0, 0, 0, 1];
@@ -72,6 +74,8 @@ enum Form<'a> {
     Scalar(Scalars<'a>),
     /// Microseconds since 1970, in UTC.
     Instant(&'a [i64]),
+    /// Texts that are JSON.
+    Text(&'a StringArray),
     Array {
         offsets: &'a [i32],
         elements: Box<Json<'a>>,
@@ -100,15 +104,33 @@ struct Member<'a> {
 }
 
 impl<'a> Json<'a> {
-    /// None if `array` has parts that nothing in JSON was chosen for.
+    /// None if `array` has parts that nothing in JSON was chosen for. Texts are JSON: no others are
+    /// jsonb but as parts.
     pub(super) fn of(array: &'a ArrayRef) -> Option<Self> {
+        match array.as_any().downcast_ref::<StringArray>() {
+            Some(texts) => Some(Self {
+                nulls: some_nulls(array),
+                form: Form::Text(texts),
+            }),
+            None => Self::of_values(array),
+        }
+    }
+
+    fn part(field: &Field, array: &'a ArrayRef) -> Option<Self> {
+        match is_json(field) {
+            true => Self::of(array),
+            false => Self::of_values(array),
+        }
+    }
+
+    fn of_values(array: &'a ArrayRef) -> Option<Self> {
         let any = array.as_any();
         let form = match array.data_type() {
-            DataType::List(_) => {
+            DataType::List(element) => {
                 let lists = any.downcast_ref::<ListArray>()?;
                 Form::Array {
                     offsets: lists.value_offsets(),
-                    elements: Box::new(Self::of(lists.values())?),
+                    elements: Box::new(Self::part(element, lists.values())?),
                 }
             }
             DataType::Struct(_) => Form::Struct(members(any.downcast_ref()?)?),
@@ -155,6 +177,7 @@ impl<'a> Json<'a> {
         match &self.form {
             Form::Scalar(values) => text::scalar(values, row, out),
             Form::Instant(micros) => time::instant(micros[row], out),
+            Form::Text(texts) => out.put(texts.value(row).as_bytes()),
             Form::Array { offsets, elements } => {
                 out.put(b"[");
                 for (element, separator) in separated(span_of(offsets, row)) {
@@ -213,7 +236,7 @@ fn members(structs: &StructArray) -> Option<Vec<Member<'_>>> {
         text::string(field.name().as_bytes(), &mut label);
         label.put(b":");
         let label = label.to_vec();
-        let values = Json::of(column)?;
+        let values = Json::part(field, column)?;
         Some(Member { label, values })
     };
     parts.map(member).collect()
@@ -221,7 +244,8 @@ fn members(structs: &StructArray) -> Option<Vec<Member<'_>>> {
 
 fn map(maps: &MapArray) -> Option<Form<'_>> {
     let offsets = maps.value_offsets();
-    let values = Box::new(Json::of(maps.values())?);
+    let (key, value) = maps.entries_fields();
+    let values = Box::new(Json::part(value, maps.values())?);
     let keys = maps.keys();
     Some(match keys.as_any().downcast_ref::<StringArray>() {
         Some(keys) => Form::Object {
@@ -231,7 +255,7 @@ fn map(maps: &MapArray) -> Option<Form<'_>> {
         },
         None => Form::Pairs {
             offsets,
-            keys: Box::new(Json::of(keys)?),
+            keys: Box::new(Json::part(key, keys)?),
             values,
         },
     })

@@ -1,8 +1,10 @@
-//! Elements of lists in the table's types.
+//! Batches of a file in the table's types, where the kernel cannot make them so.
 //!
 //! The kernel reads lists whose elements are structs or are of the table's very type. It fails on
 //! a list whose elements must be cast (`INT96` and other timestamps of another unit, widened
-//! numbers), and on lists of lists or of maps in which fields are missing or in another order. The
+//! numbers), and on lists of lists or of maps in which fields are missing or in another order. Of a
+//! variant it reads only what is not shredded, and fails where one is null; whole numbers it does not
+//! narrow. The
 //! batches of such files are put into the table's schema here, as the kernel would.
 
 use std::sync::Arc;
@@ -19,9 +21,13 @@ use delta_kernel::{
         arrow_conversion::TryIntoArrow as _, arrow_data::ArrowEngineData,
         arrow_utils::fix_nested_null_masks,
     },
-    parquet::arrow::PARQUET_FIELD_ID_META_KEY,
-    schema::{ColumnMetadataKey, DataType, MetadataValue, StructField, StructType},
+    parquet::arrow::{
+        PARQUET_FIELD_ID_META_KEY, ProjectionMask, arrow_reader::ArrowReaderMetadata,
+    },
+    schema::{ColumnMetadataKey, DataType, MetadataValue, PrimitiveType, StructField, StructType},
 };
+
+use crate::variant;
 
 /// What cannot be cast fails, where it would become null otherwise.
 const EXACT: CastOptions<'_> = CastOptions {
@@ -29,7 +35,7 @@ const EXACT: CastOptions<'_> = CastOptions {
     format_options: arrow_cast::display::FormatOptions::new(),
 };
 
-/// Whether `wanted` has a list that the kernel cannot read from a file of `stored` columns.
+/// Whether `wanted` has a part that the kernel cannot read from a file of `stored` columns.
 pub(super) fn beyond_kernel(wanted: &StructType, stored: &Schema) -> bool {
     wanted.fields().all(|field| !field.is_metadata_column())
         && any_field(wanted, stored.fields(), fails)
@@ -46,8 +52,17 @@ fn any_field(
     })
 }
 
+/// All of the columns of a file that `wanted` is made of.
+pub(super) fn columns(wanted: &StructType, footer: &ArrowReaderMetadata) -> ProjectionMask {
+    let stored = footer.schema().fields();
+    let places = wanted.fields().filter_map(|field| place_of(field, stored));
+    ProjectionMask::roots(footer.parquet_schema(), places)
+}
+
 fn fails(wanted: &DataType, stored: &ArrowType) -> bool {
     match (wanted, stored) {
+        (DataType::Variant(_), _) => true,
+        (DataType::Primitive(wanted), stored) => is_wider(stored, wanted),
         (DataType::Array(wanted), ArrowType::List(element)) => {
             let (wanted, stored) = (wanted.element_type(), element.data_type());
             match wanted {
@@ -64,6 +79,18 @@ fn fails(wanted: &DataType, stored: &ArrowType) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether whole numbers are stored in more bytes than their type has: Parquet has none of 8 or 16
+/// bits, and not every writer says that it means these.
+fn is_wider(stored: &ArrowType, wanted: &PrimitiveType) -> bool {
+    let has = match wanted {
+        PrimitiveType::Byte => 1,
+        PrimitiveType::Short => 2,
+        PrimitiveType::Integer => 4,
+        _ => return false,
+    };
+    stored.is_signed_integer() && stored.primitive_width().is_some_and(|width| width > has)
 }
 
 /// Whether anything has to be done to what is `stored`.
@@ -124,6 +151,9 @@ fn array(stored: &ArrayRef, wanted: &DataType) -> DeltaResult<ArrayRef> {
             let (offsets, nulls) = (lists.offsets().clone(), lists.nulls().cloned());
             let field = nullable("element", &elements);
             Arc::new(ListArray::try_new(field, offsets, elements, nulls)?)
+        }
+        (DataType::Variant(_), ArrowType::Struct(_)) => {
+            Arc::new(variant::carried(stored.as_struct())?)
         }
         (DataType::Struct(wanted), ArrowType::Struct(_)) => {
             Arc::new(structs(stored.as_struct(), wanted)?)
