@@ -1,6 +1,7 @@
 //! Every Delta table of the corpus through the built binary into a real Postgres, compared with what
-//! `oracle/corpus` reads of it: a line a table, then what kept tables from being exact, then the
-//! total. It fails below 99 % of the tables that have rows to read, and where any table at all ends
+//! `oracle/corpus` reads of it: its newest version, then, into another target, its history, as far
+//! as its files and columns allow. A line for each, then what kept tables from being exact, then the
+//! totals. It fails below 99 % of the tables that have rows to read, and where any table at all ends
 //! in other rows, a panic, a hang or an error that does not say which table.
 //!
 //! `cargo xtask corpus` builds and starts it. The corpus is the folder that `LAKEFERRY_CORPUS`
@@ -13,6 +14,7 @@
 )]
 
 mod corpus;
+mod history;
 mod oracle;
 mod report;
 mod trial;
@@ -42,6 +44,9 @@ fn main() -> Result<ExitCode> {
     for table in tables.iter().filter(|table| table.name.contains(&only)) {
         let trial = trials.run(&corpus, table, &mut oracle)?;
         println!("{}", report.add(table, &trial));
+        if let Some(followed) = trials.follow(&corpus, table, &mut oracle)? {
+            println!("{}", report.add_followed(table, &followed));
+        }
     }
     println!("{report}");
     Ok(match report.is_good() {

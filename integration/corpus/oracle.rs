@@ -42,6 +42,14 @@ pub(crate) struct Rows {
     pub(crate) key: Option<Vec<String>>,
 }
 
+/// Versions of a table, ascending, that have the same columns and all their files.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Stops {
+    pub(crate) versions: Vec<u64>,
+    /// Columns that tell the rows of each of them apart, if any do.
+    pub(crate) key: Option<Vec<String>>,
+}
+
 impl Oracle {
     pub(crate) fn start() -> Result<Self> {
         let mut process = Command::new(python()?)
@@ -56,10 +64,23 @@ impl Oracle {
         })
     }
 
-    /// Reads a table, and checks what it read against `expected`.
+    /// Reads the newest version of a table, and checks what it read against `expected`.
     pub(crate) fn read(&mut self, table: &Path, expected: Option<&Path>) -> Result<Reading> {
-        let request = json!({ "ask": "read", "table": table, "expected": expected });
+        let request =
+            json!({ "ask": "read", "table": table, "version": null, "expected": expected });
         self.ask(&request, "")
+    }
+
+    /// Reads a version of a table.
+    pub(crate) fn read_at(&mut self, table: &Path, version: u64) -> Result<Reading> {
+        let request =
+            json!({ "ask": "read", "table": table, "version": version, "expected": null });
+        self.ask(&request, "")
+    }
+
+    /// Versions that a job can stop at on its way to the newest.
+    pub(crate) fn stops(&mut self, table: &Path) -> Result<Stops> {
+        self.ask(&json!({ "ask": "stops", "table": table }), "")
     }
 
     /// How `rows`, each a line of JSON, differ from those of the table that was read last.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use crate::{
     corpus::{Class, Table},
-    trial::{Outcome, Trial},
+    trial::{Followed, Outcome, Trial},
 };
 
 /// Of the tables that have rows to read, these must be exact, in percent.
@@ -23,6 +23,10 @@ pub(crate) struct Report {
     /// The other tables, and those of them that are exact or end in an error that names them.
     others: u64,
     others_right: u64,
+    /// Tables that were followed, and those of them that were exact at each stop.
+    followed: u64,
+    followed_exactly: u64,
+    stops: u64,
     /// Outcomes that no table may have.
     bad: u64,
     /// How many tables failed for each reason.
@@ -51,6 +55,23 @@ impl Report {
         format!("{word:<12} {}  {told}", table.name)
     }
 
+    /// Counts how `table` was followed; its line. A history may halt, but go nowhere wrong.
+    pub(crate) fn add_followed(&mut self, table: &Table, followed: &Followed) -> String {
+        self.followed += 1;
+        self.stops += followed.stops;
+        let Followed { stops, kinds, .. } = followed;
+        let Some((version, outcome)) = &followed.stuck else {
+            self.followed_exactly += 1;
+            return format!("  followed   {}  {stops} stops: {kinds}", table.name);
+        };
+        let (word, told) = (outcome.word(), outcome.told());
+        self.bad += u64::from(outcome.is_bad());
+        let reason: String = told.chars().take(REASON_LENGTH).collect();
+        let reason = format!("history, {word}: {reason}");
+        *self.reasons.entry(reason).or_default() += 1;
+        format!("  {word} at version {version}  {}  {told}", table.name)
+    }
+
     pub(crate) fn is_good(&self) -> bool {
         self.bad == 0 && self.exact * 100 >= self.readable * EXACT_LEAST
     }
@@ -69,14 +90,18 @@ impl fmt::Display for Report {
             rows,
             others,
             others_right,
+            followed,
+            followed_exactly,
+            stops,
             bad,
             ..
         } = self;
         write!(
             f,
             "{exact} of {readable} tables exact ({rows} rows in all); of {others} without rows or \
-             files {others_right} end in their rows or in an error that names them; {bad} wrong, \
-             unproven, vague, panicked or hanging"
+             files {others_right} end in their rows or in an error that names them; \
+             {followed_exactly} of {followed} histories exact at each of their {stops} stops; {bad} \
+             wrong, unproven, vague, panicked or hanging"
         )
     }
 }

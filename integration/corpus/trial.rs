@@ -13,14 +13,15 @@ use tempfile::TempDir;
 
 use crate::{
     corpus::{Corpus, Table},
-    oracle::{Oracle, Reading, Rows},
+    history::History,
+    oracle::{Oracle, Reading, Rows, Stops},
 };
 
 const DATABASE: &str = "corpus";
 /// How long a sync may take before it counts as hanging.
 const SECONDS_MOST: u32 = 180;
-/// Of `timeout`, where it had to end what it ran.
-const TIMED_OUT: i32 = 124;
+/// Of `timeout`, where it had to end what it ran, by SIGTERM or by SIGKILL.
+const TIMED_OUT: [i32; 2] = [124, 137];
 
 /// How a table ended.
 #[derive(Debug)]
@@ -60,6 +61,17 @@ pub(crate) struct Trial {
     pub(crate) outcome: Outcome,
     /// Whether all files of its newest version are there.
     pub(crate) has_files: bool,
+}
+
+/// How a table was followed through its history.
+#[derive(Debug, Default)]
+pub(crate) struct Followed {
+    /// Versions that were synced to.
+    pub(crate) stops: u64,
+    /// The version that the target did not come to exactly, and what became of it.
+    pub(crate) stuck: Option<(u64, Outcome)>,
+    /// Of the runs: fill, refresh, changes.
+    pub(crate) kinds: String,
 }
 
 impl Outcome {
@@ -125,7 +137,7 @@ impl Trials {
         })
     }
 
-    /// Syncs `table` into an empty target and compares.
+    /// Syncs the newest version of `table` into an empty target and compares.
     pub(crate) fn run(&self, corpus: &Corpus, table: &Table, oracle: &mut Oracle) -> Result<Trial> {
         let (path, expected) = (corpus.path(table), corpus.expected(table));
         let reading = oracle.read(&path, expected.as_deref())?;
@@ -134,7 +146,58 @@ impl Trials {
             Reading::Missing { .. } | Reading::Unreadable { .. } => None,
         };
         let has_files = !matches!(reading, Reading::Missing { .. });
-        let config = self.configure(&path, key)?;
+        self.empty()?;
+        let outcome = self.synced(&path, key, &reading, oracle)?;
+        Ok(Trial { outcome, has_files })
+    }
+
+    /// Follows `table` through its history: a fill at the first of its stops, then a sync at each
+    /// of the others, compared each time. Nothing where it has no two stops.
+    pub(crate) fn follow(
+        &self,
+        corpus: &Corpus,
+        table: &Table,
+        oracle: &mut Oracle,
+    ) -> Result<Option<Followed>> {
+        let path = corpus.path(table);
+        let Stops { versions, key } = oracle.stops(&path)?;
+        if versions.len() < 2 {
+            return Ok(None);
+        }
+        self.empty()?;
+        let history = History::of(&path)?;
+        let mut followed = Followed::default();
+        for version in versions {
+            history.publish(version)?;
+            let reading = oracle.read_at(&path, version)?;
+            let outcome = self.synced(history.path(), key.as_deref(), &reading, oracle)?;
+            followed.stops += 1;
+            if !matches!(outcome, Outcome::Exact { .. }) {
+                followed.stuck = Some((version, outcome));
+                break;
+            }
+        }
+        let kinds =
+            "SELECT coalesce(string_agg(kind, ', ' ORDER BY run_id), '') FROM lakeferry.runs";
+        followed.kinds = self.server.psql(DATABASE, kinds)?;
+        Ok(Some(followed))
+    }
+
+    fn empty(&self) -> Result<()> {
+        let sql = "DROP SCHEMA IF EXISTS lakeferry CASCADE; DROP SCHEMA public CASCADE; \
+             CREATE SCHEMA public";
+        self.server.psql(DATABASE, sql).map(drop)
+    }
+
+    /// Syncs the table at `path`, of which the oracle says `reading`.
+    fn synced(
+        &self,
+        path: &Path,
+        key: Option<&[String]>,
+        reading: &Reading,
+        oracle: &mut Oracle,
+    ) -> Result<Outcome> {
+        let config = self.configure(path, key)?;
         let output = Command::new("timeout")
             .args(["--kill-after=5", &SECONDS_MOST.to_string()])
             .arg(binary()?)
@@ -143,23 +206,21 @@ impl Trials {
             .args(["--output", "json", "sync"])
             .output()
             .context("cannot run lakeferry under timeout")?;
-        let outcome = match (output.status.code(), reading) {
-            (None | Some(TIMED_OUT), _) => Outcome::Hung,
-            (Some(0), Reading::Rows(rows)) => self.compared(&rows, oracle)?,
+        Ok(match (output.status.code(), reading) {
+            (None, _) => Outcome::Hung,
+            (Some(code), _) if TIMED_OUT.contains(&code) => Outcome::Hung,
+            (Some(0), Reading::Rows(rows)) => self.compared(rows, oracle)?,
             (Some(0), Reading::Missing { missing }) => Outcome::Unproven {
                 oracle: missing.join(", "),
             },
-            (Some(0), Reading::Unreadable { error }) => Outcome::Unproven { oracle: error },
-            (Some(code), reading) => failed(&output, code, &path, &reading),
-        };
-        self.server.psql(
-            DATABASE,
-            "DROP TABLE IF EXISTS target; DROP SCHEMA IF EXISTS lakeferry CASCADE",
-        )?;
-        Ok(Trial { outcome, has_files })
+            (Some(0), Reading::Unreadable { error }) => Outcome::Unproven {
+                oracle: error.clone(),
+            },
+            (Some(code), reading) => failed(&output, code, path, reading),
+        })
     }
 
-    /// A configuration of one job; a table without a key is synced as a snapshot.
+    /// A configuration of one job, which deletes what its source deletes; a table without a key is synced as a snapshot.
     fn configure(&self, source: &Path, key: Option<&[String]>) -> Result<PathBuf> {
         let (source, address) = (json!(source), json!(self.address));
         let mode = match key {
@@ -170,7 +231,7 @@ impl Trials {
         fs::write(
             &config,
             format!(
-                "version: 1\ntargets:\n  serving: {{ url: {address} }}\njobs:\n  table:\n    \
+                "version: 1\ndefaults: {{ allow_empty: true, max_delete_share: 100% }}\ntargets:\n  serving: {{ url: {address} }}\njobs:\n  table:\n    \
                  from: {source}\n    into: serving.public.target\n    {mode}\n"
             ),
         )?;

@@ -1,4 +1,4 @@
-"""What a Delta table's newest version holds, and whether a dump of a Postgres table holds the same.
+"""What a version of a Delta table holds, and whether a dump of a Postgres table holds the same.
 
 Shares no code with the product or with the libraries it reads by: the log is replayed here, Parquet
 is read by pyarrow.
@@ -10,7 +10,8 @@ of the target, each a line with the JSON array of its columns as text.
 
 | request                                        | answer                                           |
 |------------------------------------------------|--------------------------------------------------|
-| {"ask": "read", "table", "expected": path or null} | rows, key (or null), columns with their types, missing files; or error |
+| {"ask": "read", "table", "version": or null for the newest, "expected": path or null} | rows, key (or null), columns with their types; or missing files; or error |
+| {"ask": "stops", "table"}                      | versions, ascending, and a key of all of them (or null) |
 | {"ask": "compare", "bytes"} + rows             | differences: none where the rows are those of the table that was read last |
 """
 
@@ -34,7 +35,7 @@ class Corpus:
     def read(self, request):
         self.fields, self.rows = [], []
         try:
-            snapshot = log.newest(request["table"])
+            snapshot = log.at(request["table"], request["version"])
             missing = snapshot.missing()
             if missing:
                 return {"missing": missing}
@@ -49,6 +50,14 @@ class Corpus:
             "columns": columns,
             "key": rows.key(self.fields, self.rows),
         }
+
+    def stops(self, request):
+        try:
+            versions = log.stops(request["table"])
+            read = [rows.of(log.at(request["table"], version)) for version in versions]
+        except Exception:  # That it cannot be read is told where it is read.
+            return {"versions": [], "key": None}
+        return {"versions": versions, "key": rows.key_of_all(read)}
 
     def check(self, folder, zoneless):
         """Another reader's answer that comes with the table must be ours, but for the columns that
@@ -83,7 +92,7 @@ def differences(expected, found):
 
 def main():
     corpus = Corpus()
-    asks = {"read": corpus.read, "compare": corpus.compare}
+    asks = {"read": corpus.read, "stops": corpus.stops, "compare": corpus.compare}
     for line in sys.stdin.buffer:
         request = json.loads(line)
         print(json.dumps(asks[request["ask"]](request)), flush=True)

@@ -1,4 +1,4 @@
-"""The newest version of a Delta table, replayed from its log: all commits where none is cleaned,
+"""A version of a Delta table, replayed from its log: all commits where none is cleaned,
 else the newest checkpoint that the commits after it lead on from."""
 
 import collections
@@ -23,6 +23,7 @@ FEATURES = {
     "v2Checkpoint", "vacuumProtocolCheck", "variantType", "variantType-preview",
     "variantShredding", "variantShredding-preview",
 }
+STOPS_MOST = 4
 ADDRESS = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:")
 
 
@@ -77,7 +78,17 @@ class Snapshot:
         return sorted({path for path in paths if not os.path.exists(path)})
 
 
-def newest(root):
+def at(root, version=None):
+    """The table at a version, or at the newest."""
+    for number, snapshot in versions(root):
+        if number == version:
+            break
+    snapshot.check()
+    return snapshot
+
+
+def versions(root):
+    """Each version with its number, ascending, by one snapshot that is replayed on and on."""
     folder = os.path.join(root, "_delta_log")
     names = os.listdir(folder)
     commits = {int(found[1]): name for name in names if (found := COMMIT.match(name))}
@@ -87,12 +98,27 @@ def newest(root):
         after, parts = newest_checkpoint(names)
         for part in parts:
             snapshot.replay(checkpoint_actions(folder, part))
+        yield after, snapshot
     last = max([after, *commits])
     for version in range(after + 1, last + 1):
         with open(os.path.join(folder, commits[version]), encoding="utf-8") as lines:
             snapshot.replay(json.loads(line) for line in lines if line.strip())
-    snapshot.check()
-    return snapshot
+        yield version, snapshot
+
+
+def stops(root):
+    """Versions that a reader can stop at on its way to the newest: of the same table and columns,
+    with all their files. The first and the last of them, and some between."""
+    head = at(root)
+    wanted = [head.metadata[part] for part in ("id", "schemaString", "partitionColumns")]
+    found = []
+    for number, snapshot in versions(root):
+        metadata = snapshot.metadata or {}
+        same = [metadata.get(part) for part in ("id", "schemaString", "partitionColumns")] == wanted
+        if same and not snapshot.missing():
+            found.append(number)
+    spread = [found[place * (len(found) - 1) // (STOPS_MOST - 1)] for place in range(STOPS_MOST)] if found else []
+    return sorted(set(spread))
 
 
 def newest_checkpoint(names):

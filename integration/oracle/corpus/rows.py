@@ -68,18 +68,24 @@ def column(table, field, mapping):
 
 def key(fields, rows):
     """Names of the fewest columns without nulls that no two rows agree in; nothing if there are none."""
-    fitting = []
-    for place, field in enumerate(fields):
-        kind = field["type"]
-        if isinstance(kind, str) and (kind in KEY_TYPES or kind.startswith("decimal")):
-            column = [row[place] for row in rows]
-            if all(fits_key(value) for value in column):
-                fitting.append((field["name"], column))
+    return key_of_all([(fields, rows)])
+
+
+def key_of_all(tables):
+    """As [`key`], of several tables with the same columns."""
+    fields = tables[0][0] if tables else []
+    fitting = [place for place, field in enumerate(fields) if can_be_key(place, field, tables)]
     for many in range(1, KEY_COLUMNS_MOST + 1):
         for chosen in itertools.combinations(fitting[:KEY_COLUMNS_TRIED], many):
-            if len(set(zip(*[column for _, column in chosen]))) == len(rows):
-                return [name for name, _ in chosen]
+            if all(len({tuple(row[place] for place in chosen) for row in rows}) == len(rows) for _, rows in tables):
+                return [fields[place]["name"] for place in chosen]
     return None
+
+
+def can_be_key(place, field, tables):
+    kind = field["type"]
+    is_scalar = isinstance(kind, str) and (kind in KEY_TYPES or kind.startswith("decimal"))
+    return is_scalar and all(fits_key(row[place]) for _, rows in tables for row in rows)
 
 
 def fits_key(value):
