@@ -70,7 +70,7 @@ pub(crate) struct Followed {
     pub(crate) stops: u64,
     /// The version that the target did not come to exactly, and what became of it.
     pub(crate) stuck: Option<(u64, Outcome)>,
-    /// Of the runs: fill, refresh, changes.
+    /// Of the runs (fill, refresh, changes), where all were exact.
     pub(crate) kinds: String,
 }
 
@@ -177,9 +177,10 @@ impl Trials {
                 break;
             }
         }
-        let kinds =
-            "SELECT coalesce(string_agg(kind, ', ' ORDER BY run_id), '') FROM lakeferry.runs";
-        followed.kinds = self.server.psql(DATABASE, kinds)?;
+        if followed.stuck.is_none() {
+            let kinds = "SELECT string_agg(kind, ', ' ORDER BY run_id) FROM lakeferry.runs";
+            followed.kinds = self.server.psql(DATABASE, kinds)?;
+        }
         Ok(Some(followed))
     }
 
