@@ -118,7 +118,7 @@ fn content_sql(table: &str, hash: &str) -> String {
 }
 
 fn row_hash() -> String {
-    format!("hashtextextended(ROW({})::text, 0)", names())
+    format!("hash_record_extended(ROW({}), 0)", names())
 }
 
 fn names() -> String {
