@@ -221,11 +221,12 @@ impl Trials {
         })
     }
 
-    /// A configuration of one job, which deletes what its source deletes; a table without a key is synced as a snapshot.
+    /// A configuration of one job, which deletes what its source deletes, and reads changes wherever
+    /// they are no larger than the table; a table without a key is synced as a snapshot.
     fn configure(&self, source: &Path, key: Option<&[String]>) -> Result<PathBuf> {
         let (source, address) = (json!(source), json!(self.address));
         let mode = match key {
-            Some(key) => format!("key: {}", json!(key)),
+            Some(key) => format!("key: {}\n    refresh_above: 100%", json!(key)),
             None => "mode: snapshot".to_owned(),
         };
         let config = self.folder.path().join("lakeferry.yaml");
