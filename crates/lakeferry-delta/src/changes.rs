@@ -6,6 +6,7 @@ use std::sync::Arc;
 use lakeferry_model::{ChangeBatch, CommitRange, Content, DeltaVersion, Reading};
 
 use crate::{
+    commit::Keep,
     engine::blocking,
     error::{Error, Result},
     feed::{self, Stretch},
@@ -31,7 +32,11 @@ pub(crate) async fn changes(
     table.same(through, &last)?;
     let shape = Arc::new(Shape::of(&table.settings, &last)?);
     let listing = log::list(&table.location, after.version.0).await?;
-    let commits = survey::read(&table, &listing, after.version, through.version)
+    let keep = match reading {
+        Reading::Feed => Keep::Summary,
+        Reading::Files => Keep::Files,
+    };
+    let commits = survey::read(&table, &listing, after.version, through.version, keep)
         .await?
         .ok_or_else(|| log::vanished(&table.location, after.version.0 + 1))?;
     tracing::debug!(
@@ -90,17 +95,13 @@ fn stretches(table: &str, commits: &[Surveyed]) -> Result<Vec<Stretch>> {
                 });
             }
             (Content::Added | Content::Rewritten | Content::Opaque, _) => {
-                return Err(unlike(table, commit, "its change data feed"));
+                return Err(Error::Broken {
+                    table: table.to_owned(),
+                    what: format!("commit {} cannot be read as a feed", commit.version),
+                    source: None,
+                });
             }
         }
     }
     Ok(stretches)
-}
-
-pub(crate) fn unlike(table: &str, commit: &Surveyed, asked: &str) -> Error {
-    Error::Broken {
-        table: table.to_owned(),
-        what: format!("commit {} cannot be read as {asked}", commit.version),
-        source: None,
-    }
 }

@@ -6,7 +6,7 @@ use lakeferry_model::{Content, Digest, Sign, Size};
 use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{
-    data_file::{DataFile, DeletionVector, PartitionValues},
+    data_file::{DataFile, DeletionVector, PartitionValues, SignedFile},
     error::{Error, Result},
     location::Location,
     log,
@@ -22,8 +22,8 @@ pub(crate) struct Actions {
     pub(crate) metadata: bool,
     /// What new metadata says about the feed.
     pub(crate) feed: Option<bool>,
-    /// The files whose rows came (+) and went (−); where files were only rearranged there are none.
-    pub(crate) files: Vec<(Sign, DataFile)>,
+    /// The files that came and went, if they were asked for.
+    pub(crate) files: Option<Vec<SignedFile>>,
     adds: Size,
     removes: Size,
     feeds: Size,
@@ -33,9 +33,25 @@ pub(crate) struct Actions {
     nameless: bool,
 }
 
+/// How much of a commit is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// What it did.
+    Summary,
+    /// The files as well.
+    Files,
+}
+
 /// Reads the commit at `version`; nothing if there is no such file.
-pub(crate) async fn read(location: &Location, version: u64) -> Result<Option<(Digest, Actions)>> {
-    let mut actions = Actions::default();
+pub(crate) async fn read(
+    location: &Location,
+    version: u64,
+    keep: Keep,
+) -> Result<Option<(Digest, Actions)>> {
+    let mut actions = Actions {
+        files: (keep == Keep::Files).then(Vec::new),
+        ..Actions::default()
+    };
     let digest = log::read_commit(location, version, |line| {
         actions.take(line).map_err(|error| Error::Unreadable {
             table: location.name().to_owned(),
@@ -96,15 +112,19 @@ impl Actions {
             return Ok(());
         }
         let action: Action<'_> = serde_json::from_slice(line)?;
-        if let Some(file) = action.add.filter(|file| file.data_change) {
-            self.adds = plus(self.adds, file.size_of());
-            self.files.push((Sign::Plus, file.into()));
+        if let Some(file) = action.add {
+            if file.data_change {
+                self.adds = plus(self.adds, file.size_of());
+            }
+            self.keep(Sign::Plus, file);
         }
-        if let Some(file) = action.remove.filter(|file| file.data_change) {
-            self.removes = plus(self.removes, file.size_of());
-            self.sizeless |= file.size.is_none();
-            self.nameless |= file.partition_values.is_none();
-            self.files.push((Sign::Minus, file.into()));
+        if let Some(file) = action.remove {
+            if file.data_change {
+                self.removes = plus(self.removes, file.size_of());
+                self.sizeless |= file.size.is_none();
+                self.nameless |= file.partition_values.is_none();
+            }
+            self.keep(Sign::Minus, file);
         }
         if let Some(file) = action.cdc {
             self.feeds = plus(self.feeds, file.size_of());
@@ -116,6 +136,16 @@ impl Actions {
         }
         self.metadata |= action.protocol.is_some();
         Ok(())
+    }
+
+    fn keep(&mut self, sign: Sign, file: File<'_>) {
+        if let Some(files) = &mut self.files {
+            files.push(SignedFile {
+                sign,
+                data_change: file.data_change,
+                file: file.into(),
+            });
+        }
     }
 }
 
@@ -154,8 +184,8 @@ impl From<File<'_>> for DataFile {
     fn from(file: File<'_>) -> Self {
         Self {
             path: file.path.into_owned(),
-            size: file.size.unwrap_or_default(),
-            partition_values: file.partition_values.unwrap_or_default(),
+            size: file.size,
+            partition_values: file.partition_values,
             deletion_vector: file.deletion_vector,
         }
     }

@@ -1,7 +1,8 @@
 //! Data files as the log names them.
 
-use std::{cmp::Ordering, collections::BTreeMap};
+use std::collections::BTreeMap;
 
+use lakeferry_model::Sign;
 use serde::{Deserialize, Serialize};
 
 /// By physical name; a value of null is a null.
@@ -12,10 +13,28 @@ pub(crate) type PartitionValues = BTreeMap<String, Option<String>>;
 pub(crate) struct DataFile {
     /// As in the log: relative to the table or absolute, percent-encoded.
     pub(crate) path: String,
-    /// In bytes.
-    pub(crate) size: u64,
-    pub(crate) partition_values: PartitionValues,
+    /// In bytes; a removed file need not tell.
+    pub(crate) size: Option<u64>,
+    /// A removed file need not tell.
+    pub(crate) partition_values: Option<PartitionValues>,
     pub(crate) deletion_vector: Option<DeletionVector>,
+}
+
+/// A file that a commit added (+) or removed (−).
+#[derive(Clone, Debug)]
+pub(crate) struct SignedFile {
+    pub(crate) sign: Sign,
+    /// Whether rows came or went by it; else they were only put into other files.
+    pub(crate) data_change: bool,
+    pub(crate) file: DataFile,
+}
+
+/// What the log's replay tells logical files apart by (Delta protocol, "Action Reconciliation").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Identity<'a> {
+    pub(crate) path: &'a str,
+    /// Storage type, path or vector, offset.
+    vector: Option<(&'a str, &'a str, Option<i32>)>,
 }
 
 /// Where a deletion vector is (Delta protocol, "Deletion Vector Descriptor Schema").
@@ -31,46 +50,31 @@ pub(crate) struct DeletionVector {
 }
 
 impl DataFile {
-    /// What the log's replay tells logical files apart by (Delta protocol, "Action Reconciliation").
-    pub(crate) fn identity(&self) -> (&str, Option<(&str, &str, Option<i32>)>) {
-        let vector = self.deletion_vector.as_ref().map(|vector| {
-            (
-                vector.storage_type.as_str(),
-                vector.path_or_inline_dv.as_str(),
-                vector.offset,
-            )
-        });
-        (&self.path, vector)
+    pub(crate) fn identity(&self) -> Identity<'_> {
+        let vector = self.deletion_vector.as_ref();
+        Identity {
+            path: &self.path,
+            vector: vector.map(|vector| {
+                let storage = vector.storage_type.as_str();
+                (storage, vector.path_or_inline_dv.as_str(), vector.offset)
+            }),
+        }
+    }
+
+    /// Whether enough is told to read it.
+    pub(crate) fn is_told(&self, partitioned: bool) -> bool {
+        self.size.is_some() && (self.partition_values.is_some() || !partitioned)
     }
 
     /// As a row of the kernel's scan metadata, in JSON.
     pub(crate) fn scan_row(&self) -> serde_json::Value {
+        let values = self.partition_values.clone().unwrap_or_default();
         serde_json::json!({
             "path": self.path,
-            "size": self.size,
+            "size": self.size.unwrap_or_default(),
             "modificationTime": 0,
             "deletionVector": self.deletion_vector,
-            "fileConstantValues": { "partitionValues": self.partition_values },
+            "fileConstantValues": { "partitionValues": values },
         })
-    }
-}
-
-impl PartialEq for DataFile {
-    fn eq(&self, other: &Self) -> bool {
-        self.identity() == other.identity()
-    }
-}
-
-impl Eq for DataFile {}
-
-impl PartialOrd for DataFile {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for DataFile {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.identity().cmp(&other.identity())
     }
 }

@@ -29,8 +29,9 @@ const COUNTED_MOST: usize = 1 << 20;
 /// Rows that need not be read again take at most so many bytes.
 const HELD_BYTES: usize = 32 << 20;
 
-/// More parts than 2 to this power would take as many passes.
-const DEEPEST: u32 = 12;
+/// More parts than 2 to this power are not tried: each takes two looks at all rows, and a refresh
+/// takes one.
+const DEEPEST: u32 = 3;
 
 /// Which passes there are, and which is next.
 pub(crate) struct Difference {
@@ -67,7 +68,7 @@ pub(crate) struct Pass {
 #[derive(Default)]
 struct Counting {
     /// By how much more often a kind of row came than it went; none that are even.
-    counts: HashMap<Kind, i32>,
+    counts: HashMap<Kind, i64>,
     held: Vec<(Sign, RecordBatch)>,
     held_bytes: usize,
     too_many: bool,
@@ -176,6 +177,8 @@ impl Pass {
         let mut counting = self.counting();
         Ok(if counting.too_many {
             Counted::TooMany
+        } else if counting.counts.is_empty() {
+            Counted::Held(Vec::new())
         } else if counting.held_bytes > self.limits.held_bytes {
             Counted::ReadAgain
         } else {
@@ -200,6 +203,12 @@ impl Pass {
         };
         let left: BooleanArray = kinds.iter().map(|kind| Some(take(kind))).collect();
         filter_record_batch(rows, &left).map_err(|error| broken(&self.rows.table, error))
+    }
+
+    /// Whether all that was left over has been given: so it is, unless the rows were others the
+    /// second time.
+    pub(crate) fn is_even(&self) -> bool {
+        self.counting().counts.values().all(|&count| count == 0)
     }
 
     /// Keeps an error of a reading thread for [`Pass::outcome`].

@@ -17,6 +17,7 @@ use delta_kernel::{
     schema::SchemaRef,
 };
 use futures_util::future::try_join_all;
+use lakeferry_model::Sign;
 use tokio::{
     runtime::Handle,
     sync::{Semaphore, SemaphorePermit},
@@ -54,6 +55,8 @@ pub(crate) type Parts = Box<dyn Iterator<Item = Result<Part>> + Send>;
 /// Rows of one file.
 #[derive(Clone)]
 pub(crate) struct Part {
+    /// Whether its rows went or came.
+    pub(crate) sign: Sign,
     pub(crate) file: ScanFile,
     /// Of its live rows, only those that this deletes.
     pub(crate) deleted_by: Option<DvInfo>,
@@ -63,9 +66,15 @@ impl Part {
     /// All live rows of `file`.
     pub(crate) fn whole(file: ScanFile) -> Self {
         Self {
+            sign: Sign::Plus,
             file,
             deleted_by: None,
         }
+    }
+
+    /// Whether it can have rows at all.
+    pub(crate) fn has_rows(&self) -> bool {
+        self.deleted_by.as_ref().is_none_or(DvInfo::has_vector)
     }
 
     /// Which rows are wanted; where there are more rows than this has places, all of the rest are
@@ -102,13 +111,13 @@ impl FileReader {
         })
     }
 
-    /// Reads `parts`, in any order, and hands their rows to `give`, batches
-    /// without rows as well.
+    /// Reads `parts`, several at once and else in their order, and hands their rows to `give`,
+    /// batches without rows as well. Tells whether anybody wanted all of them.
     pub(crate) async fn read(
         self: &Arc<Self>,
         parts: Parts,
-        give: impl Fn(RecordBatch) -> Wanted + Clone + Send + 'static,
-    ) -> Result<()> {
+        give: impl Fn(Sign, RecordBatch) -> Wanted + Clone + Send + 'static,
+    ) -> Result<Wanted> {
         let parts = Arc::new(Mutex::new(parts));
         let readers = (0..readers()).map(|_| {
             let (reader, parts, give) = (Arc::clone(self), Arc::clone(&parts), give.clone());
@@ -117,7 +126,11 @@ impl FileReader {
                 blocking(&table, move || reader.read_some(&parts, &give)).await
             }
         });
-        try_join_all(readers).await.map(|_| ())
+        let ends = try_join_all(readers).await?;
+        Ok(match ends.contains(&Wanted::NoMore) {
+            true => Wanted::NoMore,
+            false => Wanted::More,
+        })
     }
 
     /// Reads `files` one after the other; several of these may be under way at once.
@@ -129,16 +142,18 @@ impl FileReader {
         let parts = files.into_iter().map(|file| Ok(Part::whole(file)));
         let (reader, parts) = (Arc::clone(self), Mutex::new(Parts::from(Box::new(parts))));
         let table = reader.table.clone();
-        blocking(&table, move || reader.read_some(&parts, &give))
-            .await
-            .map(drop)
+        blocking(&table, move || {
+            reader.read_some(&parts, &|_, rows| give(rows))
+        })
+        .await
+        .map(drop)
     }
 
     /// Takes parts until none is left or nobody wants more.
     fn read_some(
         &self,
         parts: &Mutex<Parts>,
-        give: &impl Fn(RecordBatch) -> Wanted,
+        give: &impl Fn(Sign, RecordBatch) -> Wanted,
     ) -> Result<Wanted> {
         loop {
             let next = parts.lock().unwrap_or_else(PoisonError::into_inner).next();
@@ -152,7 +167,11 @@ impl FileReader {
     }
 
     /// Hands over the rows of `part`.
-    fn read_part(&self, part: &Part, give: &impl Fn(RecordBatch) -> Wanted) -> Result<Wanted> {
+    fn read_part(
+        &self,
+        part: &Part,
+        give: &impl Fn(Sign, RecordBatch) -> Wanted,
+    ) -> Result<Wanted> {
         let file = &part.file;
         let _claim = self.claim(file)?;
         let failed = |error| file_failed(&self.table, &file.path, error);
@@ -170,7 +189,7 @@ impl FileReader {
             }
             let batch = logical.try_into_record_batch().map_err(failed)?;
             let rows = self.shape.rows(&batch)?;
-            if give(rows) == Wanted::NoMore {
+            if give(part.sign, rows) == Wanted::NoMore {
                 return Ok(Wanted::NoMore);
             }
             if rest.is_some() && selection.is_none() {

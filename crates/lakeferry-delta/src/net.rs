@@ -3,12 +3,17 @@
 //!
 //! Each commit takes the rows of some files away and adds those of others; a file with another
 //! deletion vector counts as another file. Over a range these sums meet: a file that came and went
-//! again contributes nothing, and neither does one that an OPTIMIZE rewrote, whose rows stay what
-//! they were. So what is read is net, at most the table before and after, however many commits
-//! there are. Of a file that only got another deletion vector no row is read but those that came
-//! and went by it. Rows that were only copied cancel, see [`Difference`].
+//! again contributes nothing. Files whose rows were only put into others (OPTIMIZE) may be left out
+//! of the sums or not, the difference is the same; what is less to read is read. So at most the
+//! files before and after are, however many commits there are. Of a file that only got another
+//! deletion vector no row is read but those that came and went by it. Rows that were only copied
+//! cancel, see [`Difference`].
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use arrow_array::RecordBatch;
 use delta_kernel::{
@@ -18,9 +23,9 @@ use delta_kernel::{
 use lakeferry_model::{ChangeBatch, Content, DeltaVersion, Sign};
 
 use crate::{
-    changes::{Changes, unlike},
-    data_file::DataFile,
-    difference::{Counted, Difference},
+    changes::Changes,
+    data_file::{DataFile, Identity, SignedFile},
+    difference::{Counted, Difference, Pass},
     engine::{blocking, parsed},
     error::{Error, Result, failed},
     files::{FileReader, Part, listed},
@@ -28,23 +33,8 @@ use crate::{
     shape::Shape,
     snapshot::scan,
     survey::Surveyed,
-    table::Table,
+    table::{Table, is_partitioned},
 };
-
-/// What went and what came.
-struct Net<T> {
-    minus: Vec<T>,
-    plus: Vec<T>,
-}
-
-impl<T> Net<T> {
-    fn of(&self, sign: Sign) -> &Vec<T> {
-        match sign {
-            Sign::Minus => &self.minus,
-            Sign::Plus => &self.plus,
-        }
-    }
-}
 
 /// Reads what `commits` changed; `last` is the table at the last of them. All changes have its
 /// version.
@@ -55,8 +45,12 @@ pub(crate) async fn read(
     commits: &[Surveyed],
     outlet: Changes,
 ) -> Result<()> {
-    let net = net(table.name(), commits)?;
+    let files = net(table.name(), commits, is_partitioned(&last))?;
     let version = DeltaVersion(last.version());
+    let columns = shape.output.clone();
+    let (reader, parts) = opened(table, last, shape, files).await?;
+    let all = || Box::new(parts.clone().into_iter().map(Ok));
+    let closed = outlet.clone();
     let give = move |sign, rows| {
         outlet.give(ChangeBatch {
             version,
@@ -64,93 +58,124 @@ pub(crate) async fn read(
             rows,
         })
     };
-    let output = shape.output.clone();
-    let (reader, parts) = opened(table, last, shape, net).await?;
-    let nothing_cancels = parts.minus.is_empty() || parts.plus.is_empty();
-    if nothing_cancels {
-        return each_row(&reader, &parts, give).await;
+    let of_one_sign = parts.windows(2).all(|two| two[0].sign == two[1].sign);
+    if of_one_sign {
+        return reader.read(all(), give).await.map(drop);
     }
-    let mut difference = Difference::new(table.name(), &output)?;
+    let mut difference = Difference::new(table.name(), &columns)?;
     while let Some(pass) = difference.next_pass() {
-        let counting = pass.clone();
-        each_row(&reader, &parts, move |sign, rows| {
-            counting.count(sign, rows)
-        })
-        .await?;
-        match pass.counted()? {
-            Counted::TooMany => difference.halve()?,
-            Counted::Held(rows) => {
-                let give = give.clone();
-                let giving = move || {
-                    for (sign, rows) in rows {
-                        if give(sign, pass.rest(sign, &rows)?) == Wanted::NoMore {
-                            break;
-                        }
-                    }
-                    Ok(())
-                };
-                blocking(table.name(), giving).await?;
+        let (counting, closed) = (pass.clone(), closed.clone());
+        let count = move |sign, rows| match closed.wanted() {
+            Wanted::More => counting.count(sign, rows),
+            Wanted::NoMore => Wanted::NoMore,
+        };
+        let counted = reader.read(all(), count).await?;
+        let wanted = match (pass.counted()?, counted) {
+            (Counted::TooMany, _) => {
+                difference.halve()?;
+                continue;
             }
-            Counted::ReadAgain => {
+            (_, Wanted::NoMore) => Wanted::NoMore,
+            (Counted::Held(rows), _) => give_held(table, pass, rows, give.clone()).await?,
+            (Counted::ReadAgain, _) => {
                 let (taking, give) = (pass.clone(), give.clone());
                 let take = move |sign, rows: RecordBatch| match taking.rest(sign, &rows) {
                     Ok(rest) => give(sign, rest),
                     Err(error) => taking.fail(error),
                 };
-                each_row(&reader, &parts, take).await?;
+                let wanted = reader.read(all(), take).await?;
                 pass.outcome()?;
+                if wanted == Wanted::More && !pass.is_even() {
+                    return Err(Error::Moved {
+                        table: table.name().to_owned(),
+                        what: "its files changed while they were read".to_owned(),
+                    });
+                }
+                wanted
+            }
+        };
+        if wanted == Wanted::NoMore {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn give_held(
+    table: &Table,
+    pass: Arc<Pass>,
+    rows: Vec<(Sign, RecordBatch)>,
+    give: impl Fn(Sign, RecordBatch) -> Wanted + Send + 'static,
+) -> Result<Wanted> {
+    blocking(table.name(), move || {
+        for (sign, rows) in rows {
+            if give(sign, pass.rest(sign, &rows)?) == Wanted::NoMore {
+                return Ok(Wanted::NoMore);
             }
         }
-    }
-    Ok(())
+        Ok(Wanted::More)
+    })
+    .await
 }
 
-async fn each_row(
-    reader: &Arc<FileReader>,
-    parts: &Net<Part>,
-    give: impl Fn(Sign, RecordBatch) -> Wanted + Clone + Send + 'static,
-) -> Result<()> {
-    for sign in [Sign::Minus, Sign::Plus] {
-        let (parts, give) = (parts.of(sign).clone(), give.clone());
-        let parts = Box::new(parts.into_iter().map(Ok));
-        reader.read(parts, move |rows| give(sign, rows)).await?;
-    }
-    Ok(())
-}
-
-/// The files that `commits` took away and added, net.
-fn net(table: &str, commits: &[Surveyed]) -> Result<Net<DataFile>> {
-    let mut counts = BTreeMap::<&DataFile, i32>::new();
-    for commit in commits {
-        if matches!(commit.content, Content::Feed | Content::Opaque) {
-            return Err(unlike(table, commit, "the files that came and went"));
-        }
-        for (sign, file) in &commit.actions.files {
-            *counts.entry(file).or_default() += match sign {
-                Sign::Minus => -1,
-                Sign::Plus => 1,
-            };
-        }
-    }
-    let mut net = Net {
-        minus: Vec::new(),
-        plus: Vec::new(),
+/// The files that `commits` took away and added, net: with those that were only rearranged or
+/// without, whichever is less to read.
+///
+/// # Errors
+/// [`Error::Lost`] if the log does not tell enough: a snapshot is read instead.
+fn net(table: &str, commits: &[Surveyed], partitioned: bool) -> Result<Vec<SignedFile>> {
+    let [changed, all] = [false, true].map(|rearranged| {
+        let files = summed(commits, rearranged)?;
+        is_readable(&files, partitioned).then_some(files)
+    });
+    let bytes = |files: &Vec<SignedFile>| -> u64 {
+        files.iter().filter_map(|signed| signed.file.size).sum()
     };
-    for (file, count) in counts {
-        match count {
-            0 => {}
-            -1 => net.minus.push(file.clone()),
-            1 => net.plus.push(file.clone()),
-            _ => {
-                return Err(Error::Lost {
-                    table: table.to_owned(),
-                    what: format!("the log adds or removes {} more than once", file.path),
-                    source: None,
-                });
-            }
-        }
+    let recast = commits
+        .iter()
+        .find(|commit| commit.content == Content::Opaque && commit.actions.metadata);
+    match (recast, changed.into_iter().chain(all).min_by_key(bytes)) {
+        (None, Some(files)) => Ok(files),
+        (_, _) => Err(Error::Lost {
+            table: table.to_owned(),
+            what: "its log does not tell enough of the files that were removed".to_owned(),
+            source: None,
+        }),
     }
-    Ok(net)
+}
+
+/// What the files of `commits` come to; nothing if one was added or removed more than once.
+fn summed(commits: &[Surveyed], rearranged: bool) -> Option<Vec<SignedFile>> {
+    let mut sums = BTreeMap::<Identity<'_>, (i64, &SignedFile)>::new();
+    let files = commits
+        .iter()
+        .flat_map(|commit| &commit.actions.files)
+        .flatten();
+    for signed in files.filter(|signed| rearranged || signed.data_change) {
+        let identity = signed.file.identity();
+        let (sum, last) = sums.entry(identity).or_insert((0, signed));
+        match signed.sign {
+            Sign::Minus => *sum -= 1,
+            Sign::Plus => *sum += 1,
+        }
+        *last = signed;
+    }
+    let left = sums.into_values().filter(|(sum, _)| *sum != 0);
+    left.map(|(sum, last)| match (sum, last.sign) {
+        (-1, Sign::Minus) | (1, Sign::Plus) => Some(last.clone()),
+        _ => None,
+    })
+    .collect()
+}
+
+/// Whether all of `files` can be read, and no path is there twice with one sign: deletion vectors
+/// are told apart by path.
+fn is_readable(files: &[SignedFile], partitioned: bool) -> bool {
+    let mut paths = BTreeSet::new();
+    files.iter().all(|signed| {
+        let is_plus = signed.sign == Sign::Plus;
+        signed.file.is_told(partitioned) && paths.insert((&signed.file.path, is_plus))
+    })
 }
 
 /// The parts of files to read, as the kernel wants them. `last` knows the schema; its own log is not
@@ -159,24 +184,30 @@ async fn opened(
     table: &Table,
     last: SnapshotRef,
     shape: Arc<Shape>,
-    net: Net<DataFile>,
-) -> Result<(Arc<FileReader>, Net<Part>)> {
+    files: Vec<SignedFile>,
+) -> Result<(Arc<FileReader>, Vec<Part>)> {
     let (name, engine) = (table.name().to_owned(), table.engine());
     blocking(table.name(), move || {
         let version = last.version();
         let scan = scan(&name, last, &shape, None)?;
-        let of = |files: &[DataFile]| scan_files(&name, engine.as_ref(), &scan, version, files);
-        let (minus, plus) = (of(&net.minus)?, of(&net.plus)?);
-        let part = |file: &ScanFile, others: &BTreeMap<String, ScanFile>| Part {
-            deleted_by: others.get(&file.path).map(|other| other.dv_info.clone()),
-            file: file.clone(),
+        let of = |sign| {
+            let files = files.iter().filter(|signed| signed.sign == sign);
+            let files: Vec<_> = files.map(|signed| &signed.file).collect();
+            scan_files(&name, engine.as_ref(), &scan, version, &files)
         };
-        let parts = Net {
-            minus: minus.values().map(|file| part(file, &plus)).collect(),
-            plus: plus.values().map(|file| part(file, &minus)).collect(),
-        };
-        let reader = FileReader::new(&name, engine.clone(), &scan, shape);
-        Ok((reader, parts))
+        let (minus, plus) = (of(Sign::Minus)?, of(Sign::Plus)?);
+        let mut parts = Vec::new();
+        for (sign, files, others) in [(Sign::Minus, &minus, &plus), (Sign::Plus, &plus, &minus)] {
+            parts.extend(files.values().map(|file| Part {
+                sign,
+                deleted_by: others.get(&file.path).map(|other| other.dv_info.clone()),
+                file: file.clone(),
+            }));
+        }
+        parts.retain(Part::has_rows);
+        // A copy is about as large as what it is of: read side by side, their rows cancel at once.
+        parts.sort_by_key(|part| Reverse(part.file.size));
+        Ok((FileReader::new(&name, engine, &scan, shape), parts))
     })
     .await
 }
@@ -187,7 +218,7 @@ fn scan_files(
     engine: &dyn Engine,
     scan: &Scan,
     version: u64,
-    files: &[DataFile],
+    files: &[&DataFile],
 ) -> Result<BTreeMap<String, ScanFile>> {
     let trouble = |error| failed(table, "list the files that came and went", error);
     if files.is_empty() {

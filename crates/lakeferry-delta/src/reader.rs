@@ -110,15 +110,20 @@ impl<T: Rows> Outlet<T> {
     /// thread, with empty items as well: they are when to notice that nobody listens.
     pub(crate) fn give(&self, item: T) -> Wanted {
         if item.is_empty() {
-            return if self.0.is_closed() {
-                Wanted::NoMore
-            } else {
-                Wanted::More
-            };
+            return self.wanted();
         }
         match self.0.blocking_send(Message::Item(item)) {
             Ok(()) => Wanted::More,
             Err(_) => Wanted::NoMore,
+        }
+    }
+
+    /// Whether anybody is still there.
+    pub(crate) fn wanted(&self) -> Wanted {
+        if self.0.is_closed() {
+            Wanted::NoMore
+        } else {
+            Wanted::More
         }
     }
 }

@@ -52,8 +52,8 @@ async fn read(
     })
     .await?;
     let parts = Box::new(files.map(|file| file.map(Part::whole)));
-    let read = reader.read(parts, move |rows| outlet.give(rows)).await;
-    match read {
+    let read = reader.read(parts, move |_, rows| outlet.give(rows)).await;
+    match read.map(drop) {
         Err(Error::Lost { what, source, .. }) => {
             Err(without_files(table, version, what, source).await)
         }

@@ -6,7 +6,7 @@ use lakeferry_model::{
 };
 
 use crate::{
-    commit::{self, Actions},
+    commit::{self, Actions, Keep},
     error::{Error, Result},
     log::{self, Listing},
     table::{Table, has_feed, is_partitioned},
@@ -33,7 +33,7 @@ pub(crate) async fn survey(
     let (after, through) = (watermark.version, head.version);
     let listing = log::list(&table.location, after.0).await?;
     let at_watermark = at(table, &listing, after).await?;
-    let commits = read(table, &listing, after, through)
+    let commits = read(table, &listing, after, through, Keep::Summary)
         .await?
         .unwrap_or_default();
     let commits = match readable(table, &commits).await? {
@@ -52,6 +52,7 @@ pub(crate) async fn read(
     listing: &Listing,
     after: DeltaVersion,
     through: DeltaVersion,
+    keep: Keep,
 ) -> Result<Option<Vec<Surveyed>>> {
     let versions = after.0 + 1..=through.0;
     if !versions
@@ -62,7 +63,7 @@ pub(crate) async fn read(
     }
     let read: Vec<_> = stream::iter(versions)
         .map(|version| async move {
-            let read = commit::read(&table.location, version).await?;
+            let read = commit::read(&table.location, version, keep).await?;
             read.map(|(digest, actions)| (version, digest, actions))
                 .ok_or_else(|| log::vanished(&table.location, version))
         })

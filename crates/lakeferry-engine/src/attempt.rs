@@ -31,6 +31,8 @@ pub(crate) struct Attempt<'a, S: Source, T, C> {
     pub(crate) surveyed: Vec<Commit<S::Position>>,
     /// See [`Situation::narrowed`].
     narrowed: Option<S::Position>,
+    /// See [`Situation::range_commits`]; learned from ranges that were too large.
+    range_commits: usize,
     /// What this attempt sent last, if that was not answered.
     pub(crate) unanswered: Option<Unanswered<S::Position>>,
     /// See [`Situation::range_bytes`]; learned from ranges that were too large.
@@ -53,6 +55,7 @@ where
             range_bytes: job.policy.collapse_memory_bytes as u64,
             surveyed: Vec::new(),
             narrowed: None,
+            range_commits: usize::MAX,
             unanswered: None,
             fills_anew: false,
             adopts_head: false,
@@ -111,6 +114,7 @@ where
             fingerprint: &self.fingerprint,
             now: self.job.clock.now(),
             narrowed: self.narrowed,
+            range_commits: self.range_commits,
             range_bytes: self.range_bytes,
             fills_anew: self.fills_anew,
             adopts_head: self.adopts_head,
@@ -256,7 +260,7 @@ where
         let (net, rows_read) = match collapsed {
             Collapsed::Net(net, rows_read) => (net, rows_read),
             Collapsed::TooLarge(version) => {
-                if self.narrow(range, version) {
+                if self.narrow(range, reading, version) {
                     return Ok(None);
                 }
                 return self
@@ -294,7 +298,18 @@ where
 
     /// Makes the next ranges smaller, for this one was too large at `version`; false if that was
     /// its first commit.
-    fn narrow(&mut self, range: &CommitRange<S::Position>, version: S::Position) -> bool {
+    fn narrow(
+        &mut self,
+        range: &CommitRange<S::Position>,
+        reading: Reading,
+        version: S::Position,
+    ) -> bool {
+        if reading == Reading::Files {
+            let commits = self.surveyed.iter();
+            let commits = commits.filter(|commit| range.contains(commit.version));
+            self.range_commits = commits.count() / 2;
+            return self.range_commits > 0;
+        }
         let fits = |commit: &&Commit<S::Position>| {
             range.contains(commit.version) && commit.version < version
         };

@@ -74,6 +74,9 @@ pub struct Situation<'a, P> {
     pub now: Instant,
     /// A range must not reach further: an earlier one that did was too large for memory.
     pub narrowed: Option<P>,
+    /// A range of which files are read must not have more commits: their changes are net, so that
+    /// none of them is where it became too large.
+    pub range_commits: usize,
     /// A range must not have more bytes, as stored.
     pub range_bytes: u64,
     /// An unfinished fill turned out not to be one to go on with.
@@ -359,7 +362,8 @@ fn next_range<'a, P: Position>(
             .is_some_and(|limit| commit.version > limit);
         bytes += staged_bytes(commit);
         let too_large = bytes > situation.range_bytes;
-        if taken > 0 && (another_way || other_metadata || too_far || too_large) {
+        let too_many = reading == Some(Reading::Files) && taken >= situation.range_commits;
+        if taken > 0 && (too_many || another_way || other_metadata || too_far || too_large) {
             return (reading, &commits[..taken]);
         }
         reading = reading.or(wants);
@@ -368,8 +372,8 @@ fn next_range<'a, P: Position>(
 }
 
 /// How many bytes of changes a commit has, as far as can be told before they are read. Most rows of
-/// rewritten files were only copied, and no more is read of them than of the table twice: they are
-/// never dearer than a refresh, which stages every row.
+/// rewritten files were only copied, and what changed shows only once they were read: a few looks at
+/// the files before and after, where a refresh stages every row.
 fn staged_bytes<P>(commit: &Commit<P>) -> u64 {
     match commit.content {
         Content::Rewritten => 0,

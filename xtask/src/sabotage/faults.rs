@@ -90,9 +90,9 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "rearranged-files-go",
         breaks: "rows of files that an OPTIMIZE put together go",
-        file: "crates/lakeferry-delta/src/commit.rs",
-        find: "if let Some(file) = action.remove.filter(|file| file.data_change) {",
-        replace: "if let Some(file) = action.remove {",
+        file: "crates/lakeferry-delta/src/net.rs",
+        find: "files.filter(|signed| rearranged || signed.data_change)",
+        replace: "files.filter(|signed| signed.sign == Sign::Minus || signed.data_change)",
         test: SOURCE_CONTRACT,
     },
     Fault {

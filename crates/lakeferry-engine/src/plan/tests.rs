@@ -97,6 +97,7 @@ struct Case {
     fingerprint: Fingerprint,
     now: i64,
     narrowed: Option<u64>,
+    range_commits: usize,
     range_bytes: u64,
     fills_anew: bool,
     adopts_head: bool,
@@ -112,6 +113,7 @@ impl Default for Case {
             fingerprint: made_by("f"),
             now: 200,
             narrowed: None,
+            range_commits: usize::MAX,
             range_bytes: 1000,
             fills_anew: false,
             adopts_head: false,
@@ -129,6 +131,7 @@ impl Case {
             fingerprint: &self.fingerprint,
             now: Instant(self.now),
             narrowed: self.narrowed,
+            range_commits: self.range_commits,
             range_bytes: self.range_bytes,
             fills_anew: self.fills_anew,
             adopts_head: self.adopts_head,
@@ -521,6 +524,18 @@ fn narrowed_ranges_end_there() {
     };
     let three = [(Content::Feed, 1); 3];
     assert_eq!(changes(case.plan(&three)), (Reading::Feed, 6));
+}
+
+#[test]
+fn ranges_of_files_have_so_many_commits() {
+    let case = Case {
+        range_commits: 2,
+        ..Case::default()
+    };
+    let plan = |content| changes(case.plan(&[(content, 1); 3]));
+    assert_eq!(plan(Content::Feed), (Reading::Feed, 8));
+    assert_eq!(plan(Content::Added), (Reading::Files, 7));
+    assert_eq!(plan(Content::Rewritten), (Reading::Files, 7));
 }
 
 #[test]
