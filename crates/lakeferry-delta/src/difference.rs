@@ -46,6 +46,7 @@ pub(crate) struct Difference {
 struct Limits {
     counted: usize,
     held_bytes: usize,
+    depth: u32,
 }
 
 /// What tells rows apart.
@@ -91,6 +92,7 @@ impl Difference {
         let limits = Limits {
             counted: COUNTED_MOST,
             held_bytes: HELD_BYTES,
+            depth: DEEPEST,
         };
         Self::within(table, columns, limits)
     }
@@ -129,7 +131,7 @@ impl Difference {
     /// If there are too many parts by now: [`Error::is_gone`](lakeferry_model::Failure::is_gone),
     /// for a snapshot is read instead.
     pub(crate) fn halve(&mut self) -> Result<()> {
-        if self.depth == DEEPEST {
+        if self.depth == self.limits.depth {
             return Err(Error::Lost {
                 table: self.rows.table.clone(),
                 what: "its rewritten files have too many rows to be compared".to_owned(),
@@ -356,7 +358,8 @@ mod tests {
                 }
             }
             expected.retain(|_, count| *count != 0);
-            let (left, passes) = left(&batches, Limits { counted, held_bytes });
+            let limits = Limits { counted, held_bytes, depth: 20 };
+            let (left, passes) = left(&batches, limits);
             prop_assert_eq!(left, expected);
             prop_assert!(passes > 0);
         }
@@ -368,6 +371,7 @@ mod tests {
         let limits = Limits {
             counted: 20,
             held_bytes: 1 << 20,
+            depth: 20,
         };
         let (left, passes) = left(&[(Sign::Plus, rows)], limits);
         assert_eq!(left.len(), 200);
