@@ -66,18 +66,29 @@ impl World {
             Aim::Blocked(phase, _) => phase,
             _ => Phase::Apply,
         };
-        if let Some(phase) = lock.is_taken_in(kill.work, resumed) {
-            if !self
-                .wait_for(kill.work, process, |it| it.phase == Some(phase))
-                .await?
-            {
+        let taken_in = lock.is_taken_in(kill.work, resumed);
+        loop {
+            if let Some(phase) = taken_in {
+                if !self
+                    .wait_for(kill.work, process, |it| it.phase == Some(phase))
+                    .await?
+                {
+                    return Ok(false);
+                }
+                stalls.held = Some(self.take(lock).await?);
+            }
+            let waits_in = |it: &Activity, phase| it.is_blocked && it.phase == Some(phase);
+            let came_first =
+                |it: &Activity| lock == Lock::Reserved && waits_in(it, Phase::KeyBuild);
+            let is_held_up = |it: &Activity| waits_in(it, blocked) || came_first(it);
+            if !self.wait_for(kill.work, process, is_held_up).await? {
                 return Ok(false);
             }
-            stalls.held = Some(self.take(lock).await?);
-        }
-        let is_blocked = |it: &Activity| it.is_blocked && it.phase == Some(blocked);
-        if !self.wait_for(kill.work, process, is_blocked).await? {
-            return Ok(false);
+            if !self.activities(kill.work).await?.iter().any(came_first) {
+                break;
+            }
+            // The lock came before the statement had its own: let it go on, and try again.
+            stalls.end().await?;
         }
         if matches!(kill.aim, Aim::Blocked(..)) {
             return Ok(true);
