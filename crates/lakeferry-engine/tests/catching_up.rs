@@ -1,0 +1,139 @@
+//! A job that is far behind: ranges that are too large for memory are made smaller in few tries.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arrow_array::RecordBatch;
+use futures_core::Stream;
+use lakeferry_engine::{Job, Meter, OnSourceReplaced, Policy, Report, Request, Retry, drive};
+use lakeferry_model::{
+    ChangeBatch, Clock, CommitRange, Head, Holder, Instant, JobKey, Reading, Sign, Source, Survey,
+    Watermark,
+};
+use lakeferry_testkit::{
+    History, KEY, Kind, MemoryPieces, MemoryServer, MemorySource, Row, StepClock,
+};
+
+const COMMITS: i64 = 200;
+const ROWS_EACH: i64 = 4;
+
+type Error = <MemorySource<u64> as Source>::Error;
+
+/// Counts how often changes are read.
+#[derive(Clone)]
+struct Counting(MemorySource<u64>, Arc<AtomicU64>);
+
+impl Source for Counting {
+    type Position = u64;
+    type Error = Error;
+    type Changes = Pin<Box<dyn Stream<Item = Result<ChangeBatch<u64>, Error>> + Send>>;
+    type Rows = Pin<Box<dyn Stream<Item = Result<RecordBatch, Error>> + Send>>;
+    type Pieces = MemoryPieces<u64>;
+
+    async fn head(&self) -> Result<Head<u64>, Error> {
+        self.0.head().await
+    }
+
+    async fn survey(
+        &self,
+        watermark: &Watermark<u64>,
+        head: &Head<u64>,
+    ) -> Result<Survey<u64>, Error> {
+        self.0.survey(watermark, head).await
+    }
+
+    async fn changes(
+        &self,
+        range: &CommitRange<u64>,
+        reading: Reading,
+    ) -> Result<Self::Changes, Error> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.changes(range, reading).await
+    }
+
+    async fn snapshot(&self, watermark: &Watermark<u64>) -> Result<Self::Rows, Error> {
+        self.0.snapshot(watermark).await
+    }
+
+    async fn pieces(&self, watermark: &Watermark<u64>) -> Result<MemoryPieces<u64>, Error> {
+        self.0.pieces(watermark).await
+    }
+}
+
+struct Steps(StepClock);
+
+impl Clock for Steps {
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send {
+        self.0.sleep(time)
+    }
+}
+
+#[test]
+fn few_ranges_are_read_in_vain() {
+    for kind in [Kind::Added, Kind::Rewritten, Kind::Feed] {
+        let source = Counting(MemorySource::new(History::default()), Arc::default());
+        let job = Job {
+            source: source.clone(),
+            target: MemoryServer::default().target(),
+            clock: Steps(StepClock::default()),
+            policy: policy(),
+            meter: Meter::default(),
+        };
+        let sync = || {
+            let mut report = Report::default();
+            pollster::block_on(drive(&job, Request::Sync, &mut report)).unwrap();
+            report
+        };
+        sync();
+        for commit in 0..COMMITS {
+            let rows = (0..ROWS_EACH).map(|row| Row {
+                id: Some(commit * ROWS_EACH + row),
+                value: Some("v".repeat(40)),
+                hot: Some(true),
+            });
+            let changes = rows.map(|row| (Sign::Plus, row)).collect();
+            source
+                .0
+                .with_history(|history| history.commit(kind, changes));
+        }
+        let steps = sync().steps.len() as u64;
+        let reads = source.1.load(Ordering::Relaxed);
+        println!("{kind:?}: {steps} steps, {reads} reads");
+        assert!(steps > 10, "{kind:?}: all fits into {steps} steps");
+        assert!(
+            reads <= steps + 10,
+            "{kind:?}: {reads} reads for {steps} steps"
+        );
+    }
+}
+
+/// With memory for some commits.
+fn policy() -> Policy {
+    Policy {
+        key: JobKey {
+            deployment: "test".to_owned(),
+            name: "behind".to_owned(),
+        },
+        holder: Holder("test".to_owned()),
+        key_columns: vec![KEY.to_owned()],
+        filter: Some("hot".to_owned()),
+        always_refresh: false,
+        on_source_replaced: OnSourceReplaced::Halt,
+        refresh_above: f64::INFINITY,
+        collapse_memory_bytes: 4_000,
+        retry: Retry::default(),
+    }
+}
