@@ -175,13 +175,14 @@ fn marks(table: &str, batch: &RecordBatch) -> Result<(StringArray, Int64Array)> 
         .ok_or_else(|| broken(table, "a batch of the feed lacks its marks"))
 }
 
-/// Which rows have `sign` (Delta protocol, "Change Data Files": the values of `_change_type`).
+/// Which rows have `sign` (Delta protocol, "Change Data Files": the values of `_change_type`; some
+/// writers shorten them).
 fn of_sign(table: &str, types: &StringArray, sign: Sign) -> Result<BooleanArray> {
     types
         .iter()
         .map(|change| match change {
-            Some("insert" | "update_postimage") => Ok(Some(sign == Sign::Plus)),
-            Some("delete" | "update_preimage") => Ok(Some(sign == Sign::Minus)),
+            Some("insert" | "update_postimage" | "update_post") => Ok(Some(sign == Sign::Plus)),
+            Some("delete" | "update_preimage" | "update_pre") => Ok(Some(sign == Sign::Minus)),
             _ => Err(Error::Unreadable {
                 table: table.to_owned(),
                 what: format!("its feed has a change of kind {change:?}"),

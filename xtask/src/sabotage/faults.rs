@@ -75,8 +75,8 @@ pub(super) const FAULTS: &[Fault] = &[
         name: "delete-read-as-insert",
         breaks: "deleted rows come back",
         file: "crates/lakeferry-delta/src/feed.rs",
-        find: "Some(\"delete\" | \"update_preimage\") => Ok(Some(sign == Sign::Minus)),",
-        replace: "Some(\"delete\" | \"update_preimage\") => Ok(Some(sign == Sign::Plus)),",
+        find: "Some(\"delete\" | \"update_preimage\" | \"update_pre\") => Ok(Some(sign == Sign::Minus)),",
+        replace: "Some(\"delete\" | \"update_preimage\" | \"update_pre\") => Ok(Some(sign == Sign::Plus)),",
         test: SOURCE_CONTRACT,
     },
     Fault {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod contract;
+mod expected_changes;
 mod feed;
 mod figures;
 mod filters;
