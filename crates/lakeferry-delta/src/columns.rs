@@ -25,10 +25,7 @@ pub(crate) fn chosen(
     listed: Option<&[String]>,
 ) -> Result<Vec<StructField>> {
     let fields = match listed {
-        None => schema
-            .fields()
-            .filter(|field| field.data_type() != &DataType::Primitive(PrimitiveType::Void))
-            .collect(),
+        None => schema.fields().filter(|field| !is_void(field)).collect(),
         Some(names) => names
             .iter()
             .map(|name| find(table, schema, name))
@@ -52,6 +49,16 @@ pub(crate) fn chosen(
         ));
     }
     Ok(fields.into_iter().cloned().collect())
+}
+
+/// The columns of type void.
+pub(crate) fn void(schema: &StructType) -> Vec<String> {
+    let void = schema.fields().filter(|field| is_void(field));
+    void.map(|field| field.name().clone()).collect()
+}
+
+fn is_void(field: &StructField) -> bool {
+    field.data_type() == &DataType::Primitive(PrimitiveType::Void)
 }
 
 /// The field that `name` means, as in Spark: without regard to case, an exact match or not.

@@ -10,6 +10,7 @@ use lakeferry_model::{
 use crate::{
     changes,
     check::{self, Check},
+    columns,
     error::{Error, Result},
     head,
     location::Location,
@@ -63,6 +64,18 @@ impl DeltaSource {
     pub async fn retention(&self) -> Result<Retention> {
         let newest = head::look(&self.0).await?;
         Ok(Retention::of(newest.snapshot.table_properties()))
+    }
+
+    /// The columns that a job without a list of its own leaves out, for their type is void.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`].
+    pub async fn left_out(&self) -> Result<Vec<String>> {
+        let newest = head::look(&self.0).await?;
+        Ok(match self.0.settings.columns {
+            None => columns::void(&newest.snapshot.schema()),
+            Some(_) => Vec::new(),
+        })
     }
 }
 

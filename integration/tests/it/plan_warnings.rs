@@ -1,4 +1,5 @@
-//! What makes a first fill dearer than it looks is told by `plan`, and nothing else is.
+//! What a first fill leaves out, or what makes it dearer than it looks, is told by `plan`, and
+//! nothing else is.
 
 use std::{fs, path::Path};
 
@@ -100,4 +101,32 @@ fn add_large_file(table: &Path) {
     } });
     let commit = table.join("_delta_log/00000000000000000002.json");
     fs::write(commit, format!("{add}\n")).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_of_no_type_is_told() {
+    const VOID: &str =
+        r#"{\"name\":\"nothing\",\"type\":\"void\",\"nullable\":true,\"metadata\":{}}"#;
+    for version in servers() {
+        let mut deployment = Deployment::start(version);
+        let path = deployment.lake("words");
+        tables::create(&path, NewTable::with_feed(), ROWS).await;
+        let commit = path.join(format!("_delta_log/{:020}.json", 0));
+        let text = fs::read_to_string(&commit).unwrap();
+        let fields = r#"\"fields\":["#;
+        assert_eq!(text.matches(fields).count(), 1, "{text}");
+        fs::write(&commit, text.replace(fields, &format!("{fields}{VOID},"))).unwrap();
+        deployment.job("words", &path, &[]);
+        let told = warnings(&deployment);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told[0].contains("column nothing is of type void"),
+            "{told:?}"
+        );
+        deployment.sync();
+        assert_eq!(deployment.dump("words"), "1,one\n2,two");
+        deployment.forget_jobs();
+        deployment.job("few", &path, &["columns: [id]"]);
+        assert!(warnings(&deployment).is_empty());
+    }
 }

@@ -1,4 +1,4 @@
-//! What makes a first fill dearer than it looks, told before it starts.
+//! What a first fill leaves out, or what makes it dearer than it looks, told before it starts.
 
 use std::time::Duration;
 
@@ -51,6 +51,9 @@ pub(super) async fn warnings(
         let retention = wired.source.retention().await;
         let retention = retention.map_err(|error| wiring::source_trouble(job, &error))?;
         warnings.extend(near_retention(bytes, retention));
+        let left_out = wired.source.left_out().await;
+        let left_out = left_out.map_err(|error| wiring::source_trouble(job, &error))?;
+        warnings.extend(left_out.iter().map(|column| void(column)));
     }
     Ok(warnings)
 }
@@ -64,6 +67,13 @@ fn published(name: &str) -> Warning {
         hint: "let the publication name its tables until the table is filled, or create the table \
             empty first, for subscribers too: then it is filled as it stands"
             .to_owned(),
+    }
+}
+
+fn void(column: &str) -> Warning {
+    Warning {
+        reason: format!("column {column} is of type void: it holds nothing, and is not synced"),
+        hint: "give it a type at the source before it gets values".to_owned(),
     }
 }
 
