@@ -2,13 +2,13 @@
 //! first, each filled by the built binary with its defaults, under one limit of address space.
 //! Then a second sync, which must not even assign a transaction id.
 //!
-//! `cargo xtask memory` builds it with the release profile and starts it. It needs 25 GB of disk in
-//! the folder for temporary files, which it gives back.
+//! `cargo xtask memory` builds it, and the binary with the release profile, which is its argument.
+//! It needs 25 GB of disk in the folder for temporary files, which it gives back.
 
 #![allow(clippy::print_stdout, reason = "a measurement shows its figures")]
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -149,9 +149,8 @@ fn sync(config: &Path, folder: &Path) -> Result<(u64, String)> {
     Ok((resident.parse()?, elapsed))
 }
 
-/// The binary that was built beside this one.
+/// The binary to measure: the argument.
 fn binary() -> Result<PathBuf> {
-    let here = std::env::current_exe()?;
-    let built = here.parent().and_then(Path::parent);
-    Ok(built.context("this is no cargo build")?.join("lakeferry"))
+    let given = env::args_os().nth(1);
+    Ok(given.context("give the binary to measure")?.into())
 }
