@@ -233,7 +233,7 @@ impl Trials {
         fs::write(
             &config,
             format!(
-                "version: 1\ndefaults: {{ allow_empty: true, max_delete_share: 100% }}\ntargets:\n  serving: {{ url: {address} }}\njobs:\n  table:\n    \
+                "version: 1\ndefaults: {{ allow_empty: true, max_delete_share: 100%, on_bad_value: halt }}\ntargets:\n  serving: {{ url: {address} }}\njobs:\n  table:\n    \
                  from: {source}\n    into: serving.public.target\n    {mode}\n"
             ),
         )?;

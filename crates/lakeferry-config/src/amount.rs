@@ -66,6 +66,44 @@ impl fmt::Display for RefreshAbove {
     }
 }
 
+/// How many rows may be in quarantine: as many as the larger of the two allows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MaxQuarantined {
+    pub rows: u64,
+    /// Of the target's rows, from 0 to 1.
+    pub share: f64,
+}
+
+impl Default for MaxQuarantined {
+    fn default() -> Self {
+        let (rows, share) = (100, 0.001);
+        Self { rows, share }
+    }
+}
+
+impl MaxQuarantined {
+    /// Reads `100`, `0.1%` or `100 or 0.1%`.
+    pub(crate) fn parse(text: &str) -> Result<Self, Fault> {
+        let mut most = Self {
+            rows: 0,
+            share: 0.0,
+        };
+        for part in text.split(" or ").map(str::trim) {
+            let is_read = match part.ends_with('%') {
+                true => parse_share(part).map(|share| most.share = share).is_some(),
+                false => part.parse().map(|rows| most.rows = rows).is_ok(),
+            };
+            if !is_read {
+                return Err(Fault::new(
+                    format!("{} is not a number of rows", shown(text)),
+                    "write a number of rows, a percentage of the table, or both: 100 or 0.1%",
+                ));
+            }
+        }
+        Ok(most)
+    }
+}
+
 /// Reads an amount of memory, `64MB` (millions of bytes) or `64MiB` (2²⁰ bytes), into bytes.
 pub(crate) fn parse_memory_bytes(text: &str) -> Result<u64, Fault> {
     let fault = || {
@@ -118,7 +156,27 @@ pub(crate) fn parse_lease(text: &str) -> Result<Duration, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use super::{RefreshAbove, parse_connections, parse_lease, parse_memory_bytes};
+    use super::{MaxQuarantined, RefreshAbove, parse_connections, parse_lease, parse_memory_bytes};
+
+    #[test]
+    fn rows_or_a_share_may_be_in_quarantine() {
+        for (text, expected) in [
+            ("100 or 0.1%", Some((100, 0.001))),
+            ("0", Some((0, 0.0))),
+            ("5", Some((5, 0.0))),
+            ("2 %", Some((0, 0.02))),
+            ("100 or 101%", None),
+            ("-1", None),
+            ("1.5", None),
+            ("", None),
+            ("many", None),
+        ] {
+            let most = MaxQuarantined::parse(text).ok();
+            assert_eq!(most.map(|most| (most.rows, most.share)), expected, "{text}");
+        }
+        let default = MaxQuarantined::parse("100 or 0.1%").ok();
+        assert_eq!(default, Some(MaxQuarantined::default()));
+    }
 
     #[test]
     fn leases_have_a_unit_and_bounds() {

@@ -37,7 +37,7 @@ use std::{
     sync::Arc,
 };
 
-pub use amount::RefreshAbove;
+pub use amount::{MaxQuarantined, RefreshAbove};
 pub use connection::Connection;
 pub use error::Error;
 pub use expand::{Listing, Tables};

@@ -85,6 +85,8 @@ pub(crate) struct RawOptions {
     pub(crate) collapse_memory: Field<String>,
     pub(crate) allow_empty: Field<bool>,
     pub(crate) max_delete_share: Field<String>,
+    pub(crate) on_bad_value: Field<String>,
+    pub(crate) max_quarantined: Field<String>,
 }
 
 /// Every setting there is, by the mapping it stands in.
@@ -104,7 +106,9 @@ const TARGET: [&str; 4] = ["url", "password", "max_connections", "lease"];
 const CATALOG: [&str; 1] = ["location"];
 const PASSWORD: [&str; 3] = ["env", "file", "command"];
 const JOB: [&str; 3] = ["from", "into", "exclude"];
-const OPTIONS: [&str; 10] = [
+/// To YAML, `null` without quotes is no value.
+const BAD_VALUE_HINT: &str = "write quarantine, halt, or \"null\" in quotes";
+const OPTIONS: [&str; 12] = [
     "key",
     "mode",
     "schedule",
@@ -115,6 +119,8 @@ const OPTIONS: [&str; 10] = [
     "collapse_memory",
     "allow_empty",
     "max_delete_share",
+    "on_bad_value",
+    "max_quarantined",
 ];
 
 impl RawConfig {
@@ -281,6 +287,8 @@ impl RawOptions {
             collapse_memory: options.number("collapse_memory", report),
             allow_empty: options.truth("allow_empty", report),
             max_delete_share: options.number("max_delete_share", report),
+            on_bad_value: options.word("on_bad_value", BAD_VALUE_HINT, report),
+            max_quarantined: options.number("max_quarantined", report),
         }
     }
 }

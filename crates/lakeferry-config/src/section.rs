@@ -109,6 +109,26 @@ impl Section {
         }
     }
 
+    /// As [`Section::text`], with its own hint where there is no value.
+    pub(crate) fn word(
+        &mut self,
+        name: &str,
+        hint: &'static str,
+        report: &mut Report,
+    ) -> Field<String> {
+        match self.take(name) {
+            None => Field::Absent,
+            Some(Node {
+                place,
+                content: Content::Nothing,
+            }) => {
+                report.add(&place, Fault::new(format!("`{name}` has no value"), hint));
+                Field::Faulty
+            }
+            Some(node) => into_text(node, name, "a text", report),
+        }
+    }
+
     /// A number, or a text such as `64MB`.
     pub(crate) fn number(&mut self, name: &str, report: &mut Report) -> Field<String> {
         match self.take(name) {

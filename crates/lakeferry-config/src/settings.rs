@@ -5,11 +5,11 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use lakeferry_model::JobKey;
+use lakeferry_model::{JobKey, OnBadValue};
 
 use crate::{
-    Connection, DeploymentName, JobName, Password, PostgresUrl, RefreshAbove, Schedule,
-    SourceLocation, TargetName, identifier::quoted_if_needed,
+    Connection, DeploymentName, JobName, MaxQuarantined, Password, PostgresUrl, RefreshAbove,
+    Schedule, SourceLocation, TargetName, identifier::quoted_if_needed,
 };
 
 /// All settings of one process.
@@ -79,6 +79,8 @@ pub struct Job {
     pub allow_empty: bool,
     /// The share of the target's rows that one run may delete, from 0 to 1.
     pub max_delete_share: f64,
+    pub on_bad_value: OnBadValue,
+    pub max_quarantined: MaxQuarantined,
 }
 
 /// A table in a target, its identifiers as Postgres has them.

@@ -15,7 +15,7 @@ use crate::{
 
 /// What a job has where neither it nor `defaults` says, as it would be written. Options that are
 /// not here are absent then.
-pub(crate) const JOB_DEFAULTS: [(&str, &str); 7] = [
+pub(crate) const JOB_DEFAULTS: [(&str, &str); 9] = [
     ("mode", "incremental"),
     ("schedule", "none"),
     ("on_source_replaced", "halt"),
@@ -23,6 +23,8 @@ pub(crate) const JOB_DEFAULTS: [(&str, &str); 7] = [
     ("collapse_memory", "64MiB"),
     ("allow_empty", "false"),
     ("max_delete_share", "20%"),
+    ("on_bad_value", "quarantine"),
+    ("max_quarantined", "100 or 0.1%"),
 ];
 /// The same for a target.
 pub(crate) const TARGET_DEFAULTS: [(&str, &str); 2] = [("max_connections", "8"), ("lease", "30s")];

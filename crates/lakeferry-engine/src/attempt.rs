@@ -90,9 +90,14 @@ where
                     self.fill(session, unfinished.plan.watermark, None).await?
                 }
                 Plan::Rebuild { at, stage, why } => {
-                    Some(self.rebuild(session, &at, stage, why).await?)
+                    let kind = StepKind::Rebuild(stage, why);
+                    Some(self.whole(session, &at, stage, kind).await?)
                 }
                 Plan::Adopt { at } => self.adopt(session, &at).await?,
+                Plan::Retry { at } => {
+                    let (stage, kind) = (Stage::Retry, StepKind::Retry);
+                    Some(self.whole(session, &at, stage, kind).await?)
+                }
                 Plan::Advance { range } => Some(
                     self.apply(session, range.through(), StepKind::Advance, 0)
                         .await?,
@@ -169,20 +174,20 @@ where
         })
     }
 
-    async fn rebuild(
+    /// Applies all rows of the source at `at`, as `stage` does.
+    async fn whole(
         &mut self,
         session: &mut T::Session,
         at: &Watermark<S::Position>,
         stage: Stage,
-        why: Why,
+        kind: StepKind,
     ) -> Result<Step<S::Position>, RunError> {
         let rows_read = match self.stage_all(session, at, stage).await? {
             Ok(rows_read) => rows_read,
             Err(gone) => return Err(RunError::source(self.job.name(), gone)),
         };
-        let kind = StepKind::Rebuild(stage, why);
         let step = self.apply(session, at, kind, rows_read).await?;
-        // Once rebuilt, what is left to do is an ordinary sync.
+        // Once all rows were looked at, what is left to do is an ordinary sync.
         self.request = Request::Sync;
         Ok(step)
     }
@@ -293,7 +298,8 @@ where
         why: Why,
     ) -> Result<Step<S::Position>, RunError> {
         let at = rebuilt_at(&self.situation(standing));
-        self.rebuild(session, &at, Stage::Refresh, why).await
+        let kind = StepKind::Rebuild(Stage::Refresh, why);
+        self.whole(session, &at, Stage::Refresh, kind).await
     }
 
     /// Makes the next ranges smaller, for this one was too large at `version`; false if that was
@@ -389,16 +395,20 @@ where
         self.job.meter.turn(Phase::Applying);
         let applied = session.apply(watermark, &self.fingerprint);
         let outcome = applied.instrument(info_span!("apply")).await;
-        let step = |Applied { rows }: Applied| Step {
+        let step = |Applied { rows, bad }: Applied| Step {
             kind,
             through: watermark.version,
             rows_read,
             rows,
+            bad,
         };
         match outcome.map_err(|error| RunError::target(self.job.name(), error))? {
             CommitOutcome::Applied(applied) => {
                 let step = step(applied);
-                tracing::info!(through = %step.through, rows_read, rows = ?step.rows, ?kind, "applied");
+                let Step {
+                    through, rows, bad, ..
+                } = step;
+                tracing::info!(%through, rows_read, ?rows, ?bad, ?kind, "applied");
                 Ok(step)
             }
             CommitOutcome::Fenced => Err(RunError::Fenced {

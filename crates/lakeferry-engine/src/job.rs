@@ -91,4 +91,6 @@ pub enum Request {
     Backfill,
     /// Take over a table that the job did not fill, if it has the rows of the source already.
     Adopt,
+    /// As [`Request::Sync`], then try the rows in quarantine again.
+    Retry,
 }

@@ -13,6 +13,7 @@
 //! | G | | head is the watermark, other digest | source replaced |
 //! | H | backfill asked for, fingerprint changed, or every run refreshes | | refresh |
 //! | I | | head is the watermark | up to date |
+//! | X | as I, rows in quarantine, and a retry was asked for | | retry; without a key, refresh |
 //!
 //! Where a fill was begun and did not end, and source, version and fingerprint are still those that
 //! it was planned with, the log is looked at ([`resume`]):
@@ -101,6 +102,10 @@ pub enum Plan<P> {
     },
     /// Read the snapshot at the watermark and hold the table against it.
     Adopt {
+        at: Watermark<P>,
+    },
+    /// Read the snapshot at the watermark, and stage the rows that are in quarantine.
+    Retry {
         at: Watermark<P>,
     },
     /// No row changed: move the watermark.
@@ -209,7 +214,13 @@ pub fn first_look<P: Position>(situation: &Situation<'_, P>) -> Look<P> {
         return refresh(Why::FingerprintChanged); // Case H
     }
     if head.version == watermark.version {
-        return Look::Decided(Plan::UpToDate); // Case I
+        return match request == Request::Retry && standing.quarantined > 0 {
+            false => Look::Decided(Plan::UpToDate),            // Case I
+            true if had.key.is_empty() => refresh(Why::Asked), // Case X
+            true => Look::Decided(Plan::Retry {
+                at: watermark.clone(),
+            }), // Case X
+        };
     }
     if policy.always_refresh {
         return refresh(Why::Mode); // Case H

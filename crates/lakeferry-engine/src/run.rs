@@ -6,7 +6,8 @@
 //! and everything is decided anew under it.
 
 use lakeferry_model::{
-    Claim, Clock, Commit, Head, Reading, RowCounts, Session, Source, Stage, Standing, Target,
+    BadRowCounts, Claim, Clock, Commit, Head, Reading, RowCounts, Session, Source, Stage, Standing,
+    Target,
 };
 use tracing::{Instrument, info_span};
 
@@ -43,13 +44,13 @@ impl<P> Default for Report<P> {
 }
 
 impl<P> Report<P> {
-    /// A rebuild that was asked for is done once; what is left of it is a sync.
+    /// What was asked for beside a sync is done once; what is left of it is a sync.
     fn left_of(&self, request: Request) -> Request {
-        let rebuilt = |step: &Step<P>| match step.kind {
-            StepKind::Rebuild(..) | StepKind::Resumed { .. } => true,
+        let done = |step: &Step<P>| match step.kind {
+            StepKind::Rebuild(..) | StepKind::Resumed { .. } | StepKind::Retry => true,
             StepKind::Adopt | StepKind::Advance | StepKind::Changes(_) => false,
         };
-        match self.steps.iter().any(rebuilt) {
+        match self.steps.iter().any(done) {
             true => Request::Sync,
             false => request,
         }
@@ -64,6 +65,7 @@ pub struct Step<P> {
     /// Rows that came from the source, before collapse.
     pub rows_read: u64,
     pub rows: RowCounts,
+    pub bad: BadRowCounts,
 }
 
 /// What kind of apply it was.
@@ -76,6 +78,8 @@ pub enum StepKind {
         pieces: u64,
         rows: u64,
     },
+    /// Rows in quarantine were tried again.
+    Retry,
     /// The table had all rows already.
     Adopt,
     Advance,

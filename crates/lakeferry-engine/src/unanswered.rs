@@ -38,7 +38,9 @@ impl<P: PartialEq> Report<P> {
 
 #[cfg(test)]
 mod tests {
-    use lakeferry_model::{Fingerprint, Instant, RowCounts, TableId, TableStanding, Watermark};
+    use lakeferry_model::{
+        BadRowCounts, Fingerprint, Instant, RowCounts, TableId, TableStanding, Watermark,
+    };
 
     use super::*;
     use crate::run::StepKind;
@@ -64,6 +66,7 @@ mod tests {
             epoch: Epoch(epoch),
             table: TableStanding::Filled,
             unfinished: None,
+            quarantined: 0,
         }
     }
 
@@ -77,6 +80,7 @@ mod tests {
                     through: 2,
                     rows_read: 0,
                     rows: RowCounts::default(),
+                    bad: BadRowCounts::default(),
                 },
                 progress: progress(2),
                 epoch: Epoch(5),

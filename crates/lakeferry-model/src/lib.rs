@@ -24,7 +24,7 @@
 //! | piece | a part of a snapshot that a fill reads and loads on its own: a [`Piece`] |
 //! | refresh | a rebuild by difference |
 //! | adopt | take over a table that has the source's rows already, without writing one |
-//! | quarantine | bad rows kept aside |
+//! | quarantine | bad rows kept aside: [`BadRows`] |
 //! | halted | waits for an operator, with reason and hint |
 //! | lease, fence, epoch | who may write: the [`Claim`], the check inside apply, its [`Epoch`] |
 //! | lag | head minus watermark, in versions and seconds |
@@ -47,6 +47,7 @@ mod guard;
 mod head;
 mod identity;
 mod position;
+mod quarantine;
 mod source;
 mod survey;
 mod target;
@@ -61,6 +62,7 @@ pub use guard::{Guard, MassDelete};
 pub use head::{COLUMN_IDENTITY, FILTER_COLUMNS, Head, JSON, Size};
 pub use identity::{Epoch, Fingerprint, Holder, JobKey};
 pub use position::{DeltaVersion, Position};
+pub use quarantine::{BadRowCounts, BadRows, OnBadValue, TooManyBad};
 pub use source::{Pieces, Source};
 pub use survey::{AtWatermark, Commit, Content, Reading, Survey};
 pub use target::{

@@ -10,6 +10,11 @@
 //!    then reads the progress. So what it reads is settled, also after a COMMIT whose answer was
 //!    lost.
 //!
+//! A row with a value that the target cannot hold does not stop the others, if the job's settings
+//! say so ([`crate::BadRows`]): it is kept aside in the transaction that applies them. Of each key
+//! that is in quarantine the target has no row; a change of the key takes it out again, in the same
+//! transaction, whatever it was. A job whose quarantine would grow too large is refused.
+//!
 //! A first fill is the one case in which rows are kept before they show: each piece is loaded by a
 //! transaction of its own ([`Loader::finish`]) into a table that nobody sees, together with the
 //! note that it is there and the check of rule 2. A claim waits for these transactions as well.
@@ -20,8 +25,8 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 
 use crate::{
-    Differences, Effect, Epoch, Failure, FillPlan, Fingerprint, Holder, Loaded, Position,
-    RowCounts, UnfinishedFill, Watermark,
+    BadRowCounts, Differences, Effect, Epoch, Failure, FillPlan, Fingerprint, Holder, Loaded,
+    Position, RowCounts, UnfinishedFill, Watermark,
 };
 
 /// The target of one job: a table and the job's state beside it.
@@ -112,7 +117,10 @@ pub trait Session: Send {
     ///   job without a key: rows that the target has more often than they are staged go, those that
     ///   are staged more often come.
     /// * `Changes`: each effect is applied and must find its key there (delete, update) or not
-    ///   there (insert), else nothing is changed and an error says how many keys disagree.
+    ///   there (insert), else nothing is changed and an error says how many keys disagree. A key
+    ///   in quarantine counts as there.
+    /// * `Retry`: staged rows whose key is in quarantine come into the target, as far as it can hold
+    ///   them now; others are left out. The watermark is the one that the target has.
     /// * `Adopt`: no row is written. Where the table's rows are the staged ones, equal in every
     ///   staged column, it becomes the table that the job filled; else nothing is changed:
     ///   [`CommitOutcome::Differs`]. Nobody else's rows come or go between the look and the commit.
@@ -161,6 +169,8 @@ pub enum Stage {
     Changes,
     /// A check of a table that the job did not fill, against all rows that it should have.
     Adopt,
+    /// Another try with the rows in quarantine.
+    Retry,
 }
 
 /// What became of an apply. Only `Applied` says that the progress moved.
@@ -182,6 +192,7 @@ pub enum CommitOutcome {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
     pub rows: RowCounts,
+    pub bad: BadRowCounts,
 }
 
 /// What a target has.
@@ -194,6 +205,8 @@ pub struct Standing<P> {
     pub table: TableStanding,
     /// A fill that can be gone on with; absent where the target table exists.
     pub unfinished: Option<UnfinishedFill<P>>,
+    /// Rows in quarantine.
+    pub quarantined: u64,
 }
 
 impl<P> Standing<P> {

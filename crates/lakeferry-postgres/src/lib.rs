@@ -17,6 +17,6 @@ pub use connect::{ConnectSettings, PasswordSource};
 pub use error::{Error, Report};
 pub use sql::Table;
 pub use target::{
-    JobStatus, PostgresLoader, PostgresSession, PostgresTarget, Removed, Run, TargetSettings,
-    ddl_for, read_history, read_status,
+    JobStatus, PostgresLoader, PostgresSession, PostgresTarget, QuarantinedRow, Removed, Run,
+    TargetSettings, Wanted, ddl_for, drop_quarantined, read_history, read_quarantine, read_status,
 };

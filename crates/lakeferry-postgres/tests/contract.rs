@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use lakeferry_model::{DeltaVersion, Guard, JobKey};
+use lakeferry_model::{BadRows, DeltaVersion, Guard, JobKey};
 use lakeferry_postgres::{ConnectSettings, PostgresTarget, Table, TargetSettings};
 use lakeferry_postgres_testkit::{Server, servers};
 use lakeferry_testkit::{
@@ -21,6 +21,7 @@ struct Bystander {
     target: PostgresTarget<DeltaVersion>,
     unguarded: PostgresTarget<DeltaVersion>,
     keyless: PostgresTarget<DeltaVersion>,
+    settings: TargetSettings,
     client: Client,
 }
 
@@ -44,6 +45,7 @@ impl Bystander {
             comment: None,
             lease: Duration::from_secs(30),
             guard: Guard::default(),
+            bad_rows: BadRows::HALT,
             max_connections: 8,
         };
         let unguarded = TargetSettings {
@@ -55,9 +57,10 @@ impl Bystander {
             ..settings.clone()
         };
         Self {
-            target: PostgresTarget::new(settings).unwrap(),
+            target: PostgresTarget::new(settings.clone()).unwrap(),
             unguarded: PostgresTarget::new(unguarded).unwrap(),
             keyless: PostgresTarget::new(keyless).unwrap(),
+            settings,
             client,
         }
     }
@@ -72,6 +75,23 @@ impl Harness for Bystander {
 
     fn unguarded(&self) -> Self::Target {
         self.unguarded.clone()
+    }
+
+    fn tolerant(&self, bad_rows: BadRows) -> Self::Target {
+        let guard = Guard::OFF;
+        let settings = self.settings.clone();
+        PostgresTarget::new(TargetSettings {
+            guard,
+            bad_rows,
+            ..settings
+        })
+        .unwrap()
+    }
+
+    async fn quarantined(&self) -> Vec<i64> {
+        let sql = "SELECT (key ->> 0)::bigint FROM lakeferry.quarantine ORDER BY 1";
+        let rows = self.client.query(sql, &[]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
     }
 
     fn keyless(&self) -> Self::Target {

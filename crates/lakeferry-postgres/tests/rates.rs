@@ -17,8 +17,8 @@ use arrow_array::{
 use bytes::{Bytes, BytesMut};
 use futures_util::SinkExt;
 use lakeferry_model::{
-    Claim, CommitOutcome, Digest, Effect, FillPlan, Fingerprint, Guard, Holder, Instant, JobKey,
-    Loader, Session, Stage, TableId, Target, Watermark,
+    BadRows, Claim, CommitOutcome, Digest, Effect, FillPlan, Fingerprint, Guard, Holder, Instant,
+    JobKey, Loader, Session, Stage, TableId, Target, Watermark,
 };
 use lakeferry_postgres::{
     ConnectSettings, PostgresSession, PostgresTarget, Table, TargetSettings, encode::Encoder,
@@ -196,6 +196,7 @@ async fn claimed(url: &str) -> Lease {
         comment: None,
         lease: Duration::from_secs(30),
         guard: Guard::default(),
+        bad_rows: BadRows::HALT,
         max_connections: 8,
     };
     let target = PostgresTarget::new(settings).unwrap();

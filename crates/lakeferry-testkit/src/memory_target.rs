@@ -9,16 +9,21 @@ use std::{
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use lakeferry_model::{
-    Applied, Claim, CommitOutcome, Differences, Effect, Epoch, FillPlan, Fingerprint, Guard,
-    Holder, Loaded, Position, Progress, RowCounts, Session, Stage, Standing, TableStanding, Target,
-    UnfinishedFill, Watermark,
+    Applied, BadRows, Claim, CommitOutcome, Differences, Effect, Epoch, FillPlan, Fingerprint,
+    Guard, Holder, Loaded, Position, Progress, Session, Stage, Standing, TableStanding, Target,
+    Watermark,
 };
 
 pub use self::loader::MemoryLoader;
-use self::{error::TargetError, rows::Keying};
+use self::{
+    error::TargetError,
+    fill::Fill,
+    rows::{Held, Keying, Policy, Sifted},
+};
 use crate::{Fault, Faults, columns, yield_step};
 
 mod error;
+mod fill;
 mod loader;
 mod rows;
 
@@ -47,6 +52,7 @@ impl<P> Default for MemoryServer<P> {
 #[derive(Clone)]
 struct State<P> {
     table: Option<Table>,
+    quarantine: Rows,
     made: u64,
     progress: Option<Progress<P>>,
     filled: Option<u64>,
@@ -71,36 +77,11 @@ struct Table {
     rows: Rows,
 }
 
-/// A fill that was begun, and its pieces.
-#[derive(Clone)]
-struct Fill<P> {
-    plan: FillPlan<P>,
-    pieces: BTreeMap<u64, Vec<RecordBatch>>,
-}
-
-impl<P: Position> Fill<P> {
-    fn loaded(&self) -> Loaded {
-        let batches = self.pieces.values().flatten();
-        Loaded {
-            pieces: self.pieces.keys().copied().collect(),
-            rows: batches.map(|batch| batch.num_rows() as u64).sum(),
-        }
-    }
-
-    fn unfinished(&self) -> UnfinishedFill<P> {
-        let Loaded { pieces, rows } = self.loaded();
-        UnfinishedFill {
-            plan: self.plan.clone(),
-            loaded: pieces.len() as u64,
-            rows,
-        }
-    }
-}
-
 impl<P> Default for State<P> {
     fn default() -> Self {
         Self {
             table: None,
+            quarantine: Rows::new(),
             made: 0,
             progress: None,
             filled: None,
@@ -144,6 +125,7 @@ impl<P: Position> State<P> {
             epoch: self.epoch,
             table,
             unfinished: fill.map(Fill::unfinished),
+            quarantined: self.quarantine.len() as u64,
         }
     }
 
@@ -160,25 +142,41 @@ impl<P: Position> MemoryServer<P> {
     pub fn target(&self) -> MemoryTarget<P> {
         MemoryTarget {
             server: self.clone(),
-            guard: Guard::OFF,
-            keying: Keying::ById,
+            policy: Policy {
+                guard: Guard::OFF,
+                bad: BadRows::HALT,
+                keying: Keying::ById,
+            },
         }
     }
 
     /// As [`MemoryServer::target`], of a job with this guard.
     pub fn guarded(&self, guard: Guard) -> MemoryTarget<P> {
-        MemoryTarget {
-            guard,
-            ..self.target()
-        }
+        let mut target = self.target();
+        target.policy.guard = guard;
+        target
+    }
+
+    /// As [`MemoryServer::target`], of a job that does this with bad rows.
+    pub fn tolerant(&self, bad: BadRows) -> MemoryTarget<P> {
+        let mut target = self.target();
+        target.policy.bad = bad;
+        target
     }
 
     /// As [`MemoryServer::guarded`], of a job without a key.
     pub fn keyless(&self, guard: Guard) -> MemoryTarget<P> {
-        MemoryTarget {
-            keying: Keying::Nothing,
-            ..self.guarded(guard)
-        }
+        let mut target = self.guarded(guard);
+        target.policy.keying = Keying::Nothing;
+        target
+    }
+
+    /// The keys in quarantine, sorted.
+    pub fn quarantined(&self) -> Vec<i64> {
+        let state = self.lock();
+        let mut keys: Vec<_> = state.quarantine.iter().filter_map(|row| row.0).collect();
+        keys.sort_unstable();
+        keys
     }
 
     /// The rows that a reader of a keyed table sees; `None` if there is no table.
@@ -270,15 +268,13 @@ impl<P: Position> MemoryServer<P> {
 #[derive(Clone)]
 pub struct MemoryTarget<P> {
     server: MemoryServer<P>,
-    guard: Guard,
-    keying: Keying,
+    policy: Policy,
 }
 
 /// A session on a [`MemoryServer`].
 pub struct MemorySession<P: Position> {
     server: MemoryServer<P>,
-    guard: Guard,
-    keying: Keying,
+    policy: Policy,
     session: u64,
     epoch: Epoch,
     standing: Standing<P>,
@@ -290,12 +286,12 @@ pub struct MemorySession<P: Position> {
 enum Prepared<P> {
     Fenced,
     Differs(Differences),
-    Ready(Box<State<P>>, RowCounts),
+    Ready(Box<State<P>>, Applied),
 }
 
 enum Staged<P> {
     Fill(FillPlan<P>),
-    Rows(Stage, Vec<(Effect, RecordBatch)>),
+    Rows(Stage, Sifted),
 }
 
 impl<P: Position> Target for MemoryTarget<P> {
@@ -343,8 +339,7 @@ impl<P: Position> Target for MemoryTarget<P> {
         let position = PhantomData;
         Ok(Claim::Granted(MemorySession {
             server,
-            guard: self.guard,
-            keying: self.keying,
+            policy: self.policy,
             session,
             epoch,
             standing,
@@ -392,37 +387,49 @@ impl<P: Position> MemorySession<P> {
         {
             return Ok(Prepared::Fenced);
         }
-        let rows = match self.staged.take() {
-            None => RowCounts::default(),
+        let applied = match self.staged.take() {
+            None => Applied::default(),
             Some(Staged::Fill(plan)) => {
-                let rows = self.whole(&state, &plan, &progress)?;
-                let inserted = rows.len() as u64;
+                let pieces = self.whole(&state, &plan, &progress)?;
                 state.fill = None;
-                state.filled = Some(state.make_table(rows));
-                RowCounts {
-                    inserted,
-                    ..RowCounts::default()
-                }
+                state.filled = Some(state.make_table(Rows::new()));
+                self.apply_rows(&mut state, Stage::Fill, pieces)?
             }
-            Some(Staged::Rows(stage, staged)) => {
+            Some(Staged::Rows(stage, sifted)) => {
                 let Some(table) = &mut state.table else {
                     return Err(TargetError::Misused("there is no table to change"));
                 };
                 state.filled = Some(table.oid);
-                let keying = self.keying;
                 if stage == Stage::Adopt {
-                    let differences = keying.differences(&table.rows, &staged)?;
+                    let keying = self.policy.keying;
+                    let differences = keying.differences(&table.rows, &sifted)?;
                     if !differences.is_empty() {
                         return Ok(Prepared::Differs(differences));
                     }
-                    RowCounts::default()
-                } else {
-                    keying.apply(&mut table.rows, stage, &staged, self.guard)?
                 }
+                self.apply_rows(&mut state, stage, sifted)?
             }
         };
         state.progress = Some(progress);
-        Ok(Prepared::Ready(Box::new(state), rows))
+        Ok(Prepared::Ready(Box::new(state), applied))
+    }
+
+    fn apply_rows(
+        &self,
+        state: &mut State<P>,
+        stage: Stage,
+        sifted: Sifted,
+    ) -> Result<Applied, TargetError> {
+        let Some(table) = &mut state.table else {
+            return Err(TargetError::Misused("there is no table to write"));
+        };
+        let held = Held {
+            policy: self.policy,
+            rows: &mut table.rows,
+            quarantine: &mut state.quarantine,
+        };
+        let (rows, bad) = held.apply(stage, sifted)?;
+        Ok(Applied { rows, bad })
     }
 
     /// The rows of the fill of `plan`, all of its pieces. One whose rows are refused is removed:
@@ -432,7 +439,7 @@ impl<P: Position> MemorySession<P> {
         state: &State<P>,
         plan: &FillPlan<P>,
         after: &Progress<P>,
-    ) -> Result<Rows, TargetError> {
+    ) -> Result<Sifted, TargetError> {
         let fill = state.fill.as_ref().filter(|fill| fill.plan == *plan);
         let fill = fill.ok_or(TargetError::Fenced)?;
         let Progress {
@@ -445,11 +452,15 @@ impl<P: Position> MemorySession<P> {
         if fill.pieces.len() as u64 != plan.pieces {
             return Err(TargetError::Misused("pieces of the fill are missing"));
         }
-        let rows = self.keying.rows(fill.pieces.values().flatten());
-        if rows.is_err() {
-            self.server.lock().fill = None;
+        let mut all = Sifted::default();
+        for piece in fill.pieces.values() {
+            all.extend(piece);
         }
-        rows
+        if let Err(refused) = self.policy.keying.rows(&all) {
+            self.server.lock().fill = None;
+            return Err(refused);
+        }
+        Ok(all)
     }
 }
 
@@ -476,7 +487,7 @@ impl<P: Position> Session for MemorySession<P> {
             return Err(TargetError::Misused("the table is the job's already"));
         }
         self.server.lock().fill = None;
-        self.staged = Some(Staged::Rows(stage, Vec::new()));
+        self.staged = Some(Staged::Rows(stage, Sifted::default()));
         Ok(())
     }
 
@@ -521,7 +532,7 @@ impl<P: Position> Session for MemorySession<P> {
         match &self.staged {
             Some(Staged::Fill(plan)) => Ok(MemoryLoader::new(
                 &self.server,
-                (plan.clone(), self.keying),
+                (plan.clone(), self.policy),
                 (self.epoch, self.session),
             )),
             _ => Err(TargetError::Misused("no fill is open")),
@@ -530,15 +541,14 @@ impl<P: Position> Session for MemorySession<P> {
 
     async fn put(&mut self, effect: Effect, rows: &RecordBatch) -> Result<(), TargetError> {
         self.step("put").await?;
-        let Some(Staged::Rows(stage, staged)) = &mut self.staged else {
+        let Some(Staged::Rows(stage, sifted)) = &mut self.staged else {
             return Err(TargetError::Misused("no stage is open"));
         };
         if *stage != Stage::Changes && effect != Effect::Insert {
             return Err(TargetError::Misused("all but changes take inserts only"));
         }
-        self.keying.check(rows)?;
-        staged.push((effect, rows.clone()));
-        Ok(())
+        let Policy { keying, bad, .. } = self.policy;
+        sifted.put(keying, bad.on_bad_value, effect, rows)
     }
 
     async fn apply(
@@ -553,10 +563,10 @@ impl<P: Position> Session for MemorySession<P> {
             watermark,
             fingerprint,
         };
-        let (state, rows) = match self.transaction(progress)? {
+        let (state, applied) = match self.transaction(progress)? {
             Prepared::Fenced => return Ok(CommitOutcome::Fenced),
             Prepared::Differs(differences) => return Ok(CommitOutcome::Differs(differences)),
-            Prepared::Ready(state, rows) => (state, rows),
+            Prepared::Ready(state, applied) => (state, applied),
         };
         if fault != Some(Fault::LoseRequest) {
             self.standing = state.standing();
@@ -564,10 +574,10 @@ impl<P: Position> Session for MemorySession<P> {
         }
         if fault.is_some() {
             self.server.lock().connected.remove(&self.session);
-            return Ok(CommitOutcome::Unknown(Applied { rows }));
+            return Ok(CommitOutcome::Unknown(applied));
         }
         yield_step().await;
-        Ok(CommitOutcome::Applied(Applied { rows }))
+        Ok(CommitOutcome::Applied(applied))
     }
 
     async fn release(self) -> Result<(), TargetError> {

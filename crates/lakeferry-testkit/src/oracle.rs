@@ -10,7 +10,14 @@ use lakeferry_model::{Sign, TableId};
 use crate::{History, Row, is_hot};
 
 /// The rows that a target must hold, by key.
-pub type Expected = BTreeMap<i64, Option<String>>;
+pub type Rows = BTreeMap<i64, Option<String>>;
+
+/// What a target must hold, and the keys that must be in its quarantine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expected {
+    pub rows: Rows,
+    pub quarantined: Vec<i64>,
+}
 
 /// Remembers what each version of each table looked like when it was committed, so that it can
 /// say what a target must hold even after the source was cleaned, rewound or replaced.
@@ -48,6 +55,16 @@ fn filtered(rows: &BTreeMap<Row, i64>) -> Expected {
     let live = rows
         .iter()
         .filter(|(row, count)| **count > 0 && is_hot(row));
-    live.filter_map(|(row, _)| Some((row.id?, row.value.clone())))
-        .collect()
+    let mut expected = Expected::default();
+    for (row, _) in live {
+        let Some(id) = row.id else { continue };
+        match &row.value {
+            Some(text) if text.contains('\0') => expected.quarantined.push(id),
+            value => {
+                expected.rows.insert(id, value.clone());
+            }
+        }
+    }
+    expected.quarantined.sort_unstable();
+    expected
 }

@@ -1,6 +1,6 @@
 //! The in-memory ports pass the contracts that the real ones pass, with no special case.
 
-use lakeferry_model::{DeltaVersion, Guard, Position, Sign};
+use lakeferry_model::{BadRows, DeltaVersion, Guard, Position, Sign};
 use lakeferry_testkit::{
     History, Kind, MemoryServer, MemorySource, MemoryTarget, Row, Values,
     contract::{source, target},
@@ -16,6 +16,12 @@ impl<P: Position> target::Harness for Server<P> {
     }
     fn unguarded(&self) -> MemoryTarget<P> {
         self.0.target()
+    }
+    fn tolerant(&self, bad: BadRows) -> MemoryTarget<P> {
+        self.0.tolerant(bad)
+    }
+    async fn quarantined(&self) -> Vec<i64> {
+        self.0.quarantined()
     }
     fn keyless(&self) -> MemoryTarget<P> {
         self.0.keyless(Guard::default())

@@ -97,6 +97,11 @@ pub(crate) enum Command {
         #[arg(long)]
         forget: bool,
     },
+    /// Look after rows that Postgres cannot hold: they are kept aside, and the others go on
+    Quarantine {
+        #[command(subcommand)]
+        action: QuarantineAction,
+    },
     /// Show how far each job has come
     Status {
         /// Jobs to show; all if none is named
@@ -119,6 +124,49 @@ pub(crate) enum Command {
     },
     /// See it work: a throwaway Postgres, a Delta table, and a commit a second that arrives
     Demo(DemoOptions),
+}
+
+/// What to do with rows in quarantine. A KEY is as `list` shows it; one of a single column may be
+/// given without its brackets.
+#[derive(Debug, Subcommand)]
+pub(crate) enum QuarantineAction {
+    /// Show their keys, and what is wrong with them
+    List {
+        /// Jobs to show; all if none is named
+        jobs: Vec<String>,
+        /// Show also those that were dropped
+        #[arg(long)]
+        all: bool,
+        /// How many rows to show of each target
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+    },
+    /// Show one with all of its values
+    Show {
+        /// The job
+        job: String,
+        /// The key of the row
+        key: String,
+    },
+    /// Sync the job, then bring in what its target can hold now
+    Retry {
+        /// The job
+        job: String,
+    },
+    /// Give rows up: they count no more, and their values are forgotten
+    ///
+    /// When such a row changes in the source, it comes as any other.
+    Drop {
+        /// The job
+        job: String,
+        /// The keys of the rows
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        keys: Vec<String>,
+        /// All rows of the job
+        #[arg(long)]
+        all: bool,
+    },
 }
 
 /// What `lakeferry-demo` is told.
@@ -146,6 +194,7 @@ impl Command {
             Self::Backfill { .. } => "backfill",
             Self::Adopt { .. } => "adopt",
             Self::Reset { .. } => "reset",
+            Self::Quarantine { .. } => "quarantine",
             Self::Status { .. } => "status",
             Self::History { .. } => "history",
             Self::Completions { .. } => "completions",

@@ -10,7 +10,7 @@ use std::{
 use lakeferry_config::{Config, Listing, Loaded, Mode, Password, RefreshAbove, Tables, TargetName};
 use lakeferry_delta::{Check, DeltaSource, tables_below};
 use lakeferry_engine::{Job, Meter, OnSourceReplaced, Policy, Retry};
-use lakeferry_model::{DeltaVersion, Guard, Holder};
+use lakeferry_model::{BadRows, DeltaVersion, Guard, Holder};
 use lakeferry_postgres::{ConnectSettings, PasswordSource, PostgresTarget, Table, TargetSettings};
 
 use crate::{
@@ -190,6 +190,11 @@ pub(crate) fn target_settings(
         guard: Guard {
             max_delete_share: job.max_delete_share,
             allow_empty: job.allow_empty,
+        },
+        bad_rows: BadRows {
+            on_bad_value: job.on_bad_value,
+            max_rows: job.max_quarantined.rows,
+            max_share: job.max_quarantined.share,
         },
         max_connections: server.max_connections,
     })

@@ -33,6 +33,7 @@ mod keyless;
 mod nothing_to_do;
 mod ordinary_tables;
 mod plan_warnings;
+mod quarantine;
 mod refusals;
 mod resilience;
 mod two_daemons;

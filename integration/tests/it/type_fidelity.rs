@@ -241,14 +241,15 @@ async fn the_last_moments_arrive() {
     }
 }
 
-/// A value that Postgres cannot hold stops the job with its column named, and changes nothing.
+/// Where the job says so, a value that Postgres cannot hold stops it with its column named, and
+/// changes nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_value_that_postgres_cannot_hold_is_refused() {
     for version in servers() {
         let mut deployment = Deployment::start(version);
         let path = deployment.lake("words");
         let mut table = tables::create(&path, NewTable::with_feed(), &[(1, Some("one"))]).await;
-        deployment.job("words", &path, &[]);
+        deployment.job("words", &path, &["on_bad_value: halt"]);
         deployment.sync();
         table
             .append(tables::words(&[(2, Some("nul\0")), (3, Some("three"))]))

@@ -244,6 +244,32 @@ pub(super) const FAULTS: &[Fault] = &[
         test: TARGET_CONTRACT,
     },
     Fault {
+        name: "quarantined-row-stays",
+        breaks: "the older row of a key that turned bad passes for the present one",
+        file: "crates/lakeferry-postgres/src/target/staging.rs",
+        find: "        if effect == Effect::Update {
+            for rows in bad {",
+        replace: "        if effect == Effect::Delete {
+            for rows in bad {",
+        test: TARGET_CONTRACT,
+    },
+    Fault {
+        name: "quarantine-outlives-change",
+        breaks: "a key that was mended counts as bad for ever",
+        file: "crates/lakeferry-postgres/src/target/aside.rs",
+        find: "store.remove(left, &doing).await?;",
+        replace: "if matches!(scope, Scope::All) { store.remove(left, &doing).await?; }",
+        test: TARGET_CONTRACT,
+    },
+    Fault {
+        name: "quarantine-without-limit",
+        breaks: "a source full of bad rows empties its target row by row",
+        file: "crates/lakeferry-model/src/quarantine.rs",
+        find: "(quarantined > self.max_rows && !within_share)",
+        replace: "(quarantined > self.max_rows && !within_share && rows == u64::MAX)",
+        test: TARGET_CONTRACT,
+    },
+    Fault {
         name: "equal-rows-written",
         breaks: "rows that did not change cost writes, and wake everything that listens",
         file: "crates/lakeferry-postgres/src/target/columns.rs",

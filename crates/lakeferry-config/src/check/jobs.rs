@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
+use lakeferry_model::OnBadValue;
+
 use crate::{
-    Job, JobName, Mode, OnSourceReplaced, RefreshAbove, Schedule, SourceLocation, TargetName,
-    TargetTable,
+    Job, JobName, MaxQuarantined, Mode, OnSourceReplaced, RefreshAbove, Schedule, SourceLocation,
+    TargetName, TargetTable,
     check::{
         options::{self, Options, same_column},
         targets::{Found, Targets},
@@ -117,6 +119,10 @@ fn check_job(
         max_delete_share: options
             .max_delete_share
             .or_default(DEFAULT_MAX_DELETE_SHARE)?,
+        on_bad_value: options.on_bad_value.or_default(OnBadValue::Quarantine)?,
+        max_quarantined: options
+            .max_quarantined
+            .or_default(MaxQuarantined::default())?,
     })
 }
 

@@ -1,7 +1,9 @@
 //! What a job may say, and `defaults` for all jobs: each option by itself.
 
+use lakeferry_model::OnBadValue;
+
 use crate::{
-    Mode, OnSourceReplaced, RefreshAbove, Schedule,
+    MaxQuarantined, Mode, OnSourceReplaced, RefreshAbove, Schedule,
     amount::{parse_memory_bytes, parse_share},
     field::{Field, Written},
     identifier::check_identifier,
@@ -29,6 +31,8 @@ pub(crate) struct Options {
     pub(crate) collapse_memory_bytes: Field<u64>,
     pub(crate) allow_empty: Field<bool>,
     pub(crate) max_delete_share: Field<f64>,
+    pub(crate) on_bad_value: Field<OnBadValue>,
+    pub(crate) max_quarantined: Field<MaxQuarantined>,
 }
 
 impl Options {
@@ -47,6 +51,8 @@ impl Options {
                 .or(&defaults.collapse_memory_bytes),
             allow_empty: self.allow_empty.or(&defaults.allow_empty),
             max_delete_share: self.max_delete_share.or(&defaults.max_delete_share),
+            on_bad_value: self.on_bad_value.or(&defaults.on_bad_value),
+            max_quarantined: self.max_quarantined.or(&defaults.max_quarantined),
         }
     }
 }
@@ -84,6 +90,17 @@ pub(crate) fn check(raw: RawOptions, report: &mut Report) -> Options {
                 Fault::new(format!("{} is not a share of a table", shown(&text)), HINT)
             })
         }),
+        on_bad_value: raw.on_bad_value.check(report, |text| {
+            let known = [
+                ("quarantine", OnBadValue::Quarantine),
+                ("null", OnBadValue::Null),
+                ("halt", OnBadValue::Halt),
+            ];
+            choice("on_bad_value", &text, &known, &["replace"])
+        }),
+        max_quarantined: raw
+            .max_quarantined
+            .check(report, |text| MaxQuarantined::parse(&text)),
     }
 }
 

@@ -71,6 +71,7 @@ fn standing(version: Option<u64>, table: TableStanding) -> Standing<u64> {
         epoch: Epoch(1),
         table,
         unfinished: None,
+        quarantined: 0,
     }
 }
 
@@ -451,6 +452,33 @@ fn rebuilds_on_demand() {
         Plan::UpToDate
     ); // I
     assert_eq!(Case::default().look(), Look::Behind(at(5)));
+}
+
+#[test]
+fn what_is_in_quarantine_is_tried_again_when_asked() {
+    let case = |request, quarantined| Case {
+        request,
+        head: head(5),
+        standing: Standing {
+            quarantined,
+            ..standing(Some(5), TableStanding::Filled)
+        },
+        ..Case::default()
+    };
+    let retry = Plan::Retry { at: at(5) };
+    assert_eq!(case(Request::Retry, 2).decided(), retry); // X
+    assert_eq!(case(Request::Retry, 0).decided(), Plan::UpToDate); // I
+    assert_eq!(case(Request::Sync, 2).decided(), Plan::UpToDate); // I
+    let behind = Case {
+        head: head(6),
+        ..case(Request::Retry, 2)
+    };
+    assert_eq!(behind.look(), Look::Behind(at(5)));
+    let mut keyless = case(Request::Retry, 2);
+    keyless.fingerprint.key.clear();
+    let progress = keyless.standing.progress.as_mut().unwrap();
+    progress.fingerprint.key.clear();
+    assert_eq!(keyless.why(), (Stage::Refresh, Why::Asked)); // X
 }
 
 #[test]

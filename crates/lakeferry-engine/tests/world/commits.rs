@@ -86,7 +86,10 @@ impl World {
         let value = self
             .random
             .random_bool(0.9)
-            .then(|| format!("v{}", self.random.random_range(0..9)));
+            .then(|| match self.random.random_range(0..20) {
+                0 => "no table holds this\0".to_owned(),
+                _ => format!("v{}", self.random.random_range(0..9)),
+            });
         let hot = [Some(true), Some(true), Some(false), None][self.random.random_range(0..4)];
         Row {
             id: Some(id),

@@ -14,7 +14,7 @@ use std::{
 use lakeferry_engine::{
     Job, Meter, OnSourceReplaced, Policy, Report, Request, Retry, RunError, StepKind, Why, drive,
 };
-use lakeferry_model::{Clock, Holder, Instant, JobKey, Stage, Watermark};
+use lakeferry_model::{BadRows, Clock, Holder, Instant, JobKey, Stage, Watermark};
 use lakeferry_testkit::{
     Fault, History, KEY, MemoryServer, MemorySource, MemoryTarget, StepClock, oracle::Oracle,
 };
@@ -48,6 +48,9 @@ pub(crate) const MUST_HAPPEN: &[&str] = &[
     "advance",
     "standby promoted",
     "taken over",
+    "quarantined",
+    "released",
+    "tried again",
 ];
 
 /// One seed's world.
@@ -140,7 +143,11 @@ impl World {
         let engines = ["first", "second"]
             .map(|name| {
                 let policy = policy(&mut random, name, replaced);
-                let (source, target, clock) = (source.clone(), server.target(), clock.clone());
+                let bad = BadRows {
+                    max_rows: u64::MAX,
+                    ..BadRows::default()
+                };
+                let (source, target, clock) = (source.clone(), server.tolerant(bad), clock.clone());
                 let job = Arc::new(Job {
                     source,
                     target,
@@ -205,6 +212,7 @@ impl World {
 
     fn poll(&mut self, engine: usize) {
         let asked = self.random.random_bool(0.03);
+        let tries_again = self.random.random_bool(0.1);
         let Engine {
             job,
             attempt,
@@ -213,10 +221,10 @@ impl World {
         let attempt = attempt.get_or_insert_with(|| {
             let (job, request) = (
                 Arc::clone(job),
-                if asked {
-                    Request::Backfill
-                } else {
-                    Request::Sync
+                match (asked, tries_again) {
+                    (true, _) => Request::Backfill,
+                    (false, true) => Request::Retry,
+                    (false, false) => Request::Sync,
                 },
             );
             *was_asked = asked;
@@ -240,8 +248,19 @@ impl World {
                 StepKind::Rebuild(Stage::Fill, _) => Some(0),
                 _ => None,
             };
-            if let Some(kept) = kept {
+            // Of pieces that were loaded before, those in quarantine are not told apart.
+            if let Some(kept) = kept
+                && step.bad.quarantined == 0
+            {
                 assert_eq!(kept + step.rows_read, step.rows.inserted, "{:?}", step.kind);
+            }
+            for (what, count) in [
+                ("quarantined", step.bad.quarantined),
+                ("released", step.bad.released),
+            ] {
+                if count > 0 {
+                    self.note(what);
+                }
             }
             self.note(match step.kind {
                 StepKind::Resumed { pieces, .. } => format!("resumed with {pieces} pieces"),
@@ -249,6 +268,7 @@ impl World {
                 StepKind::Rebuild(stage, why) => format!("rebuild: {stage:?} {why:?}"),
                 StepKind::Changes(reading) => format!("changes: {reading:?}"),
                 StepKind::Adopt => "adopted".to_owned(),
+                StepKind::Retry => "tried again".to_owned(),
                 StepKind::Advance => "advance".to_owned(),
             });
         }
@@ -370,9 +390,11 @@ impl World {
         let expected = self.oracle.expected(table, version, digest.0);
         let expected = expected.ok_or(format!("there never was version {version} of {table}"))?;
         let rows = self.server.rows().ok_or("the target table is gone")?;
-        if rows != *expected {
+        let quarantined = self.server.quarantined();
+        if rows != expected.rows || quarantined != expected.quarantined {
             return Err(format!(
-                "the target is not version {version} of {table}:\n{rows:?}\nbut should be\n{expected:?}"
+                "the target is not version {version} of {table}:\n{rows:?} and {quarantined:?} in \
+                 quarantine\nbut should be\n{expected:?}"
             ));
         }
         if let Some(seen) = &self.seen

@@ -28,50 +28,54 @@ const MAX_ELEMENTS: usize = ((1 << 30) - 1) / 8;
 /// What stands before each value.
 const LENGTH_BYTES: usize = 4;
 
-/// # Errors
-/// [`Error::BadRow`] naming the longest column of the first row that is longer than `limit` bytes.
-pub(super) fn refuse_long_rows<'a>(
-    columns: &[Column<'_>],
-    names: impl Iterator<Item = &'a str> + Clone,
-    rows: usize,
-    limit: usize,
-) -> Result<(), Error> {
+/// A value that Postgres cannot hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) row: usize,
+    /// Its place among the columns.
+    pub(crate) column: usize,
+    /// Said of the value: `a text with …`.
+    pub(crate) what: String,
+}
+
+/// Says that column `name` holds a value that Postgres cannot.
+pub(crate) fn refusal(name: &str, what: &str) -> Error {
+    Error::bad_row(format!("column {name:?} holds {what}")).advise(POLICY)
+}
+
+/// The rows that are longer than `limit` bytes, each by its longest value.
+pub(super) fn long_rows(columns: &[Column<'_>], rows: usize, limit: usize) -> Vec<Fault> {
     // A batch that is no longer has no row that is.
     let all = |column: &Column<'_>| column.most_bytes(&(0..rows));
     if columns.iter().map(all).sum::<usize>() <= limit {
-        return Ok(());
+        return Vec::new();
     }
-    for row in 0..rows {
+    let fault = |row| {
         let lengths = columns.iter().map(|column| column.bytes_of(row));
         let total: usize = lengths.clone().sum();
-        if total > limit {
-            let longest = names.clone().zip(lengths).max_by_key(|(_, bytes)| *bytes);
-            let (name, bytes) = longest.unwrap_or_default();
-            return Err(Error::bad_row(format!(
-                "column {name:?} holds a value of {bytes} bytes in a row of {total}, and postgres \
-                 holds less than 1 GiB"
-            ))
-            .advise(POLICY));
-        }
-    }
-    Ok(())
+        let (column, bytes) = lengths.enumerate().max_by_key(|(_, bytes)| *bytes)?;
+        (total > limit).then(|| Fault {
+            row,
+            column,
+            what: format!(
+                "a value of {bytes} bytes in a row of {total}, and postgres holds less than 1 GiB"
+            ),
+        })
+    };
+    (0..rows).filter_map(fault).collect()
 }
 
 impl Column<'_> {
-    /// Looks at `rows`, which all are.
-    ///
-    /// # Errors
-    /// [`Error::BadRow`] naming the column, if a value cannot be held.
-    pub(super) fn check(&self, name: &str, rows: usize) -> Result<(), Error> {
+    /// What Postgres cannot hold of the values of `rows`, which are all; `place` is the column's.
+    pub(super) fn faults(&self, place: usize, rows: usize) -> Vec<Fault> {
         if !self.suspect(&(0..rows)) {
-            return Ok(());
+            return Vec::new();
         }
-        match (0..rows).find_map(|row| self.fault(row)) {
-            None => Ok(()),
-            Some(what) => {
-                Err(Error::bad_row(format!("column {name:?} holds {what}")).advise(POLICY))
-            }
-        }
+        let fault = |row| {
+            let (column, what) = (place, self.fault(row)?);
+            Some(Fault { row, column, what })
+        };
+        (0..rows).filter_map(fault).collect()
     }
 
     fn suspect(&self, rows: &Range<usize>) -> bool {

@@ -22,9 +22,13 @@ use arrow_array::RecordBatch;
 use arrow_schema::Schema;
 use bytes::BytesMut;
 
-pub(crate) use self::epoch::{checked_timestamp, micros_since_1970};
+pub(crate) use self::{
+    check::{Fault, refusal},
+    epoch::{checked_timestamp, micros_since_1970},
+    json::JsonRows,
+};
 use self::{
-    check::{MAX_ROW_BYTES, refuse_long_rows},
+    check::{MAX_ROW_BYTES, long_rows},
     column::Column,
     scalars::put,
 };
@@ -82,6 +86,24 @@ impl Encoder {
     /// [`Error::BadRow`] naming the column that holds a value Postgres cannot;
     /// [`Error::Bug`] if `batch` is not of the schema.
     pub fn rows<'a>(&self, batch: &'a RecordBatch, mark: Option<u8>) -> Result<Rows<'a>, Error> {
+        self.checked(batch, mark)?.map_err(|faults| {
+            let named = faults.first().and_then(|fault| {
+                let (name, _) = self.columns.get(fault.column)?;
+                Some(refusal(name, &fault.what))
+            });
+            named.unwrap_or_else(|| Error::bug("a batch was refused without a fault"))
+        })
+    }
+
+    /// As [`Encoder::rows`], or all that Postgres cannot hold of them, at least one.
+    ///
+    /// # Errors
+    /// [`Error::Bug`] if `batch` is not of the schema.
+    pub(crate) fn checked<'a>(
+        &self,
+        batch: &'a RecordBatch,
+        mark: Option<u8>,
+    ) -> Result<Result<Rows<'a>, Vec<Fault>>, Error> {
         if batch.num_columns() != self.columns.len() {
             return Err(Error::bug(format!(
                 "a batch has {} columns and not {}",
@@ -90,20 +112,25 @@ impl Encoder {
             )));
         }
         let columns = (self.columns.iter().zip(batch.columns()))
-            .map(|((name, postgres), array)| {
-                let column = Column::of(name, *postgres, array)?;
-                column.check(name, batch.num_rows())?;
-                Ok(column)
-            })
+            .map(|((name, postgres), array)| Column::of(name, *postgres, array))
             .collect::<Result<Vec<_>, Error>>()?;
-        let names = self.columns.iter().map(|(name, _)| name.as_str());
-        refuse_long_rows(&columns, names, batch.num_rows(), MAX_ROW_BYTES)?;
-        Ok(Rows {
+        let end = batch.num_rows();
+        let places = columns.iter().enumerate();
+        let mut faults: Vec<_> = places
+            .flat_map(|(place, column)| column.faults(place, end))
+            .collect();
+        if faults.is_empty() {
+            faults = long_rows(&columns, end, MAX_ROW_BYTES);
+        }
+        if !faults.is_empty() {
+            return Ok(Err(faults));
+        }
+        Ok(Ok(Rows {
             columns,
             start: RowStart::new(self.columns.len(), mark),
             next: 0,
-            end: batch.num_rows(),
-        })
+            end,
+        }))
     }
 }
 

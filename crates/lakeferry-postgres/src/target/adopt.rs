@@ -11,6 +11,7 @@ use crate::{
     sql::{Sql, Table},
     target::{
         apply::{Apply, Ended, Locked},
+        aside::Scope,
         columns::Columns,
         fence::Fence,
         refresh::{dropped, ready},
@@ -45,8 +46,10 @@ pub(super) async fn apply<P: Position>(
     }
     let oid = apply.record_table().await?;
     let rows = RowCounts::default();
-    apply.record_run("adopt", staged.started, rows).await?;
-    let ended = apply.commit(rows, Some(oid)).await?;
+    let quarantined = staged.aside.write(apply, Scope::All).await?;
+    let bad = quarantined.counts;
+    apply.record_run("adopt", staged.started, rows, bad).await?;
+    let ended = apply.commit(rows, Some(quarantined), Some(oid)).await?;
     if matches!(ended, Ended::Applied { .. }) {
         dropped(apply, staging).await;
     }

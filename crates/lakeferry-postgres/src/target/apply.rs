@@ -1,6 +1,8 @@
 //! The one transaction: fence, rows, progress, and nothing of them without the others.
 
-use lakeferry_model::{Differences, Fingerprint, Position, Progress, RowCounts, Watermark};
+use lakeferry_model::{
+    Applied, BadRowCounts, Differences, Fingerprint, Position, Progress, RowCounts, Watermark,
+};
 use tokio_postgres::types::Type;
 
 use crate::{
@@ -9,6 +11,7 @@ use crate::{
     sql::Sql,
     sqlstate::{Doing, is_certain},
     target::{
+        aside::Quarantined,
         columns::Columns,
         fence::{self, Fence, Hold, LockMode},
         refusal,
@@ -29,13 +32,15 @@ pub(super) const BEGIN_PATIENTLY: &str = "BEGIN; SET LOCAL lock_timeout = '30s'"
 pub(super) enum Ended {
     /// With the OID of the target from now on.
     Applied {
-        rows: RowCounts,
+        applied: Applied,
         oid: Option<u32>,
+        /// Rows in quarantine from now on; absent where they are as they were.
+        quarantined: Option<u64>,
     },
     Fenced,
     /// The answer to COMMIT never came; the rows that it would have written.
     Unknown {
-        rows: RowCounts,
+        applied: Applied,
     },
     /// The table is not the one to adopt.
     Differs(Differences),
@@ -73,7 +78,10 @@ impl<P: Position> Apply<'_, P> {
             fence = fence::same_table(self.link, &self.settings.table, self.oid).await?;
         }
         match fence {
-            Fence::Open => self.commit(RowCounts::default(), self.oid).await,
+            Fence::Open => {
+                let nothing = RowCounts::default();
+                self.commit(nothing, None, self.oid).await
+            }
             Fence::Shut => self.shut().await,
         }
     }
@@ -228,18 +236,21 @@ impl<P: Position> Apply<'_, P> {
         kind: &'static str,
         started: Moment,
         rows: RowCounts,
+        bad: BadRowCounts,
     ) -> Result<(), Error> {
-        let sql = "INSERT INTO {} (job_id, epoch, kind, from_version, through_version, \
-            inserted, updated, deleted, started_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+        let sql = "INSERT INTO {} (job_id, epoch, kind, from_version, through_version, inserted, \
+            updated, deleted, started_at, quarantined, released, nulled) \
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
         let sql = Sql::of(sql, &[&self.state.table("runs")]);
         let before = self
             .before
             .map(|progress| bigint(progress.watermark.version))
             .transpose()?;
         let through = bigint(self.after.0.version)?;
-        let [inserted, updated, deleted] = [rows.inserted, rows.updated, rows.deleted]
-            .map(|count| i64::try_from(count).unwrap_or(i64::MAX));
-        let params: [_; 9] = [
+        let most = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        let [inserted, updated, deleted] = [rows.inserted, rows.updated, rows.deleted].map(most);
+        let [quarantined, released, nulled] = [bad.quarantined, bad.released, bad.nulled].map(most);
+        let params: [_; 12] = [
             (&self.hold.job_id as _, Type::UUID),
             (&self.hold.epoch as _, Type::INT8),
             (&kind as _, Type::TEXT),
@@ -249,21 +260,36 @@ impl<P: Position> Apply<'_, P> {
             (&updated as _, Type::INT8),
             (&deleted as _, Type::INT8),
             (&started as _, Type::TIMESTAMPTZ),
+            (&quarantined as _, Type::INT8),
+            (&released as _, Type::INT8),
+            (&nulled as _, Type::INT8),
         ];
         self.link.execute(&sql, &params, &self.doing()).await?;
         Ok(())
     }
 
-    pub(super) async fn commit(&self, rows: RowCounts, oid: Option<u32>) -> Result<Ended, Error> {
+    /// `quarantined` is absent where that is as it was.
+    pub(super) async fn commit(
+        &self,
+        rows: RowCounts,
+        quarantined: Option<Quarantined>,
+        oid: Option<u32>,
+    ) -> Result<Ended, Error> {
+        let bad = quarantined.map_or_else(BadRowCounts::default, |all| all.counts);
+        let applied = Applied { rows, bad };
         match self.link.try_batch(&"COMMIT".into()).await {
-            Ok(()) => Ok(Ended::Applied { rows, oid }),
+            Ok(()) => Ok(Ended::Applied {
+                applied,
+                oid,
+                quarantined: quarantined.map(|all| all.total),
+            }),
             Err(error) if is_certain(&error) => Err(refusal::told(self, error).await),
             Err(error) => {
                 tracing::debug!(
                     error = &error as &dyn std::error::Error,
                     "no answer to commit"
                 );
-                Ok(Ended::Unknown { rows })
+                Ok(Ended::Unknown { applied })
             }
         }
     }

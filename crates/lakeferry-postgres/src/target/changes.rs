@@ -10,6 +10,7 @@ use crate::{
     sqlstate,
     target::{
         apply::{Apply, Ended, Locked},
+        aside::Scope,
         parking::Updates,
         refusal,
         staging::{EFFECT, EffectCounts, Staged, mark},
@@ -21,9 +22,11 @@ use crate::{
 const ANALYZE_ROWS: u64 = 1_000;
 
 /// The session is already in the transaction that staged.
+/// `kind` is how the run is called in the history.
 pub(super) async fn apply<P: Position>(
     apply: &Apply<'_, P>,
     staged: &Staged,
+    kind: &'static str,
 ) -> Result<Ended, Error> {
     let place = staged.place.sql();
     if staged.counts.total() >= ANALYZE_ROWS {
@@ -63,8 +66,10 @@ pub(super) async fn apply<P: Position>(
     if !locked.shape.triggers.is_empty() {
         verify(apply, &locked, &statements, counts).await?;
     }
-    apply.record_run("changes", staged.started, rows).await?;
-    apply.commit(rows, apply.oid).await
+    let quarantined = staged.aside.write(apply, Scope::Touched).await?;
+    let bad = quarantined.counts;
+    apply.record_run(kind, staged.started, rows, bad).await?;
+    apply.commit(rows, Some(quarantined), apply.oid).await
 }
 
 async fn insert<P: Position>(

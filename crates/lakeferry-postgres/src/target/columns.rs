@@ -125,6 +125,11 @@ impl Columns {
         Sql::list(", ", self.iter().map(|column| column.compared(target)))
     }
 
+    /// Where the key columns stand, in the order of the key.
+    pub(super) fn key_places(&self) -> &[usize] {
+        &self.key
+    }
+
     /// Whether a key tells the rows apart.
     pub(super) fn has_key(&self) -> bool {
         !self.key.is_empty()

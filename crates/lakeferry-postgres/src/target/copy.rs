@@ -9,7 +9,7 @@ use futures_util::SinkExt;
 use tokio_postgres::{CopyInSink, error::SqlState};
 
 use crate::{
-    encode::{Encoder, HEADER, TRAILER},
+    encode::{Encoder, Fault, HEADER, TRAILER},
     error::Error,
     link::Link,
     sql::Sql,
@@ -68,14 +68,18 @@ impl Copy {
         self.sent = 0;
     }
 
-    /// Adds the rows of a batch, each with the mark where there is one.
+    /// Adds the rows of a batch, each with the mark where there is one. Where the server cannot
+    /// hold all of them, none is added, and what it cannot hold comes back.
     pub(super) async fn put(
         &mut self,
         link: &Link,
         batch: &RecordBatch,
         mark: Option<u8>,
-    ) -> Result<(), Error> {
-        let mut rows = self.encoder.rows(batch, mark)?;
+    ) -> Result<Vec<Fault>, Error> {
+        let mut rows = match self.encoder.checked(batch, mark)? {
+            Ok(rows) => rows,
+            Err(faults) => return Ok(faults),
+        };
         while rows.write(&mut self.chunk, CHUNK_BYTES) {
             self.send(link).await?;
         }
@@ -84,7 +88,7 @@ impl Copy {
             self.sink = sink(link, &self.sql, &self.doing).await?;
             self.begin();
         }
-        Ok(())
+        Ok(Vec::new())
     }
 
     async fn send(&mut self, link: &Link) -> Result<(), Error> {

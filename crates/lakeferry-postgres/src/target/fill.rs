@@ -1,7 +1,7 @@
 //! The end of the first fill of a table: once all pieces are loaded, it is given its key, then, in
 //! the one transaction, its name.
 
-use lakeferry_model::{Position, RowCounts};
+use lakeferry_model::{BadRowCounts, Position, RowCounts};
 use tokio_postgres::{error::SqlState, types::Type};
 
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
     sqlstate::{self, Doing},
     target::{
         apply::{Apply, Ended},
+        aside::{Quarantined, refuse_too_many},
         columns::Columns,
         duplicates,
         fence::Fence,
@@ -69,9 +70,21 @@ pub(super) async fn apply<P: Position>(
                 "{table} was replaced while it was filled"
             )));
         }
-        apply.record_run("fill", reserved.started, rows).await?;
-        fills(apply, &apply.doing()).forget().await?;
-        return apply.commit(rows, Some(oid)).await;
+        let doing = apply.doing();
+        let fills = fills(apply, &doing);
+        let allows = apply.settings.bad_rows;
+        let total = refuse_too_many(apply, allows, Some(inserted)).await?;
+        let counts = BadRowCounts {
+            quarantined: total,
+            nulled: fills.nulled().await?,
+            ..BadRowCounts::default()
+        };
+        apply
+            .record_run("fill", reserved.started, rows, counts)
+            .await?;
+        fills.forget().await?;
+        let quarantined = Quarantined { counts, total };
+        return apply.commit(rows, Some(quarantined), Some(oid)).await;
     }
     let target = &apply.settings.table;
     Err(

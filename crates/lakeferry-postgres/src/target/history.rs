@@ -11,13 +11,12 @@ use crate::{
         inspect::has_state,
         settings::check_name,
         state::StateSchema,
-        status::{self, Run},
+        status::{self, RUN_COLUMNS, Run},
     },
 };
 
 const HISTORY: &str = "\
-SELECT j.name, r.kind, r.from_version, r.through_version, r.inserted, r.updated, r.deleted, \
-    r.started_at, r.finished_at \
+SELECT j.name, r.kind, {} \
 FROM {} AS j \
 CROSS JOIN LATERAL (SELECT * FROM {} AS r WHERE r.job_id = j.job_id \
     ORDER BY r.run_id DESC LIMIT $3) AS r \
@@ -42,7 +41,9 @@ pub async fn read_history(
         .needs(format!("USAGE ON SCHEMA {state}"));
     let mut runs = Vec::new();
     if has_state(&link, &state).await? {
-        let sql = Sql::of(HISTORY, &[&state.table("jobs"), &state.table("runs")]);
+        let tables = ["jobs", "runs"].map(|name| state.table(name));
+        let columns = RUN_COLUMNS.into();
+        let sql = Sql::of(HISTORY, &[&columns, &tables[0], &tables[1]]);
         let limit = i64::from(limit);
         let params: [_; 3] = [
             (&deployment as _, Type::TEXT),

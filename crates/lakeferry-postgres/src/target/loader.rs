@@ -2,7 +2,7 @@
 //! once. A piece is one transaction: its rows, and the note that it is there.
 
 use arrow_array::RecordBatch;
-use lakeferry_model::Loader;
+use lakeferry_model::{BadRows, Loader};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
@@ -13,7 +13,7 @@ use crate::{
     link::Link,
     sql::Table,
     sqlstate::Doing,
-    target::{columns::Columns, copy::Copy, state::StateSchema, unfinished::Note},
+    target::{aside::Aside, columns::Columns, copy::Copy, state::StateSchema, unfinished::Note},
 };
 
 /// Orders that wait: one batch is encoded while the next one waits.
@@ -95,6 +95,9 @@ pub(super) struct Worker {
     pub(super) target: Table,
     pub(super) columns: Columns,
     pub(super) note: Note,
+    pub(super) allows: BadRows,
+    /// Of the fill.
+    pub(super) version: i64,
 }
 
 /// A piece under way, in an open transaction.
@@ -102,6 +105,7 @@ struct UnderWay {
     place: u64,
     copy: Copy,
     rows: u64,
+    aside: Aside,
 }
 
 impl Worker {
@@ -148,18 +152,25 @@ impl Worker {
             place,
             copy,
             rows: 0,
+            aside: Aside::new(self.allows),
         })
     }
 
     async fn put(&self, piece: &mut UnderWay, rows: &RecordBatch) -> Result<(), Error> {
         self.columns.refuse_null_keys(rows, &self.target)?;
-        piece.copy.put(&self.link, rows, None).await?;
-        piece.rows += rows.num_rows() as u64;
+        let copy = (&self.link, &mut piece.copy);
+        let (count, _) = piece.aside.put(copy, &self.columns, rows, None).await?;
+        piece.rows += count as u64;
         Ok(())
     }
 
     async fn finish(&self, piece: UnderWay) -> Result<(), Error> {
-        let UnderWay { place, copy, rows } = piece;
+        let UnderWay {
+            place,
+            copy,
+            rows,
+            aside,
+        } = piece;
         let stored = copy.finish(&self.link).await?;
         if stored != rows {
             return Err(Error::bug(format!(
@@ -169,7 +180,12 @@ impl Worker {
         let doing = Doing::new(format!("note a piece of the fill of {}", self.target));
         let noted = self
             .note
-            .piece(&self.link, &self.state, (place, rows), &doing)
+            .piece(
+                &self.link,
+                &self.state,
+                (place, rows, aside.nulled()),
+                &doing,
+            )
             .await?;
         if !noted {
             let target = &self.target;
@@ -178,6 +194,9 @@ impl Worker {
                  what was loaded"
             )));
         }
+        let state = (&self.link, &self.state);
+        let job = (self.note.hold.job_id, self.columns.has_key());
+        aside.write_piece(state, job, self.version, &doing).await?;
         self.link.batch(&"COMMIT".into(), &doing).await
     }
 }

@@ -19,7 +19,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 3] = [
+const MIGRATIONS: [Migration; 4] = [
     Migration {
         number: 1,
         name: "state",
@@ -35,10 +35,18 @@ const MIGRATIONS: [Migration; 3] = [
         name: "fills",
         sql: include_str!("migrations/0003_fills.sql"),
     },
+    Migration {
+        number: QUARANTINE,
+        name: "quarantine",
+        sql: include_str!("migrations/0004_quarantine.sql"),
+    },
 ];
 
 /// The one that brought the tables of unfinished fills.
 pub(super) const FILLS: i32 = 3;
+
+/// The one that brought the quarantine.
+pub(super) const QUARANTINE: i32 = 4;
 
 /// The newest that this build knows.
 const NEWEST: i32 = MIGRATIONS[MIGRATIONS.len() - 1].number;

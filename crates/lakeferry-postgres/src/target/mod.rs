@@ -5,6 +5,7 @@
 //! claim      ─→ migrations, claim           the lease, and the settled state
 //! fill       ─→ filling, loader, copy       pieces of a first fill, each for good
 //! stage, put ─→ shape, staging, copy        rows wait beside the target
+//!               aside                         bad ones wait in memory
 //! apply      ─→ fence, then                 one transaction
 //!               fill | refresh | changes | adopt  rows
 //!               state                         progress, run
@@ -12,6 +13,7 @@
 
 mod adopt;
 mod apply;
+mod aside;
 mod changes;
 mod claim;
 mod columns;
@@ -33,6 +35,7 @@ mod multiset;
 mod parking;
 mod privileges;
 mod publications;
+mod quarantine;
 mod refresh;
 mod refusal;
 mod reserved;
@@ -59,6 +62,7 @@ pub use self::{
     ddl::ddl_for,
     history::read_history,
     loader::PostgresLoader,
+    quarantine::{QuarantinedRow, Wanted, drop_quarantined, read_quarantine},
     reset::Removed,
     session::PostgresSession,
     settings::TargetSettings,
@@ -118,10 +122,10 @@ impl<P: Position> PostgresTarget<P> {
         if !is_known {
             return Ok(Claim::Granted(Removed::default()));
         }
-        match self.claim(holder).await? {
+        match Box::pin(self.claim(holder)).await? {
             Claim::Held(holder) => Ok(Claim::Held(holder)),
             Claim::Granted(session) => {
-                let removed = session.reset(forgets).await?;
+                let removed = Box::pin(session.reset(forgets)).await?;
                 session.release().await?;
                 Ok(Claim::Granted(removed))
             }

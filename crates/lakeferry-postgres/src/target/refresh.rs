@@ -16,6 +16,7 @@ use crate::{
     sqlstate::{self, Doing},
     target::{
         apply::{Apply, Ended, Locked},
+        aside::Scope,
         columns::Columns,
         duplicates,
         fence::Fence,
@@ -46,8 +47,12 @@ pub(super) async fn apply<P: Position>(
         false => exchange(apply, &locked, staged).await?,
     };
     let oid = apply.record_table().await?;
-    apply.record_run("refresh", staged.started, rows).await?;
-    let ended = apply.commit(rows, Some(oid)).await?;
+    let quarantined = staged.aside.write(apply, Scope::All).await?;
+    let bad = quarantined.counts;
+    apply
+        .record_run("refresh", staged.started, rows, bad)
+        .await?;
+    let ended = apply.commit(rows, Some(quarantined), Some(oid)).await?;
     if matches!(ended, Ended::Applied { .. }) {
         dropped(apply, staging).await;
     }

@@ -66,6 +66,9 @@ impl<P: Position> PostgresSession<P> {
             end_writers(link, &begun.reserved).await;
         }
         fills.forget().await?;
+        if forgets || removed.pieces.is_some() {
+            fills.forget_quarantine().await?;
+        }
         if forgets {
             let [jobs, progress] = ["jobs", "progress"].map(|name| job.state.table(name));
             let sql = Sql::of(FORGET, &[&jobs, &progress, &progress]);

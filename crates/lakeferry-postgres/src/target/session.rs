@@ -7,8 +7,8 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use lakeferry_model::{
-    Applied, CommitOutcome, Effect, FillPlan, Fingerprint, Loaded, Position, Progress, Session,
-    Stage, Standing, TableStanding, Watermark,
+    CommitOutcome, Effect, FillPlan, Fingerprint, Loaded, Position, Progress, Session, Stage,
+    Standing, TableStanding, Watermark,
 };
 use tokio_postgres::types::Type;
 
@@ -29,6 +29,7 @@ use crate::{
         loader::{PostgresLoader, Worker},
         refresh,
         staging::{Stager, Staging},
+        state::bigint,
         unfinished::Note,
     },
 };
@@ -121,6 +122,9 @@ impl<P: Position> PostgresSession<P> {
             key: &self.job.settings.key,
             hold: self.hold,
             oid: self.oid,
+            state: &self.job.state,
+            allows: self.job.settings.bad_rows,
+            quarantined: self.standing.quarantined,
         };
         self.staging = Some(stager.open(stage, columns).await?);
         Ok(())
@@ -161,6 +165,8 @@ impl<P: Position> PostgresSession<P> {
                 backend_pid: filling.backend_pid,
                 reserved: filling.reserved.clone(),
             },
+            allows: settings.bad_rows,
+            version: bigint(filling.plan.watermark.version)?,
         }))
     }
 
@@ -180,7 +186,7 @@ impl<P: Position> PostgresSession<P> {
         let refused = match (stage, standing) {
             (Stage::Fill, TableStanding::Absent)
             | (Stage::Refresh, TableStanding::Empty)
-            | (Stage::Refresh | Stage::Changes, TableStanding::Filled)
+            | (Stage::Refresh | Stage::Changes | Stage::Retry, TableStanding::Filled)
             | (
                 Stage::Adopt,
                 TableStanding::Empty | TableStanding::Foreign | TableStanding::Replaced,
@@ -228,7 +234,8 @@ impl<P: Position> PostgresSession<P> {
         match stage {
             Stage::Refresh => refresh::apply(&apply, &staged).await,
             Stage::Adopt => adopt::apply(&apply, &staged).await,
-            Stage::Fill | Stage::Changes => changes::apply(&apply, &staged).await,
+            Stage::Retry => changes::apply(&apply, &staged, "retry").await,
+            Stage::Fill | Stage::Changes => changes::apply(&apply, &staged, "changes").await,
         }
     }
 }
@@ -292,11 +299,15 @@ impl<P: Position> Session for PostgresSession<P> {
         match self.ended(ended)? {
             Ended::Fenced => Ok(CommitOutcome::Fenced),
             Ended::Differs(differences) => Ok(CommitOutcome::Differs(differences)),
-            Ended::Unknown { rows } => {
+            Ended::Unknown { applied } => {
                 self.is_broken = true;
-                Ok(CommitOutcome::Unknown(Applied { rows }))
+                Ok(CommitOutcome::Unknown(applied))
             }
-            Ended::Applied { rows, oid } => {
+            Ended::Applied {
+                applied,
+                oid,
+                quarantined,
+            } => {
                 self.standing.progress = Some(Progress {
                     watermark: watermark.clone(),
                     fingerprint: fingerprint.clone(),
@@ -306,7 +317,10 @@ impl<P: Position> Session for PostgresSession<P> {
                     self.standing.unfinished = None;
                     self.standing.table = TableStanding::Filled;
                 }
-                Ok(CommitOutcome::Applied(Applied { rows }))
+                if let Some(quarantined) = quarantined {
+                    self.standing.quarantined = quarantined;
+                }
+                Ok(CommitOutcome::Applied(applied))
             }
         }
     }

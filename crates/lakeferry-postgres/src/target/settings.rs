@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lakeferry_model::{Guard, JobKey};
+use lakeferry_model::{BadRows, Guard, JobKey};
 
 use crate::{connect::ConnectSettings, error::Error, sql::Table, target::state::StateSchema};
 
@@ -28,6 +28,8 @@ pub struct TargetSettings {
     pub lease: Duration,
     /// What one apply may delete.
     pub guard: Guard,
+    /// What becomes of rows that Postgres cannot hold.
+    pub bad_rows: BadRows,
     /// How many connections to the server a run of the job may have at once.
     pub max_connections: u32,
 }

@@ -9,14 +9,22 @@
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use lakeferry_model::{Effect, Stage};
+use lakeferry_model::{BadRows, Effect, Stage};
 
 use crate::{
+    encode::refusal,
     error::Error,
     link::Link,
     sql::{Sql, Table},
     sqlstate::Doing,
-    target::{columns::Columns, copy::Copy, fence::Hold, reserved, shape, state::Moment},
+    target::{
+        aside::Aside,
+        columns::Columns,
+        copy::Copy,
+        fence::Hold,
+        reserved, shape,
+        state::{Moment, StateSchema},
+    },
 };
 
 /// The column of staged changes that says what a row does.
@@ -31,6 +39,7 @@ pub(super) struct Staging {
     pub(super) started: Moment,
     copy: Copy,
     counts: EffectCounts,
+    aside: Aside,
 }
 
 /// The table that holds staged rows.
@@ -55,6 +64,7 @@ pub(super) struct Staged {
     pub(super) place: StagedIn,
     pub(super) started: Moment,
     pub(super) counts: EffectCounts,
+    pub(super) aside: Aside,
 }
 
 /// Rows by effect.
@@ -96,6 +106,10 @@ pub(super) struct Stager<'a> {
     pub(super) hold: Hold,
     /// Of the target.
     pub(super) oid: Option<u32>,
+    pub(super) state: &'a StateSchema,
+    pub(super) allows: BadRows,
+    /// Rows in quarantine.
+    pub(super) quarantined: u64,
 }
 
 impl Stager<'_> {
@@ -110,7 +124,7 @@ impl Stager<'_> {
             Stage::Fill => {
                 return Err(Error::bug(format!("a fill of {} was staged", self.table)));
             }
-            Stage::Changes if !columns.has_key() => {
+            Stage::Changes | Stage::Retry if !columns.has_key() => {
                 let what = format!("changes of {}, which has no key, were staged", self.table);
                 return Err(Error::bug(what));
             }
@@ -118,12 +132,14 @@ impl Stager<'_> {
             Stage::Refresh | Stage::Adopt => {
                 (self.reserve(&columns, &left.kept).await?, columns.names())
             }
-            Stage::Changes => {
+            Stage::Changes | Stage::Retry => {
                 let effect = Sql::name(EFFECT);
                 let names = Sql::of("{}, {}", &[&effect, &columns.names()]);
                 (self.temporary(&columns).await?, names)
             }
         };
+        let (job_id, state) = (self.hold.job_id, (self.link, self.state));
+        let aside = Aside::read(self.allows, state, job_id, self.quarantined).await?;
         let doing = Doing::rows(format!("copy rows for {}", self.table));
         let started = "SELECT pg_catalog.clock_timestamp()";
         let started = self
@@ -139,6 +155,7 @@ impl Stager<'_> {
             started,
             copy,
             counts: EffectCounts::default(),
+            aside,
         })
     }
 
@@ -197,15 +214,59 @@ impl Staging {
             )));
         }
         self.columns.refuse_null_keys(rows, table)?;
-        let mark = (self.stage == Stage::Changes).then(|| mark(effect));
-        if effect == Effect::Delete {
-            // What else they held does not matter, not even whether Postgres could hold it.
-            let keys = self.columns.only_key(rows)?;
-            self.copy.put(link, &keys, mark).await?;
-        } else {
-            self.copy.put(link, rows, mark).await?;
+        if !self.is_by_key() {
+            return self.load(link, effect, rows).await;
         }
-        self.counts.add(effect, rows.num_rows());
+        let parted = self.aside.part_known(&self.columns, rows)?;
+        let (known, others) = match &parted {
+            Some((known, others)) => (Some(known), others),
+            None => (None, rows),
+        };
+        if self.stage == Stage::Changes {
+            self.load(link, effect, others).await?;
+        }
+        match known {
+            // Of a key in quarantine there is no row: none to delete, and none to update.
+            Some(known) if effect != Effect::Delete => self.load(link, Effect::Insert, known).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether rows are staged with what they do to their key.
+    fn is_by_key(&self) -> bool {
+        matches!(self.stage, Stage::Changes | Stage::Retry)
+    }
+
+    /// Copies `rows` but for the bad ones; where these were to be updates, their keys go.
+    async fn load(&mut self, link: &Link, effect: Effect, rows: &RecordBatch) -> Result<(), Error> {
+        if effect == Effect::Delete {
+            return self.load_deletes(link, rows).await;
+        }
+        let mark = self.is_by_key().then(|| mark(effect));
+        let copy = (link, &mut self.copy);
+        let (count, bad) = self.aside.put(copy, &self.columns, rows, mark).await?;
+        self.counts.add(effect, count);
+        if effect == Effect::Update {
+            for rows in bad {
+                self.load_deletes(link, &rows).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn load_deletes(&mut self, link: &Link, rows: &RecordBatch) -> Result<(), Error> {
+        // What else they held does not matter, not even whether Postgres could hold it.
+        let keys = self.columns.only_key(rows)?;
+        let faults = self
+            .copy
+            .put(link, &keys, Some(mark(Effect::Delete)))
+            .await?;
+        if let Some(fault) = faults.first() {
+            let column = self.columns.iter().nth(fault.column);
+            let name = column.map_or("?", |column| &column.name);
+            return Err(refusal(name, &fault.what));
+        }
+        self.counts.add(Effect::Delete, rows.num_rows());
         Ok(())
     }
 
@@ -223,6 +284,7 @@ impl Staging {
             place: self.place,
             started: self.started,
             counts: self.counts,
+            aside: self.aside,
         })
     }
 

@@ -54,6 +54,7 @@ pub(super) struct Found<P> {
     relation: Option<Relation>,
     /// Looked for only where there is nothing under the target's name.
     unfinished: Option<UnfinishedFill<P>>,
+    quarantined: u64,
 }
 
 impl<P: Position> Found<P> {
@@ -109,6 +110,15 @@ impl<P: Position> Found<P> {
             let begun = fills.find(&settings.table.schema).await?;
             found.unfinished = begun.map(|begun| begun.fill);
         }
+        if let Some(job_id) = found.job_id
+            && row.get::<_, i32>(0) >= migrations::QUARANTINE
+        {
+            let sql = "SELECT count(*) FROM {} WHERE job_id = $1";
+            let sql = Sql::of(sql, &[&state.table("quarantine")]);
+            let params: [Param<'_>; 1] = [(&job_id, Type::UUID)];
+            let row = link.query_one(&sql, &params, &doing).await?;
+            found.quarantined = u64::try_from(row.get::<_, i64>(0)).unwrap_or(0);
+        }
         Ok(found)
     }
 
@@ -121,6 +131,7 @@ impl<P: Position> Found<P> {
             relation: Relation::read(row, 7)?,
             progress: Kept::read(row, 9)?.progress(),
             unfinished: None,
+            quarantined: 0,
         })
     }
 
@@ -142,6 +153,7 @@ impl<P: Position> Found<P> {
                 .map_err(|error| doing.failed(error, link.place()))?
                 .flatten(),
             unfinished: None,
+            quarantined: 0,
         })
     }
 
@@ -171,6 +183,7 @@ impl<P: Position> Found<P> {
             progress: self.progress,
             epoch: self.epoch,
             unfinished: self.unfinished,
+            quarantined: self.quarantined,
             table: standing,
         })
     }

@@ -1,6 +1,6 @@
 //! What all jobs of a deployment have, from one statement, for people to read.
 
-use lakeferry_model::{Holder, Instant, RowCounts};
+use lakeferry_model::{BadRowCounts, Holder, Instant, RowCounts};
 use tokio_postgres::{Row, types::Type};
 
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
     target::{
         inspect::has_state,
         lease::is_alive,
+        quarantine,
         settings::check_name,
         state::{Moment, StateSchema},
     },
@@ -33,24 +34,36 @@ pub struct JobStatus {
     /// Who has the lease, if it is alive.
     pub holder: Option<Holder>,
     pub last_run: Option<Run>,
+    /// Rows in quarantine that nobody gave up.
+    pub quarantined: u64,
 }
 
 /// An apply that had rows staged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// `fill`, `refresh` or `changes`.
+    /// `fill`, `refresh`, `changes`, `adopt` or `retry`.
     pub kind: String,
     pub from_version: Option<u64>,
     pub through_version: u64,
     pub rows: RowCounts,
+    pub bad: BadRowCounts,
     pub started_at: Instant,
     pub finished_at: Instant,
 }
 
+/// What [`run`] reads after the kind of a run `r`. The counts of bad rows came later than the others.
+pub(super) const RUN_COLUMNS: &str = "\
+r.from_version, r.through_version, r.inserted, r.updated, r.deleted, r.started_at, r.finished_at, \
+(pg_catalog.to_jsonb(r) ->> 'quarantined')::bigint, \
+(pg_catalog.to_jsonb(r) ->> 'released')::bigint, (pg_catalog.to_jsonb(r) ->> 'nulled')::bigint";
+
+const QUARANTINED: &str = "\
+SELECT j.name, count(*) FROM {} AS j JOIN {} AS q ON q.job_id = j.job_id \
+WHERE j.deployment = $1 AND q.dropped_at IS NULL GROUP BY j.name";
+
 const STATUS: &str = "\
 SELECT j.name, j.target_schema, j.target_table, p.epoch, p.table_id, p.version, p.instant, \
-    p.updated_at, CASE WHEN {} THEN l.holder END, r.kind, r.from_version, r.through_version, r.inserted, r.updated, \
-    r.deleted, r.started_at, r.finished_at \
+    p.updated_at, CASE WHEN {} THEN l.holder END, r.kind, {} \
 FROM {} AS j JOIN {} AS p ON p.job_id = j.job_id \
 LEFT JOIN {} AS l ON l.job_id = j.job_id \
 LEFT JOIN LATERAL (SELECT * FROM {} AS r WHERE r.job_id = j.job_id \
@@ -75,11 +88,21 @@ pub async fn read_status(
     if has_state(&link, &state).await? {
         let tables = ["jobs", "progress", "leases", "runs"].map(|name| state.table(name));
         let [jobs_table, progress, leases, runs] = &tables;
-        let parts = [&is_alive(), jobs_table, progress, leases, runs];
+        let columns = RUN_COLUMNS.into();
+        let parts = [&is_alive(), &columns, jobs_table, progress, leases, runs];
         let sql = Sql::of(STATUS, &parts);
         let params: [_; 1] = [(&deployment as _, Type::TEXT)];
         for row in link.query(&sql, &params, &doing).await? {
             jobs.push(job(&row).map_err(|error| doing.failed(error, link.place()))?);
+        }
+        if quarantine::is_there(&link, &state, &doing).await? {
+            let sql = Sql::of(QUARANTINED, &[jobs_table, &state.table("quarantine")]);
+            for row in link.query(&sql, &params, &doing).await? {
+                let (name, count): (String, i64) = (row.get(0), row.get(1));
+                if let Some(job) = jobs.iter_mut().find(|job| job.name == name) {
+                    job.quarantined = unsigned(count);
+                }
+            }
         }
     }
     link.close().await;
@@ -108,11 +131,13 @@ fn job(row: &Row) -> Result<JobStatus, tokio_postgres::Error> {
             Some(kind) => Some(run(row, kind, 10)?),
             None => None,
         },
+        quarantined: 0,
     })
 }
 
 /// Reads a run of this `kind` from the columns after it, the first of them at `first`.
 pub(super) fn run(row: &Row, kind: String, first: usize) -> Result<Run, tokio_postgres::Error> {
+    let count = |index| Ok(unsigned(row.try_get::<_, Option<i64>>(index)?.unwrap_or(0)));
     Ok(Run {
         kind,
         from_version: row.try_get::<_, Option<i64>>(first)?.map(unsigned),
@@ -124,6 +149,11 @@ pub(super) fn run(row: &Row, kind: String, first: usize) -> Result<Run, tokio_po
         },
         started_at: row.try_get::<_, Moment>(first + 5)?.0,
         finished_at: row.try_get::<_, Moment>(first + 6)?.0,
+        bad: BadRowCounts {
+            quarantined: count(first + 7)?,
+            released: count(first + 8)?,
+            nulled: count(first + 9)?,
+        },
     })
 }
 

@@ -3,7 +3,7 @@
 use arrow_schema::{DataType, Field, Schema};
 use std::time::Duration;
 
-use lakeferry_model::{Guard, JobKey};
+use lakeferry_model::{BadRows, Guard, JobKey};
 
 use crate::{
     connect::ConnectSettings,
@@ -39,6 +39,7 @@ pub(super) fn evil_settings() -> TargetSettings {
         comment: Some("it's \\ kept by lakeferry".to_owned()),
         lease: Duration::from_secs(30),
         guard: Guard::default(),
+        bad_rows: BadRows::HALT,
         max_connections: 8,
     }
 }

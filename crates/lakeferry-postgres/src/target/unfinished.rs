@@ -36,8 +36,8 @@ RETURNING reserved_oid, started_at";
 /// transaction, so a claim waits for it.
 const NOTE_PIECE: &str = "\
 WITH held AS (SELECT p.job_id FROM {} AS p WHERE p.job_id = $1 AND p.epoch = $2 FOR SHARE) \
-INSERT INTO {} (job_id, piece, rows) \
-SELECT f.job_id, $3, $4 FROM held JOIN {} AS f ON f.job_id = held.job_id \
+INSERT INTO {} (job_id, piece, rows, nulled) \
+SELECT f.job_id, $3, $4, $8 FROM held JOIN {} AS f ON f.job_id = held.job_id \
 WHERE f.reserved_oid = $5 AND pg_catalog.to_regclass($6)::oid = $5 \
     AND EXISTS (SELECT FROM {} AS l WHERE l.job_id = $1 AND l.epoch = $2 AND l.backend_pid = $7)";
 
@@ -118,6 +118,14 @@ impl Fills<'_> {
         Ok(loaded)
     }
 
+    /// How many values the pieces have as NULL, for the server cannot hold them.
+    pub(super) async fn nulled(&self) -> Result<u64, Error> {
+        let sql = "SELECT coalesce(sum(nulled), 0)::bigint FROM {} WHERE job_id = $1";
+        let sql = Sql::of(sql, &[&self.state.table("fill_pieces")]);
+        let row = self.link.query_one(&sql, &[self.job()], self.doing).await?;
+        Ok(unsigned(row.get(0)))
+    }
+
     /// Notes the fill of `plan` into `table`, in the place of any other.
     pub(super) async fn note<P: Position>(
         &self,
@@ -125,6 +133,7 @@ impl Fills<'_> {
         table: Table,
     ) -> Result<Reserved, Error> {
         self.forget().await?;
+        self.forget_quarantine().await?;
         let names = Sql::list(", ", PROGRESS_COLUMNS.map(Sql::name));
         let sql = Sql::of(INSERT, &[&self.state.table("fills"), &names]);
         let kept = Kept::of(Some(&Progress {
@@ -152,8 +161,17 @@ impl Fills<'_> {
 
     /// Removes what the state has of a fill; its table is another matter.
     pub(super) async fn forget(&self) -> Result<u64, Error> {
+        self.delete("fills").await
+    }
+
+    /// Empties the quarantine: it was that of a table that is gone, or of pieces that are.
+    pub(super) async fn forget_quarantine(&self) -> Result<u64, Error> {
+        self.delete("quarantine").await
+    }
+
+    async fn delete(&self, table: &'static str) -> Result<u64, Error> {
         let sql = "DELETE FROM {} WHERE job_id = $1";
-        let sql = Sql::of(sql, &[&self.state.table("fills")]);
+        let sql = Sql::of(sql, &[&self.state.table(table)]);
         self.link.execute(&sql, &[self.job()], self.doing).await
     }
 }
@@ -174,16 +192,16 @@ impl Note {
         &self,
         link: &Link,
         state: &StateSchema,
-        (place, rows): (u64, u64),
+        (place, rows, nulled): (u64, u64, u64),
         doing: &Doing,
     ) -> Result<bool, Error> {
         let tables = ["progress", "fill_pieces", "fills", "leases"].map(|name| state.table(name));
         let [progress, pieces, fills, leases] = &tables;
         let sql = Sql::of(NOTE_PIECE, &[progress, pieces, fills, leases]);
-        let (place, rows) = (bigint(place)?, bigint(rows)?);
+        let (place, rows, nulled) = (bigint(place)?, bigint(rows)?, bigint(nulled)?);
         let name = self.reserved.table.sql();
         let name = name.as_str();
-        let params: [Param<'_>; 7] = [
+        let params: [Param<'_>; 8] = [
             (&self.hold.job_id, Type::UUID),
             (&self.hold.epoch, Type::INT8),
             (&place, Type::INT8),
@@ -191,6 +209,7 @@ impl Note {
             (&self.reserved.oid, Type::OID),
             (&name, Type::TEXT),
             (&self.backend_pid, Type::INT4),
+            (&nulled, Type::INT8),
         ];
         Ok(link.execute(&sql, &params, doing).await? == 1)
     }

@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use lakeferry_model::{
-    Applied, Claim, CommitOutcome, DeltaVersion, Digest, Effect, Failure, FailureClass, FillPlan,
-    Fingerprint, Guard, Holder, Instant, JobKey, Loader, RowCounts, Session, Stage, TableId,
-    Target, Watermark,
+    Applied, BadRows, Claim, CommitOutcome, DeltaVersion, Digest, Effect, Failure, FailureClass,
+    FillPlan, Fingerprint, Guard, Holder, Instant, JobKey, Loader, RowCounts, Session, Stage,
+    TableId, Target, Watermark,
 };
 use lakeferry_postgres::{
     ConnectSettings, Error, PostgresSession, PostgresTarget, Table, TargetSettings,
@@ -45,6 +45,7 @@ impl Desk {
             lease: Duration::from_secs(30),
             // Tests delete what they like; guards have tests of their own.
             guard: Guard::OFF,
+            bad_rows: BadRows::HALT,
             max_connections: 8,
         };
         let client = connect(&url).await;
@@ -223,7 +224,7 @@ pub(crate) async fn apply(session: &mut Lease, version: u64) -> Result<CommitOut
 
 pub(crate) async fn applied(session: &mut Lease, version: u64) -> RowCounts {
     match apply(session, version).await.unwrap() {
-        CommitOutcome::Applied(Applied { rows }) => rows,
+        CommitOutcome::Applied(Applied { rows, .. }) => rows,
         outcome => panic!("{outcome:?}"),
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use arrow_array::RecordBatch;
 use lakeferry_model::{
-    Applied, Claim, CommitOutcome, Digest, Effect, Epoch, Failure, FailureClass, FillPlan,
+    Applied, BadRows, Claim, CommitOutcome, Digest, Effect, Epoch, Failure, FailureClass, FillPlan,
     Fingerprint, Holder, Instant, Loader, Position, RowCounts, Session, Stage, TableId,
     TableStanding, Target, Watermark,
 };
@@ -16,6 +16,7 @@ use crate::{KEY, Row, Values, batch, columns};
 mod adopt;
 mod fill;
 mod keyless;
+mod quarantine;
 
 /// Rows by key.
 pub type Rows = BTreeMap<i64, Option<String>>;
@@ -28,14 +29,18 @@ pub type Rows = BTreeMap<i64, Option<String>>;
 pub trait Harness {
     type Target: Target;
 
-    /// A handle on the job, as another process has one, with the default guard.
+    /// A handle on the job, as another process has one, with the default guard; bad rows halt it.
     fn target(&self) -> Self::Target;
+    /// The same, with no guard, of a job that does this with bad rows.
+    fn tolerant(&self, bad: BadRows) -> Self::Target;
     /// The same, with no guard.
     fn unguarded(&self) -> Self::Target;
     /// A handle on the job as one without a key, with the default guard.
     fn keyless(&self) -> Self::Target;
     /// The rows that a reader sees; `None` if there is no table.
     async fn rows(&self) -> Option<Rows>;
+    /// The keys in quarantine, sorted.
+    async fn quarantined(&self) -> Vec<i64>;
     /// The same of a table without a key, sorted.
     async fn all_rows(&self) -> Option<Vec<Values>>;
     /// Makes a table under the target's name, keyed and of the right columns, that the job did
@@ -73,6 +78,7 @@ pub async fn holds<H: Harness>(make: impl AsyncFn() -> H) {
     adopt::holds(&make).await;
     fill::holds(&make).await;
     keyless::holds(&make).await;
+    quarantine::holds(&make).await;
 }
 
 fn rows(pairs: &[(i64, &str)]) -> Rows {
@@ -125,7 +131,7 @@ async fn applied<S: Session>(session: &mut S, version: u64) -> RowCounts {
         .await
         .expect("the apply works")
     {
-        CommitOutcome::Applied(Applied { rows }) => rows,
+        CommitOutcome::Applied(Applied { rows, .. }) => rows,
         outcome => panic!("{outcome:?}"),
     }
 }

@@ -1,6 +1,6 @@
 //! What an in-memory target refuses, and who must do what next.
 
-use lakeferry_model::{Failure, FailureClass, MassDelete};
+use lakeferry_model::{Failure, FailureClass, MassDelete, TooManyBad};
 
 /// What an in-memory target refuses.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +22,8 @@ pub enum TargetError {
     #[error("it would delete {0}")]
     MassDelete(MassDelete),
     #[error("{0}")]
+    TooManyBad(TooManyBad),
+    #[error("{0}")]
     Misused(&'static str),
 }
 
@@ -30,9 +32,11 @@ impl Failure for TargetError {
         match self {
             Self::Injected(_) | Self::Disconnected | Self::Fenced => FailureClass::Transient,
             Self::BadRow(_) => FailureClass::BadRow,
-            Self::NullKey | Self::DuplicateKey(_) | Self::Disagrees(_) | Self::MassDelete(_) => {
-                FailureClass::NeedsOperator
-            }
+            Self::NullKey
+            | Self::DuplicateKey(_)
+            | Self::Disagrees(_)
+            | Self::MassDelete(_)
+            | Self::TooManyBad(_) => FailureClass::NeedsOperator,
             Self::Misused(_) => FailureClass::Bug,
         }
     }

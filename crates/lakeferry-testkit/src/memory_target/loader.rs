@@ -1,33 +1,36 @@
 //! A loader in memory: a connection of its own, a transaction a piece.
 
 use arrow_array::RecordBatch;
-use lakeferry_model::{Epoch, FillPlan, Loader, Position};
+use lakeferry_model::{Effect, Epoch, FillPlan, Loader, Position};
 
-use super::{MemoryServer, TargetError, rows::Keying};
+use super::{
+    MemoryServer, TargetError,
+    rows::{Policy, Sifted},
+};
 use crate::{Fault, yield_step};
 
 /// A loader on a [`MemoryServer`].
 pub struct MemoryLoader<P: Position> {
     server: MemoryServer<P>,
     plan: FillPlan<P>,
-    keying: Keying,
+    policy: Policy,
     /// Of the session that it belongs to.
     lease: (Epoch, u64),
     connection: u64,
-    piece: Option<(u64, Vec<RecordBatch>)>,
+    piece: Option<(u64, Sifted)>,
 }
 
 impl<P: Position> MemoryLoader<P> {
     pub(super) fn new(
         server: &MemoryServer<P>,
-        (plan, keying): (FillPlan<P>, Keying),
+        (plan, policy): (FillPlan<P>, Policy),
         lease: (Epoch, u64),
     ) -> Self {
         let connection = server.lock().connect();
         Self {
             server: server.clone(),
             plan,
-            keying,
+            policy,
             lease,
             connection,
             piece: None,
@@ -46,7 +49,7 @@ impl<P: Position> MemoryLoader<P> {
     }
 
     /// The transaction: the check of the lease, then the piece.
-    fn load(&self, place: u64, rows: Vec<RecordBatch>) -> Result<(), TargetError> {
+    fn load(&self, place: u64, rows: Sifted) -> Result<(), TargetError> {
         let mut state = self.server.lock();
         let (epoch, session) = self.lease;
         let leased = state
@@ -76,18 +79,17 @@ impl<P: Position> Loader for MemoryLoader<P> {
         if place >= self.plan.pieces {
             return Err(TargetError::Misused("the plan has no such piece"));
         }
-        self.piece = Some((place, Vec::new()));
+        self.piece = Some((place, Sifted::default()));
         Ok(())
     }
 
     async fn put(&mut self, rows: &RecordBatch) -> Result<(), TargetError> {
         self.step("put piece").await?;
-        self.keying.check(rows)?;
-        match &mut self.piece {
-            Some((_, batches)) => batches.push(rows.clone()),
-            None => return Err(TargetError::Misused("no piece was begun")),
-        }
-        Ok(())
+        let Some((_, piece)) = &mut self.piece else {
+            return Err(TargetError::Misused("no piece was begun"));
+        };
+        let Policy { keying, bad, .. } = self.policy;
+        piece.put(keying, bad.on_bad_value, Effect::Insert, rows)
     }
 
     async fn finish(&mut self) -> Result<(), TargetError> {

@@ -1,9 +1,12 @@
 //! Rows with and without a key: what a table refuses, and what each stage does to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow_array::RecordBatch;
-use lakeferry_model::{Differences, DifferingKeys, Effect, Guard, MOST_EXAMPLES, RowCounts, Stage};
+use lakeferry_model::{
+    BadRowCounts, BadRows, Differences, DifferingKeys, Effect, Guard, MOST_EXAMPLES, OnBadValue,
+    RowCounts, Stage,
+};
 
 use super::{Rows, TargetError, Values};
 use crate::rows_of;
@@ -17,26 +20,180 @@ pub(super) enum Keying {
     Nothing,
 }
 
-impl Keying {
-    /// Refuses what Postgres refuses row by row.
-    pub(super) fn check(self, rows: &RecordBatch) -> Result<(), TargetError> {
+/// What a job's settings say of its rows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Policy {
+    pub(super) guard: Guard,
+    pub(super) bad: BadRows,
+    pub(super) keying: Keying,
+}
+
+/// What was put, and what of it cannot be held.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sifted {
+    pub(super) staged: Vec<(Effect, Values)>,
+    pub(super) bad: Vec<(Effect, Values)>,
+    nulled: u64,
+}
+
+impl Sifted {
+    /// Adds rows, after refusing what Postgres refuses row by row.
+    pub(super) fn put(
+        &mut self,
+        keying: Keying,
+        policy: OnBadValue,
+        effect: Effect,
+        rows: &RecordBatch,
+    ) -> Result<(), TargetError> {
         for (id, value) in rows_of(rows) {
-            if self == Self::ById && id.is_none() {
+            if keying == Keying::ById && id.is_none() {
                 return Err(TargetError::NullKey);
             }
-            if value.is_some_and(|value| value.contains('\0')) {
-                return Err(TargetError::BadRow(id));
+            let is_bad = value.as_ref().is_some_and(|value| value.contains('\0'));
+            match policy {
+                // Of what goes, the value does not matter.
+                _ if !is_bad || effect == Effect::Delete => self.staged.push((effect, (id, value))),
+                OnBadValue::Quarantine => self.bad.push((effect, (id, value))),
+                OnBadValue::Halt => return Err(TargetError::BadRow(id)),
+                OnBadValue::Null => {
+                    self.nulled += 1;
+                    self.staged.push((effect, (id, None)));
+                }
             }
         }
         Ok(())
     }
 
-    /// All rows of `batches`, if a table takes them.
-    pub(super) fn rows<'a>(
-        self,
-        batches: impl Iterator<Item = &'a RecordBatch>,
-    ) -> Result<Rows, TargetError> {
-        let rows: Rows = batches.flat_map(rows_of).collect();
+    pub(super) fn extend(&mut self, more: &Self) {
+        self.staged.extend_from_slice(&more.staged);
+        self.bad.extend_from_slice(&more.bad);
+        self.nulled += more.nulled;
+    }
+
+    fn rows(&self) -> Rows {
+        self.staged.iter().map(|(_, row)| row.clone()).collect()
+    }
+}
+
+/// A job's rows, those in quarantine, and what may become of them.
+pub(super) struct Held<'a> {
+    pub(super) policy: Policy,
+    pub(super) rows: &'a mut Rows,
+    pub(super) quarantine: &'a mut Rows,
+}
+
+impl Held<'_> {
+    /// Brings what was put into the table.
+    pub(super) fn apply(
+        mut self,
+        stage: Stage,
+        mut sifted: Sifted,
+    ) -> Result<(RowCounts, BadRowCounts), TargetError> {
+        let nulled = sifted.nulled;
+        let before = self.quarantine.clone();
+        match stage {
+            Stage::Changes => self.settle_changes(&mut sifted),
+            Stage::Retry => self.settle_retry(&mut sifted),
+            Stage::Fill | Stage::Refresh | Stage::Adopt => self.quarantine.clear(),
+        }
+        self.quarantine
+            .extend(sifted.bad.iter().map(|(_, row)| row.clone()));
+        let rows = match stage {
+            Stage::Adopt => RowCounts::default(),
+            _ => self.write(stage, &sifted)?,
+        };
+        let quarantined = self.quarantine.len() as u64;
+        let all = self.rows.len() as u64;
+        if let Some(too_many) = self.policy.bad.refusal(quarantined, all + quarantined) {
+            return Err(TargetError::TooManyBad(too_many));
+        }
+        let same = |one: &Values, other: &Values| match self.policy.keying {
+            Keying::ById => one.0 == other.0,
+            Keying::Nothing => one == other,
+        };
+        let is_in = |rows: &Rows, row| rows.iter().any(|other| same(row, other));
+        let come = sifted.bad.iter().filter(|(_, row)| !is_in(&before, row));
+        let gone = before.iter().filter(|row| !is_in(self.quarantine, row));
+        let bad = BadRowCounts {
+            quarantined: come.count() as u64,
+            released: gone.count() as u64,
+            nulled,
+        };
+        Ok((rows, bad))
+    }
+
+    /// Of a key in quarantine the target has no row: it comes where it would be updated, and there
+    /// is none to delete. The row of a key that comes into quarantine goes.
+    fn settle_changes(&mut self, sifted: &mut Sifted) {
+        let known: BTreeSet<_> = self.quarantine.iter().map(|(id, _)| *id).collect();
+        let all = sifted.staged.iter().chain(&sifted.bad);
+        let touched: BTreeSet<_> = all.map(|(_, (id, _))| *id).collect();
+        self.quarantine.retain(|(id, _)| !touched.contains(id));
+        sifted.staged.retain_mut(|(effect, (id, _))| {
+            let is_known = known.contains(id);
+            if is_known && *effect == Effect::Update {
+                *effect = Effect::Insert;
+            }
+            !(is_known && *effect == Effect::Delete)
+        });
+        for (effect, row) in &sifted.bad {
+            if *effect == Effect::Update && !known.contains(&row.0) {
+                sifted.staged.push((Effect::Delete, row.clone()));
+            }
+        }
+    }
+
+    /// Only rows in quarantine count.
+    fn settle_retry(&mut self, sifted: &mut Sifted) {
+        let known: BTreeSet<_> = self.quarantine.iter().map(|(id, _)| *id).collect();
+        let is_known = |(_, (id, _)): &(Effect, Values)| known.contains(id);
+        sifted.staged.retain(is_known);
+        sifted.bad.retain(is_known);
+        let all = sifted.staged.iter().chain(&sifted.bad);
+        let touched: BTreeSet<_> = all.map(|(_, (id, _))| *id).collect();
+        self.quarantine.retain(|(id, _)| !touched.contains(id));
+    }
+
+    fn write(&mut self, stage: Stage, sifted: &Sifted) -> Result<RowCounts, TargetError> {
+        let had = self.rows.len() as u64;
+        let (counts, lost) = match (self.policy.keying, stage) {
+            (keying, Stage::Fill) => {
+                *self.rows = keying.rows(sifted)?;
+                let inserted = self.rows.len() as u64;
+                let counts = RowCounts {
+                    inserted,
+                    ..RowCounts::default()
+                };
+                (counts, 0)
+            }
+            (Keying::ById, stage) => {
+                let mut table = keyed(std::mem::take(self.rows))?;
+                let counts = match stage {
+                    Stage::Refresh => refresh(&mut table, keyed(sifted.rows())?),
+                    _ => change(&mut table, &sifted.staged)?,
+                };
+                let table = table.into_iter();
+                *self.rows = table.map(|(id, value)| (Some(id), value)).collect();
+                (counts, counts.deleted)
+            }
+            (Keying::Nothing, Stage::Refresh) => {
+                let counts = exchange(self.rows, sifted.rows());
+                // A row that changed goes and comes.
+                (counts, counts.deleted.saturating_sub(counts.inserted))
+            }
+            (Keying::Nothing, _) => return Err(TargetError::Misused("changes are by key")),
+        };
+        match self.policy.guard.refusal(lost, counts.inserted, had - lost) {
+            Some(refusal) => Err(TargetError::MassDelete(refusal)),
+            None => Ok(counts),
+        }
+    }
+}
+
+impl Keying {
+    /// All rows that can be held, if a table takes them.
+    pub(super) fn rows(self, sifted: &Sifted) -> Result<Rows, TargetError> {
+        let rows = sifted.rows();
         if self == Self::ById {
             keyed(rows.clone())?;
         }
@@ -47,48 +204,14 @@ impl Keying {
     pub(super) fn differences(
         self,
         rows: &Rows,
-        staged: &[(Effect, RecordBatch)],
+        sifted: &Sifted,
     ) -> Result<Differences, TargetError> {
         if self == Self::Nothing {
             let what = "rows without a key cannot be held against others";
             return Err(TargetError::Disagrees(what.to_owned()));
         }
-        let wanted = self.rows(staged.iter().map(|(_, batch)| batch))?;
+        let wanted = self.rows(sifted)?;
         Ok(differences(&keyed(rows.clone())?, &keyed(wanted)?))
-    }
-
-    /// Brings what is staged into `rows`, as far as `guard` allows.
-    pub(super) fn apply(
-        self,
-        rows: &mut Rows,
-        stage: Stage,
-        staged: &[(Effect, RecordBatch)],
-        guard: Guard,
-    ) -> Result<RowCounts, TargetError> {
-        let had = rows.len() as u64;
-        let wanted = || self.rows(staged.iter().map(|(_, batch)| batch));
-        let (counts, lost) = match (self, stage) {
-            (Self::ById, stage) => {
-                let mut table = keyed(std::mem::take(rows))?;
-                let counts = match stage {
-                    Stage::Refresh => refresh(&mut table, keyed(wanted()?)?),
-                    _ => change(&mut table, staged)?,
-                };
-                let table = table.into_iter();
-                *rows = table.map(|(id, value)| (Some(id), value)).collect();
-                (counts, counts.deleted)
-            }
-            (Self::Nothing, Stage::Refresh) => {
-                let counts = exchange(rows, wanted()?);
-                // A row that changed goes and comes.
-                (counts, counts.deleted.saturating_sub(counts.inserted))
-            }
-            (Self::Nothing, _) => return Err(TargetError::Misused("changes are by key")),
-        };
-        match guard.refusal(lost, counts.inserted, had - lost) {
-            Some(refusal) => Err(TargetError::MassDelete(refusal)),
-            None => Ok(counts),
-        }
     }
 }
 
@@ -157,12 +280,8 @@ fn told<'a>(ids: impl Iterator<Item = &'a i64>) -> DifferingKeys {
     }
 }
 
-fn change(rows: &mut Keyed, staged: &[(Effect, RecordBatch)]) -> Result<RowCounts, TargetError> {
+fn change(rows: &mut Keyed, staged: &[(Effect, Values)]) -> Result<RowCounts, TargetError> {
     let mut counts = RowCounts::default();
-    let staged: Vec<_> = staged
-        .iter()
-        .flat_map(|(effect, batch)| rows_of(batch).into_iter().map(move |row| (*effect, row)))
-        .collect();
     for order in [Effect::Delete, Effect::Update, Effect::Insert] {
         for (effect, (id, value)) in staged.iter().filter(|(effect, _)| *effect == order) {
             let id = id.ok_or(TargetError::NullKey)?;

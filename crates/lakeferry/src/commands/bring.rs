@@ -201,6 +201,7 @@ impl One {
         let name = &self.job.name;
         trouble.hint(match self.request {
             Request::Adopt => format!("lakeferry adopt {name} starts again"),
+            Request::Retry => format!("lakeferry quarantine retry {name} goes on from there"),
             Request::Sync | Request::Backfill => {
                 format!("the next lakeferry sync {name} goes on from there")
             }

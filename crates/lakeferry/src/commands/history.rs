@@ -6,7 +6,7 @@ use lakeferry_postgres::{Run, read_history};
 use serde::Serialize;
 
 use crate::{
-    commands::wording::{counted, seconds_wording, time_wording},
+    commands::wording::{bad_wording, counted, seconds_wording, time_wording},
     exit::Trouble,
     output::Done,
     wiring,
@@ -23,6 +23,11 @@ struct Past {
     inserted: u64,
     updated: u64,
     deleted: u64,
+    quarantined: u64,
+    released: u64,
+    nulled: u64,
+    #[serde(skip)]
+    bad: Option<String>,
     started_at: String,
     finished_at: String,
     seconds: f64,
@@ -93,6 +98,10 @@ fn past(job: String, run: Run) -> Past {
         inserted,
         updated,
         deleted,
+        quarantined: run.bad.quarantined,
+        released: run.bad.released,
+        nulled: run.bad.nulled,
+        bad: bad_wording(&run.bad),
         started_at: time_wording(run.started_at),
         finished_at: time_wording(run.finished_at),
         seconds: micros as f64 / 1e6,
@@ -104,7 +113,7 @@ fn told(past: &Past) -> String {
         .from
         .map_or_else(|| "new".to_owned(), |from| format!("version {from}"));
     format!(
-        "{} {}: {}, {from} → version {}: {} inserted, {} updated, {} deleted; {}\n",
+        "{} {}: {}, {from} → version {}: {} inserted, {} updated, {} deleted{}; {}\n",
         past.finished_at,
         past.job,
         past.kind,
@@ -112,6 +121,10 @@ fn told(past: &Past) -> String {
         counted(past.inserted, "row"),
         past.updated,
         past.deleted,
+        past.bad
+            .as_ref()
+            .map(|bad| format!(", {bad}"))
+            .unwrap_or_default(),
         seconds_wording(past.seconds),
     )
 }

@@ -9,6 +9,7 @@ mod history;
 mod init;
 mod outcome;
 mod plan;
+mod quarantine;
 mod reset;
 mod status;
 mod sync;
@@ -42,6 +43,9 @@ pub(crate) async fn execute(arguments: &Arguments) -> Result<Done, Trouble> {
         } => backfill::backfill(configuration()?, job, *accept_deletes, arguments.output).await,
         Command::Adopt { job } => adopt::adopt(configuration()?, job, arguments.output).await,
         Command::Reset { job, forget } => reset::reset(&configuration()?, job, *forget).await,
+        Command::Quarantine { action } => {
+            quarantine::quarantine(configuration()?, action, arguments.output).await
+        }
         Command::Status { jobs } => status::status(&configuration()?, jobs).await,
         Command::History { job, limit } => {
             history::history(&configuration()?, job.as_ref(), *limit).await

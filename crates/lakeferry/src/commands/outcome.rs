@@ -1,11 +1,11 @@
 //! What became of a job that was brought forward: in words, and for programs.
 
 use lakeferry_engine::{Report, Request};
-use lakeferry_model::{DeltaVersion, RowCounts};
+use lakeferry_model::{BadRowCounts, DeltaVersion, RowCounts};
 use serde::Serialize;
 
 use crate::{
-    commands::wording::{counted, step_wording},
+    commands::wording::{bad_wording, counted, step_wording},
     exit::Trouble,
 };
 
@@ -31,6 +31,9 @@ struct StepDone {
     inserted: u64,
     updated: u64,
     deleted: u64,
+    quarantined: u64,
+    released: u64,
+    nulled: u64,
 }
 
 /// What was done, in words.
@@ -48,15 +51,19 @@ pub(crate) fn told(
             Request::Adopt => format!(
                 "{name}: nothing to adopt, its job filled the table, which is at version {through}\n"
             ),
+            Request::Retry => {
+                format!("{name}: nothing in quarantine, and up to date at version {through}\n")
+            }
             Request::Sync | Request::Backfill => {
                 format!("{name}: up to date at version {through}\n")
             }
         };
     }
-    let mut total = RowCounts::default();
+    let (mut total, mut bad) = (RowCounts::default(), BadRowCounts::default());
     let mut lines = String::new();
     for step in &report.steps {
         total += step.rows;
+        bad += step.bad;
         let read = counted(step.rows_read, "row");
         lines.push_str(&format!(
             "  {}: {read} read\n",
@@ -71,6 +78,10 @@ pub(crate) fn told(
         updated,
         deleted,
     } = total;
+    if let Some(bad) = bad_wording(&bad) {
+        let see = format!("see lakeferry quarantine list {name}");
+        lines.push_str(&format!("  bad values: {bad} ({see})\n"));
+    }
     format!(
         "{name}: {from} → version {through}: {inserted} inserted, {updated} updated, \
          {deleted} deleted\n{lines}"
@@ -90,6 +101,9 @@ pub(crate) fn outcome(
         inserted: step.rows.inserted,
         updated: step.rows.updated,
         deleted: step.rows.deleted,
+        quarantined: step.bad.quarantined,
+        released: step.bad.released,
+        nulled: step.bad.nulled,
     });
     Outcome {
         job: job.name.to_string(),

@@ -115,6 +115,10 @@ fn would(preview: &Preview<DeltaVersion>) -> (String, Size) {
             let would = step_wording(StepKind::Adopt, at.version);
             (would, preview.head.size)
         }
+        Plan::Retry { at } => {
+            let would = step_wording(StepKind::Retry, at.version);
+            (would, preview.head.size)
+        }
         Plan::Advance { range } => {
             let would = step_wording(StepKind::Advance, range.through().version);
             (would, Size::default())

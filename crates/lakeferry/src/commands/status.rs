@@ -33,6 +33,8 @@ struct JobStatus {
     /// A first fill that was begun and has not ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     unfinished_fill: Option<Unfinished>,
+    /// Rows of the source that the target cannot hold; with any, the job is degraded.
+    quarantined: u64,
 }
 
 /// How far a first fill has come.
@@ -85,7 +87,9 @@ async fn look(config: &Config, job: &lakeferry_config::Job) -> Result<JobStatus,
     let kept = kept
         .into_iter()
         .find(|kept| kept.name == job.name.to_string());
-    let (holder, last_run) = kept.map_or((None, None), |kept| (kept.holder, kept.last_run));
+    let (holder, last_run, quarantined) = kept.map_or((None, None, 0), |kept| {
+        (kept.holder, kept.last_run, kept.quarantined)
+    });
     let head = wired.source.head().await;
     let head = head.map_err(|error| wiring::source_trouble(job, &error))?;
     let unfinished_fill = standing.unfinished.as_ref().map(|fill| Unfinished {
@@ -113,6 +117,7 @@ async fn look(config: &Config, job: &lakeferry_config::Job) -> Result<JobStatus,
             deleted: run.rows.deleted,
         }),
         unfinished_fill,
+        quarantined,
     })
 }
 
@@ -145,6 +150,12 @@ fn told(status: &JobStatus) -> String {
     }
     if let Some(fill) = &status.unfinished_fill {
         text.push_str(&format!("  unfinished: {}\n", fill.told));
+    }
+    if status.quarantined > 0 {
+        text.push_str(&format!(
+            "  degraded: {} in quarantine; see lakeferry quarantine list {job}\n",
+            counted(status.quarantined, "row")
+        ));
     }
     if let Some(holder) = &status.holder {
         text.push_str(&format!("  now: {holder} is working on it\n"));

@@ -1,7 +1,9 @@
 //! How plans, steps and amounts read.
 
 use lakeferry_engine::{StepKind, Why};
-use lakeferry_model::{DeltaVersion, Instant, Reading, Size, Stage, TableStanding, UnfinishedFill};
+use lakeferry_model::{
+    BadRowCounts, DeltaVersion, Instant, Reading, Size, Stage, TableStanding, UnfinishedFill,
+};
 
 /// `1 row`, `2 rows`.
 pub(crate) fn counted(count: u64, noun: &str) -> String {
@@ -10,6 +12,28 @@ pub(crate) fn counted(count: u64, noun: &str) -> String {
     } else {
         format!("{count} {noun}s")
     }
+}
+
+/// What became of bad rows: `3 rows into quarantine, 1 out of it`; nothing where there were none.
+pub(crate) fn bad_wording(bad: &BadRowCounts) -> Option<String> {
+    let BadRowCounts {
+        quarantined,
+        released,
+        nulled,
+    } = *bad;
+    let mut parts = Vec::new();
+    if quarantined > 0 {
+        parts.push(format!("{} into quarantine", counted(quarantined, "row")));
+    }
+    match (released, parts.is_empty()) {
+        (0, _) => {}
+        (released, false) => parts.push(format!("{released} out of it")),
+        (released, true) => parts.push(format!("{} out of quarantine", counted(released, "row"))),
+    }
+    if nulled > 0 {
+        parts.push(format!("{} written as NULL", counted(nulled, "value")));
+    }
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 /// How much there is to read.
@@ -35,6 +59,7 @@ pub(crate) fn step_wording(kind: StepKind, through: DeltaVersion) -> String {
             counted(rows, "row")
         ),
         StepKind::Adopt => format!("adopt the table, which has the rows of version {through}"),
+        StepKind::Retry => format!("try the rows in quarantine again, as of version {through}"),
         StepKind::Advance => format!("move the watermark to version {through}, no row changed"),
         StepKind::Changes(reading) => {
             format!(
@@ -57,7 +82,7 @@ pub(crate) fn reading_wording(reading: Reading) -> &'static str {
 pub(crate) fn rebuild_wording(stage: Stage, why: Why, at: DeltaVersion) -> String {
     let what = match stage {
         Stage::Fill => "fill the table",
-        Stage::Refresh | Stage::Changes | Stage::Adopt => "rebuild by difference",
+        Stage::Refresh | Stage::Changes | Stage::Adopt | Stage::Retry => "rebuild by difference",
     };
     let why = match why {
         Why::FirstFill => "it was never filled",

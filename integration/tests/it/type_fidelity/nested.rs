@@ -158,7 +158,7 @@ async fn a_value_that_jsonb_cannot_hold_is_refused() {
             .await
             .unwrap();
         table.append(good).await.unwrap();
-        deployment.job("tagged", &path, &[]);
+        deployment.job("tagged", &path, &["on_bad_value: halt"]);
         deployment.sync();
         let before = deployment.dump("tagged");
         for (keys, told) in [

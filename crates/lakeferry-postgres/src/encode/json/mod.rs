@@ -25,9 +25,9 @@ mod time;
 
 use std::ops::Range;
 
-use arrow_array::{Array, ArrayRef, ListArray, MapArray, StringArray, StructArray};
+use arrow_array::{Array, ArrayRef, ListArray, MapArray, RecordBatch, StringArray, StructArray};
 use arrow_buffer::NullBuffer;
-use arrow_schema::{DataType, Field};
+use arrow_schema::{DataType, Field, FieldRef, Fields};
 use bytes::BytesMut;
 
 use super::{
@@ -43,6 +43,12 @@ const START: [u8; 5] = [0, 0, 0, 0, 1];
 /// Where JSON text goes.
 pub(super) trait Sink {
     fn put(&mut self, text: &[u8]);
+}
+
+impl Sink for Vec<u8> {
+    fn put(&mut self, text: &[u8]) {
+        self.extend_from_slice(text);
+    }
 }
 
 impl Sink for BytesMut {
@@ -95,6 +101,50 @@ enum Form<'a> {
     },
 }
 
+/// Rows as JSON text, whatever Postgres can hold of them.
+#[derive(Debug)]
+pub(crate) struct JsonRows<'a>(Vec<Member<'a>>);
+
+impl<'a> JsonRows<'a> {
+    /// None if a column has parts that nothing in JSON was chosen for.
+    pub(crate) fn of(rows: &'a RecordBatch) -> Option<Self> {
+        members(rows.schema_ref().fields(), rows.columns()).map(Self)
+    }
+
+    /// Of the columns at `places` alone, in that order.
+    pub(crate) fn only(self, places: &[usize]) -> Self {
+        let mut all: Vec<_> = self.0.into_iter().map(Some).collect();
+        let mut take = |place: &usize| all.get_mut(*place).and_then(Option::take);
+        Self(places.iter().filter_map(&mut take).collect())
+    }
+
+    /// `{"a":1,"b":"x"}`
+    pub(crate) fn object(&self, row: usize) -> String {
+        let mut out = Vec::new();
+        object(&self.0, row, &mut out);
+        text_of(out)
+    }
+
+    /// `[1,"x"]`, in which zeros have no sign: as a key they are one.
+    pub(crate) fn array(&self, row: usize) -> String {
+        let mut out = vec![b'['];
+        for (member, separator) in separated(&self.0) {
+            out.put(separator);
+            match member.values.is_zero(row) {
+                true => out.put(b"0.0"),
+                false => member.values.text(row, &mut out),
+            }
+        }
+        out.put(b"]");
+        text_of(out)
+    }
+}
+
+/// JSON is made of UTF-8.
+fn text_of(json: Vec<u8>) -> String {
+    String::from_utf8(json).unwrap_or_default()
+}
+
 /// A field of a struct.
 #[derive(Debug)]
 struct Member<'a> {
@@ -133,7 +183,10 @@ impl<'a> Json<'a> {
                     elements: Box::new(Self::part(element, lists.values())?),
                 }
             }
-            DataType::Struct(_) => Form::Struct(members(any.downcast_ref()?)?),
+            DataType::Struct(fields) => {
+                let structs = any.downcast_ref::<StructArray>()?;
+                Form::Struct(members(fields, structs.columns())?)
+            }
             DataType::Map(..) => map(any.downcast_ref()?)?,
             scalar => match (
                 Scalar::of(scalar)?,
@@ -169,6 +222,16 @@ impl<'a> Json<'a> {
         self.nulls.is_some_and(|nulls| nulls.is_null(row))
     }
 
+    /// Whether the value of `row` is 0.0 or −0.0.
+    fn is_zero(&self, row: usize) -> bool {
+        !self.is_null(row)
+            && match &self.form {
+                Form::Scalar(Scalars::Float32(values)) => values[row] == 0.0,
+                Form::Scalar(Scalars::Float64(values)) => values[row] == 0.0,
+                _ => false,
+            }
+    }
+
     /// Puts the value of `row` as JSON.
     fn text(&self, row: usize, out: &mut impl Sink) {
         if self.is_null(row) {
@@ -186,15 +249,7 @@ impl<'a> Json<'a> {
                 }
                 out.put(b"]");
             }
-            Form::Struct(members) => {
-                out.put(b"{");
-                for (member, separator) in separated(members) {
-                    out.put(separator);
-                    out.put(&member.label);
-                    member.values.text(row, out);
-                }
-                out.put(b"}");
-            }
+            Form::Struct(members) => object(members, row, out),
             Form::Object {
                 offsets,
                 keys,
@@ -229,9 +284,19 @@ impl<'a> Json<'a> {
     }
 }
 
-fn members(structs: &StructArray) -> Option<Vec<Member<'_>>> {
-    let parts = structs.fields().iter().zip(structs.columns());
-    let member = |(field, column): (&arrow_schema::FieldRef, _)| {
+fn object(members: &[Member<'_>], row: usize, out: &mut impl Sink) {
+    out.put(b"{");
+    for (member, separator) in separated(members) {
+        out.put(separator);
+        out.put(&member.label);
+        member.values.text(row, out);
+    }
+    out.put(b"}");
+}
+
+fn members<'a>(fields: &Fields, columns: &'a [ArrayRef]) -> Option<Vec<Member<'a>>> {
+    let parts = fields.iter().zip(columns);
+    let member = |(field, column): (&FieldRef, _)| {
         let mut label = BytesMut::new();
         text::string(field.name().as_bytes(), &mut label);
         label.put(b":");

@@ -28,7 +28,10 @@ async fn adopted<S: Session>(session: &mut S, pairs: &[(i64, &str)]) -> CommitOu
 
 fn nothing_written() -> CommitOutcome {
     let rows = RowCounts::default();
-    CommitOutcome::Applied(Applied { rows })
+    CommitOutcome::Applied(Applied {
+        rows,
+        ..Applied::default()
+    })
 }
 
 fn keys(all: &[i64]) -> DifferingKeys {

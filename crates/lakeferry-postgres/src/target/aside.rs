@@ -1,0 +1,498 @@
+//! Bad rows, set aside while the others are staged or loaded, and written to the quarantine in the
+//! transaction of these.
+//!
+//! A row is known by its key as JSON text, which any value has, also one that Postgres cannot hold.
+//! Without a key it is known by all of it.
+
+use std::collections::{HashMap, HashSet, hash_map::Entry as Place};
+
+use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, make_array};
+use arrow_buffer::{BooleanBuffer, NullBuffer};
+use arrow_select::filter::filter_record_batch;
+use lakeferry_model::{BadRowCounts, BadRows, OnBadValue, Position};
+use sha2::{Digest as _, Sha256};
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use crate::{
+    encode::{Fault, JsonRows, refusal},
+    error::Error,
+    link::{Link, Param},
+    sql::Sql,
+    sqlstate::Doing,
+    target::{
+        apply::Apply,
+        columns::Columns,
+        copy::Copy,
+        state::{StateSchema, bigint},
+    },
+};
+
+/// The most bad rows of one staging, or of one piece of a fill: they wait in memory.
+const MOST_ROWS: usize = 65_536;
+
+/// A longer row is kept without its values.
+const LONGEST_PAYLOAD: usize = 1 << 20;
+
+/// All values that are kept of one staging; what comes after them is kept without its values.
+const MOST_PAYLOAD: usize = 32 << 20;
+
+/// Known by the digest of its key.
+type Known = [u8; 32];
+
+/// A bad row.
+#[derive(Debug)]
+struct BadRow {
+    key: String,
+    rows: i64,
+    column: String,
+    reason: String,
+    payload: Option<String>,
+}
+
+/// The bad rows of one staging, or of one piece of a fill.
+#[derive(Debug)]
+pub(super) struct Aside {
+    allows: BadRows,
+    /// In quarantine when the staging was opened.
+    known: HashSet<Known>,
+    /// Of these, those whose key was put.
+    touched: HashSet<Known>,
+    rows: HashMap<Known, BadRow>,
+    payload_bytes: usize,
+    nulled: u64,
+}
+
+/// What an apply did to the quarantine.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Quarantined {
+    pub(super) counts: BadRowCounts,
+    /// What is in it now.
+    pub(super) total: u64,
+}
+
+/// What an apply knows of the rows in quarantine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// All rows of the source were put.
+    All,
+    /// Only those whose key was put.
+    Touched,
+}
+
+/// What to put instead of a batch with faults.
+enum Judged {
+    /// The same rows, faults written as NULL.
+    Nulled(RecordBatch),
+    Parted {
+        good: RecordBatch,
+        bad: RecordBatch,
+    },
+}
+
+impl Aside {
+    /// For rows of which none is in quarantine.
+    pub(super) fn new(allows: BadRows) -> Self {
+        Self {
+            allows,
+            known: HashSet::new(),
+            touched: HashSet::new(),
+            rows: HashMap::new(),
+            payload_bytes: 0,
+            nulled: 0,
+        }
+    }
+
+    /// With what is in quarantine: `count` rows of the job.
+    pub(super) async fn read(
+        allows: BadRows,
+        (link, state): (&Link, &StateSchema),
+        job_id: Uuid,
+        count: u64,
+    ) -> Result<Self, Error> {
+        let mut aside = Self::new(allows);
+        if count > 0 {
+            let doing = Doing::new("read what is in quarantine");
+            let sql = "SELECT digest FROM {} WHERE job_id = $1";
+            let sql = Sql::of(sql, &[&state.table("quarantine")]);
+            let params: [Param<'_>; 1] = [(&job_id, Type::UUID)];
+            let rows = link.query(&sql, &params, &doing).await?;
+            let digests = rows.iter().map(|row| row.get::<_, Vec<u8>>(0));
+            aside.known = digests
+                .filter_map(|digest| digest.try_into().ok())
+                .collect();
+        }
+        Ok(aside)
+    }
+
+    pub(super) fn nulled(&self) -> u64 {
+        self.nulled
+    }
+
+    /// The rows whose key is in quarantine, and the others. From now on their keys count as put.
+    pub(super) fn part_known(
+        &mut self,
+        columns: &Columns,
+        rows: &RecordBatch,
+    ) -> Result<Option<(RecordBatch, RecordBatch)>, Error> {
+        if self.known.is_empty() {
+            return Ok(None);
+        }
+        let keys = identities(columns, rows)?;
+        let is_known: BooleanBuffer = (0..rows.num_rows())
+            .map(|row| {
+                let digest = digest(&keys.of(row));
+                let is_known = self.known.contains(&digest);
+                if is_known {
+                    self.touched.insert(digest);
+                }
+                is_known
+            })
+            .collect();
+        if is_known.count_set_bits() == 0 {
+            return Ok(None);
+        }
+        part(rows, is_known).map(Some)
+    }
+
+    /// Puts `rows` into `copy`, but for the bad ones, which are given back. Says how many it put.
+    pub(super) async fn put(
+        &mut self,
+        (link, copy): (&Link, &mut Copy),
+        columns: &Columns,
+        rows: &RecordBatch,
+        mark: Option<u8>,
+    ) -> Result<(usize, Vec<RecordBatch>), Error> {
+        let (mut rows, mut all_bad) = (rows.clone(), Vec::new());
+        loop {
+            let faults = copy.put(link, &rows, mark).await?;
+            if faults.is_empty() {
+                return Ok((rows.num_rows(), all_bad));
+            }
+            match self.judge(columns, &rows, &faults)? {
+                Judged::Nulled(nulled) => rows = nulled,
+                Judged::Parted { good, bad } => {
+                    rows = good;
+                    all_bad.push(bad);
+                }
+            }
+        }
+    }
+
+    fn judge(
+        &mut self,
+        columns: &Columns,
+        rows: &RecordBatch,
+        faults: &[Fault],
+    ) -> Result<Judged, Error> {
+        let name = |fault: &Fault| columns.iter().nth(fault.column).map(|column| &column.name);
+        match self.allows.on_bad_value {
+            OnBadValue::Halt => {
+                let Some(fault) = faults.first() else {
+                    return Err(Error::bug("a batch was refused without a fault"));
+                };
+                let name = name(fault).map_or("?", String::as_str);
+                return Err(refusal(name, &fault.what));
+            }
+            OnBadValue::Null => {
+                let may_be_null = |fault: &&Fault| !columns.key_places().contains(&fault.column);
+                let faults: Vec<&Fault> = faults.iter().filter(may_be_null).collect();
+                if !faults.is_empty() {
+                    self.nulled += faults.len() as u64;
+                    return nulled(rows, &faults).map(Judged::Nulled);
+                }
+            }
+            OnBadValue::Quarantine => {}
+        }
+        let (keys, whole) = (identities(columns, rows)?, values(rows)?);
+        let mut is_bad = vec![false; rows.num_rows()];
+        for fault in faults {
+            // One that has two faults is told by the first.
+            if !std::mem::replace(&mut is_bad[fault.row], true) {
+                let column = name(fault).cloned().unwrap_or_default();
+                let reason = fault.what.clone();
+                self.set_aside(columns, keys.of(fault.row), (column, reason), || {
+                    whole.object(fault.row)
+                })?;
+            }
+        }
+        let (bad, good) = part(rows, is_bad.into())?;
+        Ok(Judged::Parted { good, bad })
+    }
+
+    fn set_aside(
+        &mut self,
+        columns: &Columns,
+        key: String,
+        (column, reason): (String, String),
+        payload: impl Fn() -> String,
+    ) -> Result<(), Error> {
+        let room = LONGEST_PAYLOAD.min(MOST_PAYLOAD.saturating_sub(self.payload_bytes));
+        let count = self.rows.len();
+        match self.rows.entry(digest(&key)) {
+            Place::Occupied(mut entry) if !columns.has_key() => entry.get_mut().rows += 1,
+            Place::Occupied(_) => {
+                return Err(Error::needs_operator(format!(
+                    "two rows have the key {key}, and both hold a value that postgres cannot"
+                ))
+                .advise("choose a key that is unique, or keep one out by the filter"));
+            }
+            Place::Vacant(_) if count >= MOST_ROWS => {
+                return Err(Error::needs_operator(format!(
+                    "more than {MOST_ROWS} rows hold a value that postgres cannot hold; column \
+                     {column:?} of one holds {reason}"
+                ))
+                .advise("correct the values in the source, or keep such rows out by the filter"));
+            }
+            Place::Vacant(place) => {
+                let payload = Some(payload()).filter(|payload| payload.len() <= room);
+                self.payload_bytes += payload.as_ref().map_or(0, String::len);
+                place.insert(BadRow {
+                    key,
+                    rows: 1,
+                    column,
+                    reason,
+                    payload,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings the quarantine to what was put, within the transaction of `apply`, once its rows are
+    /// written.
+    ///
+    /// # Errors
+    /// [`Error::NeedsOperator`] if it would hold more than the job allows.
+    pub(super) async fn write<P: Position>(
+        &self,
+        apply: &Apply<'_, P>,
+        scope: Scope,
+    ) -> Result<Quarantined, Error> {
+        let left = match scope {
+            Scope::All => &self.known,
+            Scope::Touched => &self.touched,
+        };
+        let store = Store {
+            link: apply.link,
+            state: apply.state,
+            job_id: apply.hold.job_id,
+            has_key: !apply.settings.key.is_empty(),
+        };
+        let doing = apply.doing();
+        store.remove(left, &doing).await?;
+        store
+            .insert(&self.rows, bigint(apply.after.0.version)?, &doing)
+            .await?;
+        let stay = left.iter().filter(|known| self.rows.contains_key(*known));
+        let stay = stay.count();
+        let counts = BadRowCounts {
+            quarantined: (self.rows.len() - stay) as u64,
+            released: (left.len() - stay) as u64,
+            nulled: self.nulled,
+        };
+        let total = (self.known.len() - left.len() + self.rows.len()) as u64;
+        if !self.rows.is_empty() {
+            refuse_too_many(apply, self.allows, None).await?;
+        }
+        Ok(Quarantined { counts, total })
+    }
+
+    /// Writes the bad rows of one piece of a fill, which begins with an empty quarantine, within
+    /// the transaction of the piece.
+    pub(super) async fn write_piece(
+        &self,
+        (link, state): (&Link, &StateSchema),
+        (job_id, has_key): (Uuid, bool),
+        version: i64,
+        doing: &Doing,
+    ) -> Result<(), Error> {
+        let store = Store {
+            link,
+            state,
+            job_id,
+            has_key,
+        };
+        store.insert(&self.rows, version, doing).await
+    }
+}
+
+/// # Errors
+/// [`Error::NeedsOperator`] if the quarantine holds more than the job allows. `loaded` is how many
+/// rows the target has, if that is known.
+pub(super) async fn refuse_too_many<P: Position>(
+    apply: &Apply<'_, P>,
+    allows: BadRows,
+    loaded: Option<u64>,
+) -> Result<u64, Error> {
+    let table = &apply.settings.table;
+    let sql = "SELECT count(*) FROM {} WHERE job_id = $1 AND dropped_at IS NULL";
+    let sql = Sql::of(sql, &[&apply.state.table("quarantine")]);
+    let params: [Param<'_>; 1] = [(&apply.hold.job_id, Type::UUID)];
+    let row = apply.link.query_one(&sql, &params, &apply.doing()).await?;
+    let quarantined = u64::try_from(row.get::<_, i64>(0)).unwrap_or(0);
+    let limit = allows.rows_to_count(quarantined);
+    let held = match loaded {
+        Some(loaded) => loaded,
+        None if limit == 0 => 0,
+        None => {
+            // As many as a server can count.
+            let limit = Sql::number(limit.min(i64::MAX.unsigned_abs()));
+            let sql = "SELECT count(*) FROM (SELECT FROM {} LIMIT {}) AS held";
+            apply.count(&Sql::of(sql, &[&table.sql(), &limit])).await?
+        }
+    };
+    match allows.refusal(quarantined, held.saturating_add(quarantined)) {
+        None => Ok(quarantined),
+        Some(too_many) => Err(Error::needs_operator(format!(
+            "of the source of {table}, {too_many}; nothing was changed"
+        ))
+        .advise(too_many.hint())),
+    }
+}
+
+/// The quarantine of one job.
+struct Store<'a> {
+    link: &'a Link,
+    state: &'a StateSchema,
+    job_id: Uuid,
+    has_key: bool,
+}
+
+const INSERT: &str = "\
+INSERT INTO {} AS q (job_id, digest, key, rows, column_name, reason, payload, version) \
+SELECT $1, r.digest, r.key::json, r.rows, r.column_name, r.reason, r.payload::json, $8 \
+FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), \
+    pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7)) \
+    AS r (digest, key, rows, column_name, reason, payload) ON CONFLICT (job_id, digest) {}";
+
+impl Store<'_> {
+    async fn remove(&self, left: &HashSet<Known>, doing: &Doing) -> Result<(), Error> {
+        if left.is_empty() {
+            return Ok(());
+        }
+        let sql = "DELETE FROM {} WHERE job_id = $1 AND digest = ANY ($2)";
+        let sql = Sql::of(sql, &[&self.state.table("quarantine")]);
+        let digests: Vec<&[u8]> = left.iter().map(|known| &known[..]).collect();
+        let params: [Param<'_>; 2] = [(&self.job_id, Type::UUID), (&digests, Type::BYTEA_ARRAY)];
+        self.link.execute(&sql, &params, doing).await?;
+        Ok(())
+    }
+
+    async fn insert(
+        &self,
+        rows: &HashMap<Known, BadRow>,
+        version: i64,
+        doing: &Doing,
+    ) -> Result<(), Error> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        // Only two pieces of a fill can have the same row.
+        let again = match self.has_key {
+            true => "DO NOTHING",
+            false => "DO UPDATE SET rows = q.rows + excluded.rows",
+        };
+        let sql = Sql::of(INSERT, &[&self.state.table("quarantine"), &again.into()]);
+        let digests: Vec<&[u8]> = rows.keys().map(|known| &known[..]).collect();
+        let keys: Vec<&str> = rows.values().map(|row| row.key.as_str()).collect();
+        let counts: Vec<i64> = rows.values().map(|row| row.rows).collect();
+        let columns: Vec<&str> = rows.values().map(|row| row.column.as_str()).collect();
+        let reasons: Vec<&str> = rows.values().map(|row| row.reason.as_str()).collect();
+        let payloads: Vec<Option<&str>> = rows.values().map(|row| row.payload.as_deref()).collect();
+        let params: [Param<'_>; 8] = [
+            (&self.job_id, Type::UUID),
+            (&digests, Type::BYTEA_ARRAY),
+            (&keys, Type::TEXT_ARRAY),
+            (&counts, Type::INT8_ARRAY),
+            (&columns, Type::TEXT_ARRAY),
+            (&reasons, Type::TEXT_ARRAY),
+            (&payloads, Type::TEXT_ARRAY),
+            (&version, Type::INT8),
+        ];
+        let inserted = self.link.execute(&sql, &params, doing).await?;
+        if inserted == rows.len() as u64 {
+            return Ok(());
+        }
+        Err(Error::needs_operator(
+            "two rows have the same key, and both hold a value that postgres cannot",
+        )
+        .advise("choose a key that is unique, or keep one out by the filter"))
+    }
+}
+
+/// What rows are known by.
+struct Identities<'a> {
+    rows: JsonRows<'a>,
+    has_key: bool,
+}
+
+impl Identities<'_> {
+    fn of(&self, row: usize) -> String {
+        match self.has_key {
+            true => self.rows.array(row),
+            false => self.rows.object(row),
+        }
+    }
+}
+
+fn identities<'a>(columns: &Columns, rows: &'a RecordBatch) -> Result<Identities<'a>, Error> {
+    let has_key = columns.has_key();
+    let all = values(rows)?;
+    Ok(Identities {
+        rows: match has_key {
+            true => all.only(columns.key_places()),
+            false => all,
+        },
+        has_key,
+    })
+}
+
+fn values(rows: &RecordBatch) -> Result<JsonRows<'_>, Error> {
+    JsonRows::of(rows).ok_or_else(|| Error::bug("a bad row has a column without a form in JSON"))
+}
+
+fn digest(key: &str) -> Known {
+    Sha256::digest(key).into()
+}
+
+/// The rows for which `is_meant`, and the others.
+fn part(rows: &RecordBatch, is_meant: BooleanBuffer) -> Result<(RecordBatch, RecordBatch), Error> {
+    let others = BooleanArray::from(!&is_meant);
+    let meant = BooleanArray::from(is_meant);
+    let filter = |mask: &BooleanArray| {
+        filter_record_batch(rows, mask)
+            .map_err(|error| Error::bug("bad rows were not told apart").caused_by(error))
+    };
+    Ok((filter(&meant)?, filter(&others)?))
+}
+
+/// `rows` with NULL in the place of each fault.
+fn nulled(rows: &RecordBatch, faults: &[&Fault]) -> Result<RecordBatch, Error> {
+    let wrong = |error| Error::bug("a bad value was not written as NULL").caused_by(error);
+    let columns = rows.columns().iter().enumerate().map(|(place, array)| {
+        let mut is_valid: Vec<bool> = (0..array.len()).map(|row| array.is_valid(row)).collect();
+        let mut here = faults
+            .iter()
+            .filter(|fault| fault.column == place)
+            .peekable();
+        if here.peek().is_none() {
+            return Ok(array.clone());
+        }
+        for fault in here {
+            is_valid[fault.row] = false;
+        }
+        let builder = array.to_data().into_builder();
+        let data = builder.nulls(Some(NullBuffer::from(is_valid))).build();
+        data.map(make_array).map_err(wrong)
+    });
+    let columns: Vec<ArrayRef> = columns.collect::<Result<_, Error>>()?;
+    let fields = rows
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| field.as_ref().clone().with_nullable(true))
+        .collect::<Vec<_>>();
+    let schema = arrow_schema::Schema::new(fields);
+    RecordBatch::try_new(schema.into(), columns).map_err(wrong)
+}

@@ -1,0 +1,192 @@
+//! `quarantine`: rows that Postgres cannot hold.
+
+use lakeferry_config::{Config, Job, TargetName};
+use lakeferry_engine::Request;
+use lakeferry_postgres::{QuarantinedRow, Wanted, drop_quarantined, read_quarantine};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{
+    arguments::{Format, QuarantineAction},
+    commands::{
+        bring::{Wish, bring},
+        wording::{counted, time_wording},
+    },
+    exit::{Code, Trouble},
+    output::Done,
+    wiring,
+};
+
+/// A row in quarantine.
+#[derive(Debug, Serialize)]
+struct Kept {
+    job: String,
+    /// The values of the key columns; of a job without a key the whole row.
+    key: Value,
+    #[serde(skip)]
+    key_text: String,
+    rows: u64,
+    column: String,
+    reason: String,
+    version: u64,
+    found_at: String,
+    dropped: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    row: Option<Value>,
+}
+
+/// Does with rows in quarantine what was asked for.
+pub(crate) async fn quarantine(
+    config: Config,
+    action: &QuarantineAction,
+    format: Format,
+) -> Result<Done, Trouble> {
+    match action {
+        QuarantineAction::List { jobs, all, limit } => list(&config, jobs, *all, *limit).await,
+        QuarantineAction::Show { job, key } => show(&config, job, key).await,
+        QuarantineAction::Drop { job, keys, all } => drop(&config, job, keys, *all).await,
+        QuarantineAction::Retry { job } => {
+            let wish = Wish {
+                request: Request::Retry,
+                accept_deletes: false,
+                format,
+            };
+            bring(config, std::slice::from_ref(job), wish).await
+        }
+    }
+}
+
+async fn list(config: &Config, names: &[String], all: bool, limit: u32) -> Result<Done, Trouble> {
+    let jobs = wiring::chosen(config, names)?;
+    let (mut kept, mut troubles) = (Vec::new(), Vec::new());
+    for target in config.targets.keys() {
+        match of_target(config, target, &jobs, all, limit).await {
+            Ok(rows) => kept.extend(rows.into_iter().map(|row| told(row, false))),
+            Err(trouble) => troubles.push(trouble),
+        }
+    }
+    let text = match kept.is_empty() {
+        true if troubles.is_empty() => "nothing is in quarantine\n".to_owned(),
+        _ => kept.iter().map(line).collect(),
+    };
+    Ok(Done {
+        troubles,
+        ..Done::new(text, &kept)
+    })
+}
+
+async fn of_target(
+    config: &Config,
+    target: &TargetName,
+    jobs: &[&Job],
+    all: bool,
+    limit: u32,
+) -> Result<Vec<QuarantinedRow>, Trouble> {
+    let here = jobs.iter().filter(|job| job.target.target == *target);
+    let here: Vec<&Job> = here.copied().collect();
+    let Some(first) = here.first() else {
+        return Ok(Vec::new());
+    };
+    let names: Vec<String> = here.iter().map(|job| job.name.to_string()).collect();
+    let deployment = config.deployment.to_string();
+    let wanted = Wanted {
+        deployment: &deployment,
+        jobs: &names,
+        keys: None,
+    };
+    let connect = wiring::connect_settings(config, first)?;
+    let rows = read_quarantine(&connect, wiring::STATE_SCHEMA, wanted, all, limit).await;
+    rows.map_err(|error| wiring::target_trouble(first, &error))
+}
+
+async fn show(config: &Config, name: &String, key: &String) -> Result<Done, Trouble> {
+    let names = std::slice::from_ref(name);
+    let [job] = wiring::chosen(config, names)?[..] else {
+        return Err(Trouble::new(Code::Configuration, "name one job"));
+    };
+    let deployment = config.deployment.to_string();
+    let wanted = Wanted {
+        deployment: &deployment,
+        jobs: names,
+        keys: Some(std::slice::from_ref(key)),
+    };
+    let connect = wiring::connect_settings(config, job)?;
+    let rows = read_quarantine(&connect, wiring::STATE_SCHEMA, wanted, true, 1).await;
+    let rows = rows.map_err(|error| wiring::target_trouble(job, &error))?;
+    let Some(row) = rows.into_iter().next() else {
+        return Err(not_there(job, key));
+    };
+    let kept = told(row, true);
+    let mut text = line(&kept);
+    match &kept.row {
+        Some(Value::Object(values)) => {
+            for (column, value) in values {
+                text.push_str(&format!("  {column}: {value}\n"));
+            }
+        }
+        _ => text.push_str("  its values were not kept\n"),
+    }
+    Ok(Done::new(text, &kept))
+}
+
+async fn drop(config: &Config, name: &String, keys: &[String], all: bool) -> Result<Done, Trouble> {
+    let names = std::slice::from_ref(name);
+    let [job] = wiring::chosen(config, names)?[..] else {
+        return Err(Trouble::new(Code::Configuration, "name one job"));
+    };
+    let deployment = config.deployment.to_string();
+    let wanted = Wanted {
+        deployment: &deployment,
+        jobs: names,
+        keys: (!all).then_some(keys),
+    };
+    let connect = wiring::connect_settings(config, job)?;
+    let dropped = drop_quarantined(&connect, wiring::STATE_SCHEMA, wanted).await;
+    let dropped = dropped.map_err(|error| wiring::target_trouble(job, &error))?;
+    if dropped == 0 && !all {
+        return Err(not_there(job, &keys.join(", ")));
+    }
+    let text = format!("{name}: {} dropped\n", counted(dropped, "row"));
+    let result = serde_json::json!({ "job": name, "dropped": dropped });
+    Ok(Done::new(text, &result))
+}
+
+fn not_there(job: &Job, key: &str) -> Trouble {
+    let reason = format!("no row with the key {key} is in quarantine");
+    Trouble::new(Code::Failed, reason)
+        .about(job)
+        .hint(format!("see lakeferry quarantine list {}", job.name))
+}
+
+/// With its values where these are wanted.
+fn told(row: QuarantinedRow, with_values: bool) -> Kept {
+    let json = |text: &str| serde_json::from_str(text).unwrap_or(Value::Null);
+    Kept {
+        job: row.job,
+        key: json(&row.key),
+        key_text: row.key,
+        rows: row.rows,
+        column: row.column,
+        reason: row.reason,
+        version: row.version,
+        found_at: time_wording(row.found_at),
+        dropped: row.is_dropped,
+        row: row.payload.filter(|_| with_values).map(|text| json(&text)),
+    }
+}
+
+fn line(kept: &Kept) -> String {
+    let Kept {
+        job,
+        key_text,
+        column,
+        reason,
+        version,
+        found_at,
+        ..
+    } = kept;
+    let dropped = if kept.dropped { " (dropped)" } else { "" };
+    format!(
+        "{job} {key_text}: column {column} holds {reason}; version {version}, {found_at}{dropped}\n"
+    )
+}
