@@ -257,8 +257,8 @@ pub(super) const FAULTS: &[Fault] = &[
         name: "quarantine-outlives-change",
         breaks: "a key that was mended counts as bad for ever",
         file: "crates/lakeferry-postgres/src/target/aside.rs",
-        find: "store.remove(left, &doing).await?;",
-        replace: "if matches!(scope, Scope::All) { store.remove(left, &doing).await?; }",
+        find: "store.remove(&left, &doing).await?;",
+        replace: "if scope == Scope::All { store.remove(&left, &doing).await?; }",
         test: TARGET_CONTRACT,
     },
     Fault {

@@ -247,8 +247,9 @@ impl Aside {
             Place::Vacant(place) => {
                 let payload = Some(payload()).filter(|payload| payload.len() <= room);
                 self.payload_bytes += payload.as_ref().map_or(0, String::len);
+                let is_short = key.len() <= LONGEST_PAYLOAD;
                 place.insert(BadRow {
-                    key,
+                    key: if is_short { key } else { "null".to_owned() },
                     rows: 1,
                     column,
                     reason,
@@ -269,29 +270,35 @@ impl Aside {
         apply: &Apply<'_, P>,
         scope: Scope,
     ) -> Result<Quarantined, Error> {
-        let left = match scope {
+        let looked_at = match scope {
             Scope::All => &self.known,
             Scope::Touched => &self.touched,
         };
+        // What is bad as before in all rows was perhaps given up, and stays so.
+        let stays = |known: &&Known| self.rows.contains_key(*known);
+        let stay = looked_at.iter().filter(stays).count();
+        let left: Vec<&[u8]> = looked_at
+            .iter()
+            .filter(|known| scope == Scope::Touched || !stays(known))
+            .map(|known| &known[..])
+            .collect();
         let store = Store {
             link: apply.link,
             state: apply.state,
             job_id: apply.hold.job_id,
-            has_key: !apply.settings.key.is_empty(),
         };
         let doing = apply.doing();
-        store.remove(left, &doing).await?;
+        store.remove(&left, &doing).await?;
+        let version = bigint(apply.after.0.version)?;
         store
-            .insert(&self.rows, bigint(apply.after.0.version)?, &doing)
+            .insert(&self.rows, version, Again::Renews, &doing)
             .await?;
-        let stay = left.iter().filter(|known| self.rows.contains_key(*known));
-        let stay = stay.count();
         let counts = BadRowCounts {
             quarantined: (self.rows.len() - stay) as u64,
-            released: (left.len() - stay) as u64,
+            released: (looked_at.len() - stay) as u64,
             nulled: self.nulled,
         };
-        let total = (self.known.len() - left.len() + self.rows.len()) as u64;
+        let total = (self.known.len() - looked_at.len() + self.rows.len()) as u64;
         if !self.rows.is_empty() {
             refuse_too_many(apply, self.allows, None).await?;
         }
@@ -311,11 +318,18 @@ impl Aside {
             link,
             state,
             job_id,
-            has_key,
         };
-        store.insert(&self.rows, version, doing).await
+        let again = match has_key {
+            true => Again::IsRefused,
+            false => Again::Counts,
+        };
+        store.insert(&self.rows, version, again, doing).await
     }
 }
+
+const MOST_FREQUENT: &str = "\
+SELECT column_name, reason, count(*) FROM {} WHERE job_id = $1 AND dropped_at IS NULL \
+GROUP BY column_name, reason ORDER BY count(*) DESC, column_name, reason LIMIT 1";
 
 /// # Errors
 /// [`Error::NeedsOperator`] if the quarantine holds more than the job allows. `loaded` is how many
@@ -344,10 +358,17 @@ pub(super) async fn refuse_too_many<P: Position>(
     };
     match allows.refusal(quarantined, held.saturating_add(quarantined)) {
         None => Ok(quarantined),
-        Some(too_many) => Err(Error::needs_operator(format!(
-            "of the source of {table}, {too_many}; nothing was changed"
-        ))
-        .advise(too_many.hint())),
+        Some(too_many) => {
+            let sql = Sql::of(MOST_FREQUENT, &[&apply.state.table("quarantine")]);
+            let row = apply.link.query_one(&sql, &params, &apply.doing()).await?;
+            let (column, reason, count): (String, String, i64) =
+                (row.get(0), row.get(1), row.get(2));
+            Err(Error::needs_operator(format!(
+                "of the source of {table}, {too_many}; in {count} of them column {column:?} holds \
+                 {reason}; nothing was changed"
+            ))
+            .advise(too_many.hint()))
+        }
     }
 }
 
@@ -356,7 +377,32 @@ struct Store<'a> {
     link: &'a Link,
     state: &'a StateSchema,
     job_id: Uuid,
-    has_key: bool,
+}
+
+/// What a row does that is in quarantine already.
+#[derive(Clone, Copy, Debug)]
+enum Again {
+    /// It takes the place of the one there.
+    Renews,
+    /// It is one more, of another piece.
+    Counts,
+    /// It is of another piece, and its key comes twice.
+    IsRefused,
+}
+
+impl Again {
+    fn sql(self) -> Sql {
+        match self {
+            Self::IsRefused => "DO NOTHING",
+            Self::Counts => "DO UPDATE SET rows = q.rows + excluded.rows",
+            Self::Renews => {
+                "DO UPDATE SET (rows, column_name, reason, payload) = \
+                    ROW(excluded.rows, excluded.column_name, excluded.reason, \
+                        CASE WHEN q.dropped_at IS NULL THEN excluded.payload END)"
+            }
+        }
+        .into()
+    }
 }
 
 const INSERT: &str = "\
@@ -367,14 +413,13 @@ FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest(
     AS r (digest, key, rows, column_name, reason, payload) ON CONFLICT (job_id, digest) {}";
 
 impl Store<'_> {
-    async fn remove(&self, left: &HashSet<Known>, doing: &Doing) -> Result<(), Error> {
+    async fn remove(&self, left: &[&[u8]], doing: &Doing) -> Result<(), Error> {
         if left.is_empty() {
             return Ok(());
         }
         let sql = "DELETE FROM {} WHERE job_id = $1 AND digest = ANY ($2)";
         let sql = Sql::of(sql, &[&self.state.table("quarantine")]);
-        let digests: Vec<&[u8]> = left.iter().map(|known| &known[..]).collect();
-        let params: [Param<'_>; 2] = [(&self.job_id, Type::UUID), (&digests, Type::BYTEA_ARRAY)];
+        let params: [Param<'_>; 2] = [(&self.job_id, Type::UUID), (&left, Type::BYTEA_ARRAY)];
         self.link.execute(&sql, &params, doing).await?;
         Ok(())
     }
@@ -383,17 +428,13 @@ impl Store<'_> {
         &self,
         rows: &HashMap<Known, BadRow>,
         version: i64,
+        again: Again,
         doing: &Doing,
     ) -> Result<(), Error> {
         if rows.is_empty() {
             return Ok(());
         }
-        // Only two pieces of a fill can have the same row.
-        let again = match self.has_key {
-            true => "DO NOTHING",
-            false => "DO UPDATE SET rows = q.rows + excluded.rows",
-        };
-        let sql = Sql::of(INSERT, &[&self.state.table("quarantine"), &again.into()]);
+        let sql = Sql::of(INSERT, &[&self.state.table("quarantine"), &again.sql()]);
         let digests: Vec<&[u8]> = rows.keys().map(|known| &known[..]).collect();
         let keys: Vec<&str> = rows.values().map(|row| row.key.as_str()).collect();
         let counts: Vec<i64> = rows.values().map(|row| row.rows).collect();

@@ -4,7 +4,6 @@ use lakeferry_config::{Config, Job, TargetName};
 use lakeferry_engine::Request;
 use lakeferry_postgres::{QuarantinedRow, Wanted, drop_quarantined, read_quarantine};
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::{
     arguments::{Format, QuarantineAction},
@@ -21,18 +20,18 @@ use crate::{
 #[derive(Debug, Serialize)]
 struct Kept {
     job: String,
-    /// The values of the key columns; of a job without a key the whole row.
-    key: Value,
-    #[serde(skip)]
-    key_text: String,
+    /// The values of the key columns as a JSON array, or the whole row: as a text, for numbers in
+    /// it may have more digits than a reader of JSON keeps.
+    key: String,
     rows: u64,
     column: String,
     reason: String,
     version: u64,
     found_at: String,
     dropped: bool,
+    /// The row as a JSON object, as a text.
     #[serde(skip_serializing_if = "Option::is_none")]
-    row: Option<Value>,
+    row: Option<String>,
 }
 
 /// Does with rows in quarantine what was asked for.
@@ -119,12 +118,8 @@ async fn show(config: &Config, name: &String, key: &String) -> Result<Done, Trou
     let kept = told(row, true);
     let mut text = line(&kept);
     match &kept.row {
-        Some(Value::Object(values)) => {
-            for (column, value) in values {
-                text.push_str(&format!("  {column}: {value}\n"));
-            }
-        }
-        _ => text.push_str("  its values were not kept\n"),
+        Some(row) => text.push_str(&format!("  {row}\n")),
+        None => text.push_str("  its values were not kept\n"),
     }
     Ok(Done::new(text, &kept))
 }
@@ -160,25 +155,23 @@ fn not_there(job: &Job, key: &str) -> Trouble {
 
 /// With its values where these are wanted.
 fn told(row: QuarantinedRow, with_values: bool) -> Kept {
-    let json = |text: &str| serde_json::from_str(text).unwrap_or(Value::Null);
     Kept {
         job: row.job,
-        key: json(&row.key),
-        key_text: row.key,
+        key: row.key,
         rows: row.rows,
         column: row.column,
         reason: row.reason,
         version: row.version,
         found_at: time_wording(row.found_at),
         dropped: row.is_dropped,
-        row: row.payload.filter(|_| with_values).map(|text| json(&text)),
+        row: row.payload.filter(|_| with_values),
     }
 }
 
 fn line(kept: &Kept) -> String {
     let Kept {
         job,
-        key_text,
+        key,
         column,
         reason,
         version,
@@ -186,7 +179,5 @@ fn line(kept: &Kept) -> String {
         ..
     } = kept;
     let dropped = if kept.dropped { " (dropped)" } else { "" };
-    format!(
-        "{job} {key_text}: column {column} holds {reason}; version {version}, {found_at}{dropped}\n"
-    )
+    format!("{job} {key}: column {column} holds {reason}; version {version}, {found_at}{dropped}\n")
 }

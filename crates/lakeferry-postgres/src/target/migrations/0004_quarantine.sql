@@ -14,7 +14,7 @@ CREATE TABLE quarantine (
 );
 COMMENT ON TABLE quarantine IS 'Rows of the source that the target cannot hold; their keys have no row in the target.';
 COMMENT ON COLUMN quarantine.digest IS 'SHA-256 of the key as it stands in its column.';
-COMMENT ON COLUMN quarantine.key IS 'The values of the key columns, in the order of the key; of a job without a key the whole row.';
+COMMENT ON COLUMN quarantine.key IS 'The values of the key columns, in the order of the key; of a job without a key the whole row; null where they are longer than a megabyte.';
 COMMENT ON COLUMN quarantine.rows IS 'How often the row is there: more than once only without a key.';
 COMMENT ON COLUMN quarantine.payload IS 'The row; absent where it is longer than a megabyte, or was dropped.';
 COMMENT ON COLUMN quarantine.version IS 'The version of the source that brought it.';
