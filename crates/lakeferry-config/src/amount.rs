@@ -17,9 +17,10 @@ const LEAST_MEMORY_BYTES: u64 = 1_000_000;
 const MOST_MEMORY_BYTES: u64 = 1 << 40;
 const MOST_CONNECTIONS: u32 = 1_000;
 
-/// Units of a lease, in seconds.
-const LEASE_UNITS: [(&str, u64); 3] = [("s", 1), ("m", 60), ("h", 3_600)];
+/// Units of time, in seconds.
+const TIME_UNITS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("h", 3_600), ("d", DAY_SECONDS)];
 const LONGEST_LEASE_SECONDS: u64 = 3_600;
+const DAY_SECONDS: u64 = 86_400;
 
 /// When reading the whole table is preferred to reading its changes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -140,12 +141,7 @@ pub(crate) fn parse_connections(text: &str) -> Result<u32, Fault> {
 
 /// Reads how long a lease is: `30s`, `2m`.
 pub(crate) fn parse_lease(text: &str) -> Result<Duration, Fault> {
-    let lower = text.trim().to_ascii_lowercase();
-    let seconds = LEASE_UNITS.iter().find_map(|(unit, seconds)| {
-        let number = lower.strip_suffix(unit)?.trim_end();
-        number.parse::<u64>().ok()?.checked_mul(*seconds)
-    });
-    match seconds {
+    match parse_seconds(text) {
         Some(seconds @ 1..=LONGEST_LEASE_SECONDS) => Ok(Duration::from_secs(seconds)),
         _ => Err(Fault::new(
             format!("{} is not a time from 1s to 1h", shown(text)),
@@ -154,9 +150,31 @@ pub(crate) fn parse_lease(text: &str) -> Result<Duration, Fault> {
     }
 }
 
+/// Reads how long the steps of a filter are: `5m`, `1d`.
+pub(crate) fn parse_step(text: &str) -> Result<Duration, Fault> {
+    match parse_seconds(text) {
+        Some(seconds @ 1..=DAY_SECONDS) => Ok(Duration::from_secs(seconds)),
+        _ => Err(Fault::new(
+            format!("{} is not a time from 1s to 1d", shown(text)),
+            "write a whole number with a unit: 30s, 5m, 1h, 1d",
+        )),
+    }
+}
+
+fn parse_seconds(text: &str) -> Option<u64> {
+    let lower = text.trim().to_ascii_lowercase();
+    TIME_UNITS.iter().find_map(|(unit, seconds)| {
+        let number = lower.strip_suffix(unit)?.trim_end();
+        number.parse::<u64>().ok()?.checked_mul(*seconds)
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{MaxQuarantined, RefreshAbove, parse_connections, parse_lease, parse_memory_bytes};
+    use super::{
+        MaxQuarantined, RefreshAbove, parse_connections, parse_lease, parse_memory_bytes,
+        parse_step,
+    };
 
     #[test]
     fn rows_or_a_share_may_be_in_quarantine() {
@@ -179,6 +197,22 @@ mod tests {
     }
 
     #[test]
+    fn steps_are_a_day_at_most() {
+        for (text, expected) in [
+            ("1s", Some(1)),
+            ("24h", Some(86_400)),
+            ("1d", Some(86_400)),
+            ("0s", None),
+            ("2d", None),
+            ("25h", None),
+            ("day", None),
+        ] {
+            let seconds = parse_step(text).ok().map(|step| step.as_secs());
+            assert_eq!(seconds, expected, "{text}");
+        }
+    }
+
+    #[test]
     fn leases_have_a_unit_and_bounds() {
         for (text, expected) in [
             ("30s", Some(30)),
@@ -187,6 +221,7 @@ mod tests {
             ("1h", Some(3_600)),
             ("0s", None),
             ("2h", None),
+            ("1d", None),
             ("30", None),
             ("1.5s", None),
             ("-1s", None),

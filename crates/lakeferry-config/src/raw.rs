@@ -79,6 +79,8 @@ pub(crate) struct RawOptions {
     pub(crate) mode: Field<String>,
     pub(crate) schedule: Field<String>,
     pub(crate) filter: Field<String>,
+    pub(crate) timezone: Field<String>,
+    pub(crate) filter_every: Field<String>,
     pub(crate) columns: Field<Vec<Written<String>>>,
     pub(crate) on_source_replaced: Field<String>,
     pub(crate) refresh_above: Field<String>,
@@ -108,11 +110,13 @@ const PASSWORD: [&str; 3] = ["env", "file", "command"];
 const JOB: [&str; 3] = ["from", "into", "exclude"];
 /// To YAML, `null` without quotes is no value.
 const BAD_VALUE_HINT: &str = "write quarantine, halt, or \"null\" in quotes";
-const OPTIONS: [&str; 12] = [
+const OPTIONS: [&str; 14] = [
     "key",
     "mode",
     "schedule",
     "filter",
+    "timezone",
+    "filter_every",
     "columns",
     "on_source_replaced",
     "refresh_above",
@@ -281,6 +285,8 @@ impl RawOptions {
             mode: options.text("mode", report),
             schedule: options.text("schedule", report),
             filter: options.text("filter", report),
+            timezone: options.text("timezone", report),
+            filter_every: options.text("filter_every", report),
             columns: options.texts("columns", report),
             on_source_replaced: options.text("on_source_replaced", report),
             refresh_above: options.number("refresh_above", report),

@@ -11,14 +11,13 @@ use crate::{
 
 /// What the documentation describes and this version does not read yet: a plainer answer than
 /// "unknown".
-const LATER: [&str; 16] = [
+const LATER: [&str; 14] = [
     "allow_rewrite",
     "control_poll",
     "cron",
     "dedupe_by",
     "drop_columns",
     "exports",
-    "filter_every",
     "http",
     "keep_previous",
     "max_quarantined",
@@ -26,7 +25,6 @@ const LATER: [&str; 16] = [
     "on_bad_value",
     "on_schema_change",
     "storage",
-    "timezone",
     "types",
 ];
 

@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
+use chrono_tz::Tz;
 use lakeferry_model::{JobKey, OnBadValue};
 
 use crate::{
@@ -69,6 +70,11 @@ pub struct Job {
     pub schedule: Schedule,
     /// A predicate over the source's columns; absent for all rows.
     pub filter: Option<String>,
+    /// In which the filter reads dates and times.
+    pub timezone: Tz,
+    /// How long the steps are in which a filter moves that depends on the time of day, at most a
+    /// day; absent where that is for the schedule to say.
+    pub filter_every: Option<Duration>,
     /// The columns to sync, the key's among them; absent for all.
     pub columns: Option<Vec<String>>,
     pub on_source_replaced: OnSourceReplaced,

@@ -15,9 +15,10 @@ use crate::{
 
 /// What a job has where neither it nor `defaults` says, as it would be written. Options that are
 /// not here are absent then.
-pub(crate) const JOB_DEFAULTS: [(&str, &str); 9] = [
+pub(crate) const JOB_DEFAULTS: [(&str, &str); 10] = [
     ("mode", "incremental"),
     ("schedule", "none"),
+    ("timezone", "UTC"),
     ("on_source_replaced", "halt"),
     ("refresh_above", "cost"),
     ("collapse_memory", "64MiB"),

@@ -30,7 +30,7 @@ pub(crate) async fn changes(
     table.verify(through).await?;
     let last = table.load(Some(through.version)).await?;
     table.same(through, &last)?;
-    let shape = Arc::new(Shape::of(&table.settings, &last)?);
+    let shape = Arc::new(Shape::of(&table.settings, &last, after.instant)?);
     let listing = log::list(&table.location, after.version.0).await?;
     let keep = match reading {
         Reading::Feed => Keep::Summary,

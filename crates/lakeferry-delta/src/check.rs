@@ -1,6 +1,7 @@
 //! Whether a job's settings fit its table, before anything is read.
 
-use lakeferry_model::{DeltaVersion, Head, Size};
+use delta_kernel::SnapshotRef;
+use lakeferry_model::{DeltaVersion, Head, Instant, Size};
 
 use crate::{
     engine::blocking,
@@ -20,28 +21,31 @@ pub struct Check {
     /// in spacing, in the case of keywords or in the case of names.
     pub filter: Option<String>,
     /// What statistics leave to read of the files, at most: rows that the filter refuses are among
-    /// it.
+    /// it. Where the filter depends on time, in 1970.
     pub after_skipping: Size,
 }
 
 pub(crate) async fn check(table: &Table) -> Result<Check> {
     let newest = head::look(table).await?;
-    let shape = Shape::of(&table.settings, &newest.snapshot)?;
+    let shape = Shape::of(&table.settings, &newest.snapshot, Instant(0))?;
     let filter = shape.text.clone();
     let after_skipping = match shape.skips_files() {
         None => newest.head.size,
-        skip => {
-            let (name, engine) = (table.name().to_owned(), table.engine());
-            let work = move || {
-                let scan = scan(&name, newest.snapshot, &shape, skip)?;
-                sum(files_of(&name, engine.as_ref(), &scan)?)
-            };
-            blocking(table.name(), work).await?
-        }
+        Some(_) => size_in(table, newest.snapshot, shape).await?,
     };
     Ok(Check {
         head: newest.head,
         filter,
         after_skipping,
     })
+}
+
+/// The files of `snapshot` that can hold rows of `shape`.
+pub(crate) async fn size_in(table: &Table, snapshot: SnapshotRef, shape: Shape) -> Result<Size> {
+    let (name, engine) = (table.name().to_owned(), table.engine());
+    let work = move || {
+        let scan = scan(&name, snapshot, &shape, shape.skips_files())?;
+        sum(files_of(&name, engine.as_ref(), &scan)?)
+    };
+    blocking(table.name(), work).await
 }

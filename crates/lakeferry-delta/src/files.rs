@@ -188,9 +188,10 @@ impl FileReader {
                 logical = logical.apply_selection_vector(mine).map_err(failed)?;
             }
             let batch = logical.try_into_record_batch().map_err(failed)?;
-            let rows = self.shape.rows(&batch)?;
-            if give(part.sign, rows) == Wanted::NoMore {
-                return Ok(Wanted::NoMore);
+            for (sign, rows) in self.shape.signed(part.sign, &batch)? {
+                if give(sign, rows) == Wanted::NoMore {
+                    return Ok(Wanted::NoMore);
+                }
             }
             if rest.is_some() && selection.is_none() {
                 break;

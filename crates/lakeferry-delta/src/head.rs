@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use delta_kernel::{Engine, Snapshot, SnapshotRef};
-use lakeferry_model::{DeltaVersion, Digest, Head, Size};
+use lakeferry_model::{DeltaVersion, Digest, Head, Instant, Size};
 
 use crate::{
     commit::plus,
@@ -47,7 +47,8 @@ async fn load(table: &Table) -> Result<Newest> {
             (snapshot, Some(digest))
         }
     };
-    let shape = Shape::of(&table.settings, &snapshot)?;
+    // Its columns are the same at every instant.
+    let shape = Shape::of(&table.settings, &snapshot, Instant(0))?;
     let size = size_of(table, snapshot.clone()).await?;
     let head = Head {
         table_id: id_of(&snapshot),

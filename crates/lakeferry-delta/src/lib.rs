@@ -18,7 +18,7 @@
 //! | `files`, `feed`, `reader` | data files and change feeds to batches, in bounded memory |
 //! | `net`, `difference` | files that came and went to the rows that differ |
 //! | `listing` | which tables there are below a directory |
-//! | `snapshot`, `changes` | the two kinds of streams that a source gives |
+//! | `snapshot`, `changes`, `moved` | the streams that a source gives |
 //! | `pieces` | a snapshot in parts, for a first fill |
 
 mod changes;
@@ -36,6 +36,7 @@ mod head;
 mod listing;
 mod location;
 mod log;
+mod moved;
 mod net;
 mod parquet;
 mod pieces;

@@ -53,7 +53,7 @@ pub(crate) async fn cut(
     table.verify(watermark).await?;
     let snapshot = table.load(Some(watermark.version)).await?;
     table.same(watermark, &snapshot)?;
-    let shape = Arc::new(Shape::of(&table.settings, &snapshot)?);
+    let shape = Arc::new(Shape::of(&table.settings, &snapshot, watermark.instant)?);
     let listed = listed(&table, snapshot, shape).await;
     let (reader, files) = table.trusting(listed)?;
     let files = grouped(files);

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow_array::{Array as _, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow_schema::{DataType, Schema, SchemaRef};
 use arrow_select::filter::filter_record_batch;
 use delta_kernel::{
@@ -12,12 +12,12 @@ use delta_kernel::{
     table_features::ColumnMappingMode,
 };
 
-use lakeferry_model::FILTER_COLUMNS;
+use lakeferry_model::{FILTER_COLUMNS, Instant, Sign};
 
 use crate::{
     columns,
     error::{Cause, Error, Result},
-    filter::{self, Filter},
+    filter::{self, At, Filter, Skipping},
     plain,
     source::Settings,
 };
@@ -32,6 +32,8 @@ pub(crate) struct Shape {
     /// The job's columns.
     pub(crate) output: SchemaRef,
     filter: Option<Filter>,
+    /// Where the rows are wanted that time moves: the filter at the instant before.
+    before: Option<Filter>,
     /// The filter's text in a canonical form.
     pub(crate) text: Option<String>,
     partitions: Vec<String>,
@@ -39,8 +41,27 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    /// The shape of a job with `settings` at `snapshot`.
-    pub(crate) fn of(settings: &Settings, snapshot: &Snapshot) -> Result<Self> {
+    /// The shape of a job with `settings` at `snapshot`, its filter evaluated at `instant`.
+    pub(crate) fn of(settings: &Settings, snapshot: &Snapshot, instant: Instant) -> Result<Self> {
+        Self::bound(settings, snapshot, None, instant)
+    }
+
+    /// The shape of the rows that time moves between two instants, see [`Shape::signed`].
+    pub(crate) fn moving(
+        settings: &Settings,
+        snapshot: &Snapshot,
+        from: Instant,
+        until: Instant,
+    ) -> Result<Self> {
+        Self::bound(settings, snapshot, Some(from), until)
+    }
+
+    fn bound(
+        settings: &Settings,
+        snapshot: &Snapshot,
+        before: Option<Instant>,
+        instant: Instant,
+    ) -> Result<Self> {
         let table = settings.location.as_str();
         let schema = snapshot.schema();
         let mut read = columns::chosen(table, &schema, settings.columns.as_deref())?;
@@ -62,16 +83,21 @@ impl Shape {
             read.push(some_stored(table, &schema, &partitions)?);
         }
         let layout = columns::arrow_schema(table, &read)?;
-        let filter = parsed
-            .as_ref()
-            .map(|parsed| parsed.bind(table, &layout))
-            .transpose()?;
+        let zone = settings.timezone;
+        let bind = |instant| {
+            let bound = parsed
+                .as_ref()
+                .map(|parsed| parsed.bind(table, &layout, At { instant, zone }));
+            bound.transpose()
+        };
+        let (filter, before) = (bind(instant)?, before.map(bind).transpose()?.flatten());
         Ok(Self {
             table: table.to_owned(),
             read,
             layout,
             output,
             filter,
+            before,
             text: parsed.map(|parsed| parsed.text()),
             partitions,
             mapping: configuration.column_mapping_mode(),
@@ -87,21 +113,67 @@ impl Shape {
 
     /// What the kernel may use to skip files.
     pub(crate) fn skips_files(&self) -> Option<Predicate> {
-        self.filter
-            .as_ref()?
-            .skipping(&self.read)
-            .files(&self.partitions)
+        self.skipping()?.files(&self.partitions)
     }
 
     /// What the kernel may use to skip row groups of files without deletion vectors.
     pub(crate) fn skips_row_groups(&self) -> Option<Predicate> {
-        let skipping = self.filter.as_ref()?.skipping(&self.read);
-        skipping.row_groups(&self.partitions, self.mapping)
+        self.skipping()?.row_groups(&self.partitions, self.mapping)
+    }
+
+    fn skipping(&self) -> Option<Skipping<'_>> {
+        let filter = self.filter.as_ref()?;
+        Some(match &self.before {
+            None => filter.skipping(&self.read),
+            Some(before) => before.skipping_until(filter, &self.read),
+        })
+    }
+
+    /// Whether time moves any rows between the two instants of a moving shape, as far as can be
+    /// told without them.
+    pub(crate) fn may_move(&self) -> bool {
+        let both = self.before.as_ref().zip(self.filter.as_ref());
+        both.is_some_and(|(before, after)| !before.is(after))
     }
 
     /// The rows of `batch`, which has the columns that are read, for which the filter is TRUE, in
     /// the job's columns.
     pub(crate) fn rows(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let batch = self.laid_out(batch)?;
+        match &self.filter {
+            None => self.projected(&batch),
+            Some(filter) => self.kept(&batch, &filter.keeps(&self.table, &batch)?),
+        }
+    }
+
+    /// The rows of `batch` by sign: all with `sign`, or of a moving shape those that go and those
+    /// that come.
+    pub(crate) fn signed(
+        &self,
+        sign: Sign,
+        batch: &RecordBatch,
+    ) -> Result<Vec<(Sign, RecordBatch)>> {
+        let Some((before, after)) = self.before.as_ref().zip(self.filter.as_ref()) else {
+            return Ok(vec![(sign, self.rows(batch)?)]);
+        };
+        let batch = self.laid_out(batch)?;
+        let is_true = |filter: &Filter| {
+            let keeps = filter.keeps(&self.table, &batch)?;
+            let values = keeps.values();
+            let known = keeps.nulls();
+            Ok(known.map_or_else(|| values.clone(), |known| values & known.inner()))
+        };
+        let (was, is) = (is_true(before)?, is_true(after)?);
+        let signs = [(Sign::Minus, &was & &!&is), (Sign::Plus, &is & &!&was)];
+        let signed = signs.into_iter().map(|(sign, moved)| {
+            let moved = BooleanArray::new(moved, None);
+            Ok((sign, self.kept(&batch, &moved)?))
+        });
+        signed.collect()
+    }
+
+    /// `batch` in the plain types that were promised.
+    fn laid_out(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         let columns = batch
             .columns()
@@ -109,18 +181,20 @@ impl Shape {
             .zip(self.layout.fields())
             .map(|(column, field)| self.plain(column, field.data_type()))
             .collect::<Result<Vec<_>>>()?;
-        let batch = RecordBatch::try_new_with_options(self.layout.clone(), columns, &options)
-            .map_err(|error| self.broken("a batch has other columns", Some(Box::new(error))))?;
-        let kept = match &self.filter {
-            None => batch,
-            Some(filter) => {
-                let keeps = filter.keeps(&self.table, &batch)?;
-                filter_record_batch(&batch, &keeps)
-                    .map_err(|error| self.broken("rows cannot be kept", Some(Box::new(error))))?
-            }
-        };
-        let options = RecordBatchOptions::new().with_row_count(Some(kept.num_rows()));
-        let columns = kept.columns()[..self.output.fields().len()].to_vec();
+        RecordBatch::try_new_with_options(self.layout.clone(), columns, &options)
+            .map_err(|error| self.broken("a batch has other columns", Some(Box::new(error))))
+    }
+
+    fn kept(&self, batch: &RecordBatch, which: &BooleanArray) -> Result<RecordBatch> {
+        let kept = filter_record_batch(batch, which)
+            .map_err(|error| self.broken("rows cannot be kept", Some(Box::new(error))))?;
+        self.projected(&kept)
+    }
+
+    /// The job's columns of `batch`.
+    fn projected(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let columns = batch.columns()[..self.output.fields().len()].to_vec();
         RecordBatch::try_new_with_options(self.output.clone(), columns, &options)
             .map_err(|error| self.broken("a batch has other columns", Some(Box::new(error))))
     }

@@ -7,14 +7,14 @@ use delta_kernel::{
     Predicate, SnapshotRef,
     scan::{Scan, StatsOptions},
 };
-use lakeferry_model::{DeltaVersion, Watermark};
+use lakeferry_model::{DeltaVersion, Sign, Watermark};
 
 use crate::{
     engine::blocking,
     error::{Cause, Error, Result, failed},
     files::{FileReader, Part, files_of},
     log,
-    reader::{Batches, Outlet, stream},
+    reader::{Batches, Wanted, stream},
     shape::Shape,
     table::Table,
 };
@@ -27,20 +27,22 @@ pub(crate) async fn rows(
     table.verify(watermark).await?;
     let snapshot = table.load(Some(watermark.version)).await?;
     table.same(watermark, &snapshot)?;
-    let shape = Arc::new(Shape::of(&table.settings, &snapshot)?);
+    let shape = Arc::new(Shape::of(&table.settings, &snapshot, watermark.instant)?);
     let (name, watermark) = (table.name().to_owned(), watermark.clone());
     Ok(stream(&name, |outlet| async move {
-        let read = read(&table, snapshot, shape, outlet).await;
+        let give = move |_, rows| outlet.give(rows);
+        let read = read(&table, snapshot, shape, give).await;
         table.trusting(read)?;
         table.verify(&watermark).await
     }))
 }
 
-async fn read(
+/// Hands the rows of `snapshot` in `shape` to `give`, without the files that cannot hold any.
+pub(crate) async fn read(
     table: &Table,
     snapshot: SnapshotRef,
     shape: Arc<Shape>,
-    outlet: Outlet<RecordBatch>,
+    give: impl Fn(Sign, RecordBatch) -> Wanted + Clone + Send + 'static,
 ) -> Result<()> {
     let version = snapshot.version();
     let engine = table.engine();
@@ -52,8 +54,7 @@ async fn read(
     })
     .await?;
     let parts = Box::new(files.map(|file| file.map(Part::whole)));
-    let read = reader.read(parts, move |_, rows| outlet.give(rows)).await;
-    match read.map(drop) {
+    match reader.read(parts, give).await.map(drop) {
         Err(Error::Lost { what, source, .. }) => {
             Err(without_files(table, version, what, source).await)
         }

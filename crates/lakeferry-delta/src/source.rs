@@ -1,10 +1,11 @@
 //! The source of a job whose rows are in a Delta table.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arrow_array::RecordBatch;
+use chrono_tz::Tz;
 use lakeferry_model::{
-    ChangeBatch, CommitRange, DeltaVersion, Head, Reading, Source, Survey, Watermark,
+    ChangeBatch, CommitRange, DeltaVersion, Head, Instant, Reading, Size, Source, Survey, Watermark,
 };
 
 use crate::{
@@ -12,8 +13,9 @@ use crate::{
     check::{self, Check},
     columns,
     error::{Error, Result},
-    head,
+    filter, head,
     location::Location,
+    moved,
     pieces::{self, DeltaPieces},
     reader::Batches,
     retention::Retention,
@@ -31,6 +33,11 @@ pub struct Settings {
     pub columns: Option<Vec<String>>,
     /// A DataFusion predicate over the table's columns, synced or not.
     pub filter: Option<String>,
+    /// In which the filter reads dates and times.
+    pub timezone: Tz,
+    /// How long the steps are in which a filter moves that depends on the time of day; a day is one
+    /// of the time zone, and none is longer. A filter that only asks for the date moves with it.
+    pub filter_every: Option<Duration>,
 }
 
 /// A Delta table, seen through a job's filter and columns.
@@ -66,6 +73,19 @@ impl DeltaSource {
         Ok(Retention::of(newest.snapshot.table_properties()))
     }
 
+    /// How much is to be read for what time changes at `watermark` until `until`, at most. Reads no
+    /// rows.
+    ///
+    /// # Errors
+    /// As [`Source::moved`].
+    pub async fn moved_size(
+        &self,
+        watermark: &Watermark<DeltaVersion>,
+        until: Instant,
+    ) -> Result<Size> {
+        moved::size(&self.0, watermark, until).await
+    }
+
     /// The columns that a job without a list of its own leaves out, for their type is void.
     ///
     /// # Errors
@@ -90,6 +110,13 @@ impl Source for DeltaSource {
         Ok(head::look(&self.0).await?.head)
     }
 
+    fn filter_instant(&self, now: Instant) -> Option<Instant> {
+        let settings = &self.0.settings;
+        let asks = filter::asks(settings.filter.as_deref()?)?;
+        let (zone, every) = (settings.timezone, settings.filter_every);
+        Some(filter::cut(asks, now, zone, every))
+    }
+
     async fn survey(
         &self,
         watermark: &Watermark<DeltaVersion>,
@@ -108,6 +135,14 @@ impl Source for DeltaSource {
 
     async fn snapshot(&self, watermark: &Watermark<DeltaVersion>) -> Result<Self::Rows> {
         snapshot::rows(self.0.clone(), watermark).await
+    }
+
+    async fn moved(
+        &self,
+        watermark: &Watermark<DeltaVersion>,
+        until: Instant,
+    ) -> Result<Self::Changes> {
+        moved::rows(self.0.clone(), watermark, until).await
     }
 
     async fn pieces(&self, watermark: &Watermark<DeltaVersion>) -> Result<DeltaPieces> {

@@ -1,22 +1,20 @@
 //! An attempt under way: decides step by step, and does each step.
 
-use std::{future::poll_fn, pin::Pin, sync::Arc};
+use std::{future::poll_fn, pin::Pin};
 
 use futures_core::Stream;
 use lakeferry_model::{
-    Applied, AtWatermark, Clock, Commit, CommitOutcome, CommitRange, Effect, Failure, Fingerprint,
-    Head, NetChanges, Position, Progress, Reading, Session, Source, Stage, Standing, Survey,
-    Target, Watermark,
+    Applied, AtWatermark, Clock, Commit, CommitOutcome, Effect, Failure, Fingerprint, Head,
+    Instant, Position, Progress, Session, Source, Stage, Standing, Survey, Target, Watermark,
 };
 use tracing::{Instrument, info_span};
 
 use crate::{
-    collapse::{Collapse, Verdict},
     error::RunError,
     fingerprint::fingerprint,
     job::{Job, Request},
     meter::Phase,
-    plan::{Look, Plan, Situation, Why, adopt, first_look, plan, rebuilt_at, resume},
+    plan::{Look, Plan, Situation, adopt, first_look, plan, resume},
     run::{Report, Step, StepKind},
     unanswered::Unanswered,
 };
@@ -27,16 +25,20 @@ pub(crate) struct Attempt<'a, S: Source, T, C> {
     pub(crate) request: Request,
     pub(crate) head: Head<S::Position>,
     pub(crate) fingerprint: Fingerprint,
+    /// See [`Situation::now`]: one for all of the attempt, as the head is.
+    now: Instant,
+    /// See [`Situation::timed`].
+    timed: bool,
     /// The commits that the last survey showed.
     pub(crate) surveyed: Vec<Commit<S::Position>>,
     /// See [`Situation::narrowed`].
-    narrowed: Option<S::Position>,
+    pub(crate) narrowed: Option<S::Position>,
     /// See [`Situation::range_commits`]; learned from ranges that were too large.
-    range_commits: usize,
+    pub(crate) range_commits: usize,
     /// What this attempt sent last, if that was not answered.
     pub(crate) unanswered: Option<Unanswered<S::Position>>,
     /// See [`Situation::range_bytes`]; learned from ranges that were too large.
-    range_bytes: u64,
+    pub(crate) range_bytes: u64,
     /// See [`Situation::fills_anew`].
     pub(crate) fills_anew: bool,
     /// See [`Situation::adopts_head`].
@@ -50,7 +52,11 @@ where
     C: Clock,
 {
     pub(crate) fn new(job: &'a Job<S, T, C>, request: Request, head: Head<S::Position>) -> Self {
+        let now = job.clock.now();
+        let instant = job.source.filter_instant(now);
         Self {
+            now: instant.unwrap_or(now),
+            timed: instant.is_some(),
             fingerprint: fingerprint(&job.policy, &head.columns, job.target.encoding()),
             range_bytes: job.policy.collapse_memory_bytes as u64,
             surveyed: Vec::new(),
@@ -105,19 +111,26 @@ where
                 Plan::Changes { range, reading } => {
                     self.changes(session, &standing, &range, reading).await?
                 }
+                Plan::Move { at, until } => {
+                    Some(self.move_filter(session, &standing, &at, until).await?)
+                }
             };
             report.steps.extend(step);
         }
     }
 
-    fn situation<'b>(&'b self, standing: &'b Standing<S::Position>) -> Situation<'b, S::Position> {
+    pub(crate) fn situation<'b>(
+        &'b self,
+        standing: &'b Standing<S::Position>,
+    ) -> Situation<'b, S::Position> {
         Situation {
             request: self.request,
             policy: &self.job.policy,
             standing,
             head: &self.head,
             fingerprint: &self.fingerprint,
-            now: self.job.clock.now(),
+            now: self.now,
+            timed: self.timed,
             narrowed: self.narrowed,
             range_commits: self.range_commits,
             range_bytes: self.range_bytes,
@@ -175,7 +188,7 @@ where
     }
 
     /// Applies all rows of the source at `at`, as `stage` does.
-    async fn whole(
+    pub(crate) async fn whole(
         &mut self,
         session: &mut T::Session,
         at: &Watermark<S::Position>,
@@ -251,140 +264,6 @@ where
         }
     }
 
-    async fn changes(
-        &mut self,
-        session: &mut T::Session,
-        standing: &Standing<S::Position>,
-        range: &CommitRange<S::Position>,
-        reading: Reading,
-    ) -> Result<Option<Step<S::Position>>, RunError> {
-        let collapsed = self
-            .collapse(range, reading)
-            .instrument(info_span!("read"))
-            .await?;
-        let (net, rows_read) = match collapsed {
-            Collapsed::Net(net, rows_read) => (net, rows_read),
-            Collapsed::TooLarge(version) => {
-                if self.narrow(range, reading, version) {
-                    return Ok(None);
-                }
-                return self
-                    .refresh(session, standing, Why::LargeChanges)
-                    .await
-                    .map(Some);
-            }
-            Collapsed::Unreadable(why) => {
-                return self.refresh(session, standing, why).await.map(Some);
-            }
-        };
-        if !net.is_empty() {
-            self.stage(session, net)
-                .instrument(info_span!("stage"))
-                .await?;
-        }
-        let kind = StepKind::Changes(reading);
-        let step = self
-            .apply(session, range.through(), kind, rows_read)
-            .await?;
-        self.narrowed = None;
-        Ok(Some(step))
-    }
-
-    /// Rebuilds by difference where changes turned out not to do.
-    async fn refresh(
-        &mut self,
-        session: &mut T::Session,
-        standing: &Standing<S::Position>,
-        why: Why,
-    ) -> Result<Step<S::Position>, RunError> {
-        let at = rebuilt_at(&self.situation(standing));
-        let kind = StepKind::Rebuild(Stage::Refresh, why);
-        self.whole(session, &at, Stage::Refresh, kind).await
-    }
-
-    /// Makes the next ranges smaller, for this one was too large at `version`; false if that was
-    /// its first commit.
-    fn narrow(
-        &mut self,
-        range: &CommitRange<S::Position>,
-        reading: Reading,
-        version: S::Position,
-    ) -> bool {
-        if reading == Reading::Files {
-            let commits = self.surveyed.iter();
-            let commits = commits.filter(|commit| range.contains(commit.version));
-            self.range_commits = commits.count() / 2;
-            return self.range_commits > 0;
-        }
-        let fits = |commit: &&Commit<S::Position>| {
-            range.contains(commit.version) && commit.version < version
-        };
-        let fitting = self.surveyed.iter().filter(fits);
-        let bytes = fitting.clone().map(|commit| commit.size.bytes).sum();
-        self.narrowed = fitting.last().map(|commit| commit.version);
-        if self.narrowed.is_some() {
-            self.range_bytes = self.range_bytes.min(bytes);
-        }
-        self.narrowed.is_some()
-    }
-
-    async fn collapse(
-        &self,
-        range: &CommitRange<S::Position>,
-        reading: Reading,
-    ) -> Result<Collapsed<S::Position>, RunError> {
-        let failed = |error| RunError::collapse(self.job.name(), &error);
-        let policy = &self.job.policy;
-        let limit = policy.collapse_memory_bytes;
-        let columns = Arc::clone(&self.head.columns);
-        let mut collapse = Collapse::new(columns, &policy.key_columns, limit).map_err(failed)?;
-        let gone = Ok(Collapsed::Unreadable(Why::PastHorizon));
-        let mut changes = match self.job.source.changes(range, reading).await {
-            Ok(changes) => changes,
-            Err(error) if error.is_gone() => return gone,
-            Err(error) => return Err(RunError::source(self.job.name(), error)),
-        };
-        let mut rows_read = 0;
-        self.job.meter.begin(Phase::Reading, None);
-        while let Some(batch) = next(&mut changes).await {
-            let batch = match batch {
-                Ok(batch) => batch,
-                Err(error) if error.is_gone() => return gone,
-                Err(error) => return Err(RunError::source(self.job.name(), error)),
-            };
-            let version = batch.version;
-            if !range.contains(version) {
-                return Err(self.bug(format!("the source gave version {version} out of range")));
-            }
-            if batch.rows.schema().fields() != self.head.columns.fields() {
-                return Ok(Collapsed::Unreadable(Why::OtherColumns));
-            }
-            rows_read += batch.rows.num_rows() as u64;
-            self.job.meter.add(&batch.rows);
-            if collapse.push(batch).map_err(failed)? == Verdict::Full {
-                return Ok(Collapsed::TooLarge(version));
-            }
-        }
-        Ok(Collapsed::Net(
-            collapse.finish().map_err(failed)?,
-            rows_read,
-        ))
-    }
-
-    async fn stage(&self, session: &mut T::Session, net: NetChanges) -> Result<(), RunError> {
-        let failed = |error| RunError::target(self.job.name(), error);
-        session
-            .stage(Stage::Changes, &self.head.columns)
-            .await
-            .map_err(failed)?;
-        for (effect, part) in net.parts() {
-            for batch in part {
-                session.put(effect, batch).await.map_err(failed)?;
-            }
-        }
-        Ok(())
-    }
-
     pub(crate) async fn apply(
         &mut self,
         session: &mut T::Session,
@@ -449,15 +328,6 @@ where
             reason,
         }
     }
-}
-
-enum Collapsed<P> {
-    /// And the number of rows that were read.
-    Net(NetChanges, u64),
-    /// The commit at this version did not fit into memory any more.
-    TooLarge(P),
-    /// The snapshot has to be read instead.
-    Unreadable(Why),
 }
 
 pub(crate) async fn next<T>(stream: &mut (impl Stream<Item = T> + Unpin)) -> Option<T> {

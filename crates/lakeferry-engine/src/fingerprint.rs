@@ -17,7 +17,7 @@ pub fn fingerprint(policy: &Policy, columns: &Schema, encoding: &str) -> Fingerp
         write!(text, "{name} {} {value};", value.len()).expect("a String takes all text");
     };
     part("encoding", encoding);
-    part("timezone", "UTC");
+    part("timezone", &policy.timezone);
     part("filter", policy.filter.as_deref().unwrap_or_default());
     if let Some(read) = columns.metadata().get(FILTER_COLUMNS) {
         part("filter columns", read);
@@ -86,11 +86,16 @@ mod tests {
             filter: Some("a > 1".to_owned()),
             ..policy()
         };
+        let elsewhere = Policy {
+            timezone: "Europe/Oslo".to_owned(),
+            ..policy()
+        };
         for other in [
             fingerprint(&policy(), &column("b", DataType::Int32), "e1"),
             fingerprint(&policy(), &column("a", DataType::Int64), "e1"),
             fingerprint(&policy(), &column("a", DataType::Int32), "e2"),
             fingerprint(&filtered, &column("a", DataType::Int32), "e1"),
+            fingerprint(&elsewhere, &column("a", DataType::Int32), "e1"),
         ] {
             assert_ne!(one.rows, other.rows);
         }

@@ -33,6 +33,8 @@ pub struct Policy {
     pub key_columns: Vec<String>,
     /// The filter in its canonical text; part of the fingerprint.
     pub filter: Option<String>,
+    /// In which the filter reads dates and times; part of the fingerprint.
+    pub timezone: String,
     /// Whether every run rebuilds by difference instead of reading changes.
     pub always_refresh: bool,
     pub on_source_replaced: OnSourceReplaced,

@@ -8,6 +8,7 @@
 //! * [`JobState`]: what follows an attempt, decided purely; [`drive`] acts on it.
 
 mod attempt;
+mod changes;
 mod collapse;
 mod drive;
 mod error;

@@ -15,6 +15,14 @@
 //! | I | | head is the watermark | up to date |
 //! | X | as I, rows in quarantine, and a retry was asked for | | retry; without a key, refresh |
 //!
+//! Where the filter depends on time and its instant is behind, case I is one of these. So the version
+//! moves at the stored instant, the instant at a fixed version, and only a rebuild moves both:
+//!
+//! | case | job | plan |
+//! |---|---|---|
+//! | Y | | move the rows that time alone lets in or out |
+//! | Z | every run refreshes | refresh |
+//!
 //! Where a fill was begun and did not end, and source, version and fingerprint are still those that
 //! it was planned with, the log is looked at ([`resume`]):
 //!
@@ -72,7 +80,10 @@ pub struct Situation<'a, P> {
     pub head: &'a Head<P>,
     /// The fingerprint that the target's rows should have.
     pub fingerprint: &'a Fingerprint,
+    /// The instant at which the filter is to be evaluated, cut to its steps.
     pub now: Instant,
+    /// Whether the filter depends on it.
+    pub timed: bool,
     /// A range must not reach further: an earlier one that did was too large for memory.
     pub narrowed: Option<P>,
     /// A range of which files are read must not have more commits: their changes are net, so that
@@ -117,6 +128,11 @@ pub enum Plan<P> {
         range: CommitRange<P>,
         reading: Reading,
     },
+    /// Read, collapse and apply what time changes at the watermark, from its instant until this one.
+    Move {
+        at: Watermark<P>,
+        until: Instant,
+    },
     Halt(Halt),
     /// The survey contradicts itself: a bug of the source.
     Broken(NotAfter),
@@ -136,6 +152,8 @@ pub enum Why {
     Opaque,
     /// The source had other columns inside the range than it has at its head.
     OtherColumns,
+    /// Time changes what the filter lets through.
+    FilterMoved,
 }
 
 /// Why only an operator can decide what to do.
@@ -214,12 +232,19 @@ pub fn first_look<P: Position>(situation: &Situation<'_, P>) -> Look<P> {
         return refresh(Why::FingerprintChanged); // Case H
     }
     if head.version == watermark.version {
-        return match request == Request::Retry && standing.quarantined > 0 {
-            false => Look::Decided(Plan::UpToDate),            // Case I
-            true if had.key.is_empty() => refresh(Why::Asked), // Case X
-            true => Look::Decided(Plan::Retry {
-                at: watermark.clone(),
-            }), // Case X
+        let is_behind = situation.timed && watermark.instant < situation.now;
+        let at = watermark.clone();
+        return match (request, is_behind) {
+            (Request::Retry, _) if standing.quarantined > 0 => match had.key.is_empty() {
+                true => refresh(Why::Asked),                // Case X
+                false => Look::Decided(Plan::Retry { at }), // Case X
+            },
+            (_, false) => Look::Decided(Plan::UpToDate), // Case I
+            (_, true) if policy.always_refresh => refresh(Why::FilterMoved), // Case Z
+            (_, true) => Look::Decided(Plan::Move {
+                at,
+                until: situation.now,
+            }), // Case Y
         };
     }
     if policy.always_refresh {

@@ -6,8 +6,8 @@
 //! and everything is decided anew under it.
 
 use lakeferry_model::{
-    BadRowCounts, Claim, Clock, Commit, Head, Reading, RowCounts, Session, Source, Stage, Standing,
-    Target,
+    BadRowCounts, Claim, Clock, Commit, Head, Instant, Reading, RowCounts, Session, Source, Stage,
+    Standing, Target,
 };
 use tracing::{Instrument, info_span};
 
@@ -48,7 +48,9 @@ impl<P> Report<P> {
     fn left_of(&self, request: Request) -> Request {
         let done = |step: &Step<P>| match step.kind {
             StepKind::Rebuild(..) | StepKind::Resumed { .. } | StepKind::Retry => true,
-            StepKind::Adopt | StepKind::Advance | StepKind::Changes(_) => false,
+            StepKind::Adopt | StepKind::Advance | StepKind::Changes(_) | StepKind::Moved { .. } => {
+                false
+            }
         };
         match self.steps.iter().any(done) {
             true => Request::Sync,
@@ -84,6 +86,10 @@ pub enum StepKind {
     Adopt,
     Advance,
     Changes(Reading),
+    /// The filter's instant moved, and with it the rows that time alone lets in or out.
+    Moved {
+        until: Instant,
+    },
 }
 
 /// What a run would do first.

@@ -60,6 +60,18 @@ impl Source for Counting {
         self.0.changes(range, reading).await
     }
 
+    fn filter_instant(&self, now: Instant) -> Option<Instant> {
+        self.0.filter_instant(now)
+    }
+
+    async fn moved(
+        &self,
+        watermark: &Watermark<u64>,
+        until: Instant,
+    ) -> Result<Self::Changes, Error> {
+        self.0.moved(watermark, until).await
+    }
+
     async fn snapshot(&self, watermark: &Watermark<u64>) -> Result<Self::Rows, Error> {
         self.0.snapshot(watermark).await
     }
@@ -103,6 +115,7 @@ fn few_ranges_are_read_in_vain() {
                 id: Some(commit * ROWS_EACH + row),
                 value: Some("v".repeat(40)),
                 hot: Some(true),
+                seen: None,
             });
             let changes = rows.map(|row| (Sign::Plus, row)).collect();
             source
@@ -130,6 +143,7 @@ fn policy() -> Policy {
         holder: Holder("test".to_owned()),
         key_columns: vec![KEY.to_owned()],
         filter: Some("hot".to_owned()),
+        timezone: "UTC".to_owned(),
         always_refresh: false,
         on_source_replaced: OnSourceReplaced::Halt,
         refresh_above: f64::INFINITY,

@@ -5,7 +5,9 @@ use std::future::Future;
 use arrow_array::RecordBatch;
 use futures_core::Stream;
 
-use crate::{ChangeBatch, CommitRange, Failure, Head, Piece, Position, Reading, Survey, Watermark};
+use crate::{
+    ChangeBatch, CommitRange, Failure, Head, Instant, Piece, Position, Reading, Survey, Watermark,
+};
 
 /// The source of one job: a table with a history, seen through the job's filter and columns.
 ///
@@ -21,6 +23,13 @@ pub trait Source: Send + Sync {
 
     /// The newest version. At least one LIST stands behind the answer.
     fn head(&self) -> impl Future<Output = Result<Head<Self::Position>, Self::Error>> + Send;
+
+    /// The instant at which the filter is to be evaluated when it is `now`; absent where the filter
+    /// does not depend on time, so that one instant is as good as another.
+    ///
+    /// It is not after `now`, and stays the same for a while: rows that come and go by time alone
+    /// do so in steps.
+    fn filter_instant(&self, now: Instant) -> Option<Instant>;
 
     /// What the log says about the commits of `(watermark, head]`. Reads no rows; the commit at
     /// the watermark is read again and digested.
@@ -59,6 +68,18 @@ pub trait Source: Send + Sync {
         &self,
         watermark: &Watermark<Self::Position>,
     ) -> impl Future<Output = Result<Self::Rows, Self::Error>> + Send;
+
+    /// What time alone changes: of the rows at `watermark.version`, those for which the filter is TRUE
+    /// at the watermark's instant and not at `until` (−), and those for which it is the other way
+    /// round (+). All have the watermark's version; `until` is after its instant.
+    ///
+    /// What cannot hold such rows, as far as can be told without reading it, is not read. Streams,
+    /// and ends as [`Source::snapshot`] does.
+    fn moved(
+        &self,
+        watermark: &Watermark<Self::Position>,
+        until: Instant,
+    ) -> impl Future<Output = Result<Self::Changes, Self::Error>> + Send;
 
     /// The rows of [`Source::snapshot`], cut into pieces. What the filter excludes may be left out
     /// of the list; as long as the log and its files are as they are, the list is the same.

@@ -14,11 +14,15 @@ use arrow_array::RecordBatch;
 use futures_core::Stream;
 use futures_util::stream;
 use lakeferry_model::{
-    AtWatermark, ChangeBatch, Commit, CommitRange, Digest, Failure, FailureClass, Head, Piece,
-    Pieces, Position, Reading, Sign, Size, Source, Survey, Watermark,
+    AtWatermark, ChangeBatch, Commit, CommitRange, Digest, Failure, FailureClass, Head, Instant,
+    Piece, Pieces, Position, Reading, Sign, Size, Source, Survey, Watermark,
 };
 
-use crate::{Faults, Generation, History, batch, columns, is_hot, row::Row, yield_step};
+use crate::{
+    Faults, Generation, History, STEP, batch, columns, is_hot,
+    row::{Row, is_hot_at, micros},
+    yield_step,
+};
 
 /// A source over a shared history. Clones share history and faults.
 #[derive(Clone)]
@@ -27,6 +31,8 @@ pub struct MemorySource<P> {
     pub faults: Arc<Mutex<Faults>>,
     /// Into how many pieces snapshots are cut.
     cut: Arc<AtomicU64>,
+    /// Whether the filter looks at time.
+    timed: bool,
     position: std::marker::PhantomData<P>,
 }
 
@@ -71,7 +77,25 @@ impl<P: Position> MemorySource<P> {
             history: Arc::new(Mutex::new(history)),
             faults: Arc::default(),
             cut: Arc::new(AtomicU64::new(3)),
+            timed: false,
             position: std::marker::PhantomData,
+        }
+    }
+
+    /// The same history behind a filter that looks at time.
+    pub fn timed(&self) -> Self {
+        let timed = true;
+        Self {
+            timed,
+            ..self.clone()
+        }
+    }
+
+    fn lets_through(&self, row: &Row, now: Instant) -> bool {
+        if self.timed {
+            is_hot_at(row, now)
+        } else {
+            is_hot(row)
         }
     }
 
@@ -119,8 +143,20 @@ impl<P: Position> MemorySource<P> {
             }
             let live = table.rows(version).into_iter();
             let live = live.flat_map(|(row, count)| (0..count.max(0)).map(move |_| row.clone()));
-            let wanted = live.filter(|row| is_hot(row) && wanted(row));
-            Ok(batch(&wanted.collect::<Vec<_>>()))
+            Ok(batch(&live.filter(|row| wanted(row)).collect::<Vec<_>>()))
+        })
+    }
+
+    /// The rows at `watermark` that pass the filter and are in a part of several.
+    fn passing(
+        &self,
+        watermark: &Watermark<P>,
+        part: usize,
+        parts: usize,
+    ) -> Result<RecordBatch, SourceError> {
+        let is_in = part_of(part, parts);
+        self.live(watermark, |row| {
+            is_in(row) && self.lets_through(row, watermark.instant)
         })
     }
 
@@ -155,6 +191,12 @@ impl<P: Position> Source for MemorySource<P> {
                 size: size(table.rows(version).len()),
             })
         })
+    }
+
+    fn filter_instant(&self, now: Instant) -> Option<Instant> {
+        let step = micros(STEP);
+        self.timed
+            .then(|| Instant(now.0.div_euclid(step).saturating_mul(step)))
     }
 
     async fn survey(
@@ -208,11 +250,13 @@ impl<P: Position> Source for MemorySource<P> {
             self.clone(),
             [range.after().clone(), range.through().clone()],
         );
+        let (filter, now) = (self.clone(), range.through().instant);
+        let passes = move |row: &Row| filter.lets_through(row, now);
         Ok(in_steps(parts, move |part| match part {
             Some((version, sign)) => source
                 .read("changes", |table| match reading {
-                    Reading::Feed => signed_rows(table, version, sign, reading),
-                    Reading::Files => net_rows(table, first + 1..=last, sign),
+                    Reading::Feed => signed_rows(table, version, sign, reading, &passes),
+                    Reading::Files => net_rows(table, first + 1..=last, sign, &passes),
                 })
                 .map(|rows| {
                     let version = P::from_number(version);
@@ -232,9 +276,38 @@ impl<P: Position> Source for MemorySource<P> {
     async fn snapshot(&self, watermark: &Watermark<P>) -> Result<Self::Rows, SourceError> {
         let (source, watermark) = (self.clone(), watermark.clone());
         Ok(in_steps(vec![0, 1], move |part| match part {
-            Some(part) => source.live(&watermark, part_of(part, 2)).map(Some),
+            Some(part) => source.passing(&watermark, part, 2).map(Some),
             None => source.still_there(&watermark).map(|()| None),
         }))
+    }
+
+    async fn moved(
+        &self,
+        watermark: &Watermark<P>,
+        until: Instant,
+    ) -> Result<Self::Changes, SourceError> {
+        let (source, watermark) = (self.clone(), watermark.clone());
+        Ok(in_steps(
+            vec![Sign::Plus, Sign::Minus],
+            move |part| match part {
+                Some(sign) => {
+                    let (from, to) = match sign {
+                        Sign::Plus => (watermark.instant, until),
+                        Sign::Minus => (until, watermark.instant),
+                    };
+                    let moved =
+                        |row: &Row| !source.lets_through(row, from) && source.lets_through(row, to);
+                    let rows = source.live(&watermark, moved)?;
+                    let version = watermark.version;
+                    Ok(Some(ChangeBatch {
+                        version,
+                        sign,
+                        rows,
+                    }))
+                }
+                None => source.still_there(&watermark).map(|()| None),
+            },
+        ))
     }
 
     async fn pieces(&self, watermark: &Watermark<P>) -> Result<MemoryPieces<P>, SourceError> {
@@ -280,7 +353,7 @@ impl<P: Position> Pieces for MemoryPieces<P> {
         let (source, watermark) = (self.source.clone(), self.watermark.clone());
         let cut = self.list.len();
         Ok(in_steps(vec![place], move |part| match part {
-            Some(place) => source.live(&watermark, part_of(place, cut)).map(Some),
+            Some(place) => source.passing(&watermark, place, cut).map(Some),
             None => Ok(None),
         }))
     }
@@ -311,6 +384,7 @@ fn signed_rows(
     version: u64,
     sign: Sign,
     reading: Reading,
+    passes: &impl Fn(&Row) -> bool,
 ) -> Result<Vec<Row>, SourceError> {
     use lakeferry_model::Content::{Added, Feed, Nothing, Rewritten};
     if version > table.head() {
@@ -325,7 +399,7 @@ fn signed_rows(
         _ => return Err(SourceError::Unreadable(version, reading)),
     }
     let changes = table.changes(version).filter(|change| change.sign == sign);
-    Ok(changes.map(|change| change.row).filter(is_hot).collect())
+    Ok(changes.map(|change| change.row).filter(passes).collect())
 }
 
 /// The rows that are there more often, or less often, after `versions` than before.
@@ -333,11 +407,12 @@ fn net_rows(
     table: &Generation,
     versions: RangeInclusive<u64>,
     sign: Sign,
+    passes: &impl Fn(&Row) -> bool,
 ) -> Result<Vec<Row>, SourceError> {
     let mut net = BTreeMap::<_, (i64, Row)>::new();
     for version in versions {
         for (step, of) in [(1, Sign::Plus), (-1, Sign::Minus)] {
-            for row in signed_rows(table, version, of, Reading::Files)? {
+            for row in signed_rows(table, version, of, Reading::Files, passes)? {
                 let synced = (row.id, row.value.clone());
                 net.entry(synced).or_insert((0, row)).0 += step;
             }

@@ -1,13 +1,13 @@
 //! What a target must hold: a naive replay of signed changes through the filter.
 //!
 //! It follows DESIGN §1 promise 1 by the letter and shares no line with the product: no collapse,
-//! no batches, no planning.
+//! no batches, no planning, and no filter that moves: each instant is looked at by itself.
 
 use std::collections::BTreeMap;
 
-use lakeferry_model::{Sign, TableId};
+use lakeferry_model::{Instant, Sign, TableId};
 
-use crate::{History, Row, is_hot};
+use crate::{History, Row, WINDOW};
 
 /// The rows that a target must hold, by key.
 pub type Rows = BTreeMap<i64, Option<String>>;
@@ -24,7 +24,7 @@ pub struct Expected {
 #[derive(Default)]
 pub struct Oracle {
     /// By table, version and digest of the commit: a rewound log may commit a version again.
-    versions: BTreeMap<(String, u64, [u8; 32]), Expected>,
+    versions: BTreeMap<(String, u64, [u8; 32]), Vec<Row>>,
 }
 
 impl Oracle {
@@ -41,30 +41,45 @@ impl Oracle {
                 continue;
             };
             let key = (generation.table_id.0.clone(), version, digest.0);
-            self.versions.entry(key).or_insert_with(|| filtered(&rows));
+            self.versions.entry(key).or_insert_with(|| {
+                let live = rows.iter().filter(|(_, count)| **count > 0);
+                live.map(|(row, _)| row.clone()).collect()
+            });
         }
     }
 
-    /// The rows of that version, or `None` if no such version ever was.
-    pub fn expected(&self, table: &TableId, version: u64, digest: [u8; 32]) -> Option<&Expected> {
-        self.versions.get(&(table.0.clone(), version, digest))
+    /// The rows of that version that pass the filter, or `None` if no such version ever was. The
+    /// filter is evaluated at `instant`, or does not look at time.
+    pub fn expected(
+        &self,
+        table: &TableId,
+        version: u64,
+        digest: [u8; 32],
+        instant: Option<Instant>,
+    ) -> Option<Expected> {
+        let rows = self.versions.get(&(table.0.clone(), version, digest))?;
+        let mut expected = Expected::default();
+        for row in rows.iter().filter(|row| passes(row, instant)) {
+            let Some(id) = row.id else { continue };
+            match &row.value {
+                Some(text) if text.contains('\0') => expected.quarantined.push(id),
+                value => {
+                    expected.rows.insert(id, value.clone());
+                }
+            }
+        }
+        expected.quarantined.sort_unstable();
+        Some(expected)
     }
 }
 
-fn filtered(rows: &BTreeMap<Row, i64>) -> Expected {
-    let live = rows
-        .iter()
-        .filter(|(row, count)| **count > 0 && is_hot(row));
-    let mut expected = Expected::default();
-    for (row, _) in live {
-        let Some(id) = row.id else { continue };
-        match &row.value {
-            Some(text) if text.contains('\0') => expected.quarantined.push(id),
-            value => {
-                expected.rows.insert(id, value.clone());
-            }
+fn passes(row: &Row, instant: Option<Instant>) -> bool {
+    let in_time = match (row.seen, instant) {
+        (Some(Instant(seen)), Some(Instant(now))) => {
+            let age = i128::from(now) - i128::from(seen);
+            (0..i128::try_from(WINDOW.as_micros()).unwrap_or(i128::MAX)).contains(&age)
         }
-    }
-    expected.quarantined.sort_unstable();
-    expected
+        _ => true,
+    };
+    row.hot == Some(true) && in_time
 }

@@ -1,13 +1,19 @@
-//! The rows of in-memory tables: a key, a value and the column that the filter looks at.
+//! The rows of in-memory tables: a key, a value and the columns that the filter looks at.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, cast::AsArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use lakeferry_model::Sign;
+use lakeferry_model::{Instant, Sign};
 
 /// The key of every in-memory table.
 pub const KEY: &str = "id";
+
+/// How long a row with a time passes a filter that looks at it.
+pub const WINDOW: Duration = Duration::from_secs(10);
+
+/// A filter that looks at time moves in steps of this length.
+pub const STEP: Duration = Duration::from_secs(5);
 
 /// A row as it stands in a source.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,11 +22,25 @@ pub struct Row {
     pub value: Option<String>,
     /// Not synced; the filter is `hot`, so `None` is UNKNOWN and not TRUE.
     pub hot: Option<bool>,
+    /// Not synced. A filter that looks at time lets a row with a time pass from then on for
+    /// [`WINDOW`], and one without always.
+    pub seen: Option<Instant>,
 }
 
 /// The filter of every in-memory job: TRUE, not merely not FALSE.
 pub fn is_hot(row: &Row) -> bool {
     row.hot == Some(true)
+}
+
+/// The filter of jobs that look at time: `hot AND (seen IS NULL OR seen <= now AND seen > now −
+/// WINDOW)`.
+pub(crate) fn is_hot_at(row: &Row, now: Instant) -> bool {
+    let begins = now.0.saturating_sub(micros(WINDOW));
+    is_hot(row) && row.seen.is_none_or(|seen| seen <= now && seen.0 > begins)
+}
+
+pub(crate) fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// The job's columns: all but the one that only the filter looks at.

@@ -10,6 +10,8 @@ use std::{
 
 use lakeferry_model::{Clock, Instant};
 
+use crate::row::micros;
+
 /// Gives the simulation a moment to switch: pending once, then ready.
 pub async fn yield_step() {
     struct Once(bool);
@@ -34,8 +36,12 @@ pub struct StepClock(AtomicI64);
 impl StepClock {
     /// Moves the clock on.
     pub fn advance(&self, duration: Duration) {
-        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
-        self.0.fetch_add(micros, Ordering::Relaxed);
+        self.0.fetch_add(micros(duration), Ordering::Relaxed);
+    }
+
+    /// Sets the clock back.
+    pub fn set_back(&self, duration: Duration) {
+        self.0.fetch_sub(micros(duration), Ordering::Relaxed);
     }
 }
 

@@ -89,6 +89,9 @@ impl source::Harness for Table {
     fn source(&self) -> Self::Source {
         self.source.clone()
     }
+    fn timed(&self) -> Self::Source {
+        self.source.timed()
+    }
     async fn create(&self, feed: bool, rows: Vec<Row>) {
         self.feed.set(feed);
         self.source.with_history(|history| history.replace(rows));

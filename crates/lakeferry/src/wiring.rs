@@ -7,7 +7,9 @@ use std::{
     process,
 };
 
-use lakeferry_config::{Config, Listing, Loaded, Mode, Password, RefreshAbove, Tables, TargetName};
+use lakeferry_config::{
+    Config, Listing, Loaded, Mode, Password, RefreshAbove, Schedule, Tables, TargetName,
+};
 use lakeferry_delta::{Check, DeltaSource, tables_below};
 use lakeferry_engine::{Job, Meter, OnSourceReplaced, Policy, Retry};
 use lakeferry_model::{BadRows, DeltaVersion, Guard, Holder};
@@ -85,6 +87,11 @@ pub(crate) async fn source(
         location: location.to_string_lossy().into_owned(),
         columns: job.columns.clone(),
         filter: job.filter.clone(),
+        timezone: job.timezone,
+        filter_every: job.filter_every.or(match job.schedule {
+            Schedule::Every(interval) => Some(interval),
+            Schedule::OnCommand => None,
+        }),
     };
     let trouble = |error| source_trouble(job, &error);
     let source = DeltaSource::new(settings).map_err(trouble)?;
@@ -140,6 +147,7 @@ pub(crate) async fn job(config: &Config, job: &lakeferry_config::Job) -> Result<
         holder: holder(),
         key_columns,
         filter: check.filter,
+        timezone: job.timezone.name().to_owned(),
         always_refresh: job.mode == Mode::Snapshot,
         on_source_replaced: match job.on_source_replaced {
             lakeferry_config::OnSourceReplaced::Halt => OnSourceReplaced::Halt,

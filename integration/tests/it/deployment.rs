@@ -10,7 +10,10 @@ use lakeferry_postgres_testkit::{Server, Settings, Version};
 use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls};
 
-use crate::lakeferry::{JobDone, Said, lakeferry};
+use crate::{
+    fake_clock::FakeClock,
+    lakeferry::{JobDone, Said, lakeferry, lakeferry_at},
+};
 
 const DATABASE: &str = "serving";
 
@@ -153,6 +156,17 @@ impl Deployment {
     #[track_caller]
     pub(crate) fn sync(&self) -> JobDone {
         only(self.run(&["sync"]).jobs_done())
+    }
+
+    /// As [`Deployment::run`], with another clock.
+    pub(crate) fn run_at(&self, arguments: &[&str], clock: &FakeClock) -> Said {
+        lakeferry_at(&self.config(), arguments, clock)
+    }
+
+    /// As [`Deployment::sync`], with another clock.
+    #[track_caller]
+    pub(crate) fn sync_at(&self, clock: &FakeClock) -> JobDone {
+        only(self.run_at(&["sync"], clock).jobs_done())
     }
 
     #[track_caller]

@@ -4,6 +4,8 @@ use std::{fmt, path::Path, process::Command};
 
 use serde::Deserialize;
 
+use crate::fake_clock::FakeClock;
+
 /// What one command said.
 #[derive(Debug)]
 pub(crate) struct Said {
@@ -161,6 +163,11 @@ pub(crate) fn lakeferry_with(
         }
     }
     said(command.envs(variables.iter().copied()), arguments)
+}
+
+/// As [`lakeferry`], with another clock.
+pub(crate) fn lakeferry_at(config: &Path, arguments: &[&str], clock: &FakeClock) -> Said {
+    said(&mut clock.around(&with_json(config, arguments)), arguments)
 }
 
 fn with_json(config: &Path, arguments: &[&str]) -> Command {

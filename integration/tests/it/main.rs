@@ -7,6 +7,7 @@
 
 // What the tests stand on.
 mod deployment;
+mod fake_clock;
 mod lakeferry;
 mod moving;
 mod oracle;
@@ -27,6 +28,7 @@ mod crash_recovery;
 mod deletes;
 mod exactly_once;
 mod filters;
+mod filters_in_time;
 mod guards;
 mod interrupts;
 mod keyless;

@@ -80,6 +80,34 @@ pub(super) const FAULTS: &[Fault] = &[
         test: SOURCE_CONTRACT,
     },
     Fault {
+        name: "changes-at-another-instant",
+        breaks: "a commit is seen through the filter of another day than the target's rows",
+        file: "crates/lakeferry-delta/src/changes.rs",
+        find: "&last, after.instant)?",
+        replace: "&last, lakeferry_model::Instant(after.instant.0 + 10_000_000))?",
+        test: SOURCE_CONTRACT,
+    },
+    Fault {
+        name: "rows-past-their-time-kept",
+        breaks: "rows that time alone lets out stay for ever",
+        file: "crates/lakeferry-delta/src/shape.rs",
+        find: "(Sign::Minus, &was & &!&is)",
+        replace: "(Sign::Minus, &was & &!&was)",
+        test: SOURCE_CONTRACT,
+    },
+    Fault {
+        name: "unknown-taken-for-false",
+        breaks: "files are skipped that hold rows which time lets in or out",
+        file: "crates/lakeferry-delta/src/filter/moved.rs",
+        find: "if given.iter().any(|given| rejects_null(given, column)) {",
+        replace: "if !given.is_empty() || given.iter().any(|given| rejects_null(given, column)) {",
+        test: NamedTest {
+            package: "lakeferry-delta",
+            program: &["--test", "delta_source"],
+            filter: "time::skipping_costs_no_row_that_moves",
+        },
+    },
+    Fault {
         name: "copied-rows-come-again",
         breaks: "rows that a rewritten file only copied come a second time",
         file: "crates/lakeferry-delta/src/difference.rs",
@@ -124,6 +152,14 @@ pub(super) const FAULTS: &[Fault] = &[
         test: PLANNER,
     },
     Fault {
+        name: "instant-moves-with-the-version",
+        breaks: "rows that time lets in or out beside a commit are missed",
+        file: "crates/lakeferry-engine/src/plan.rs",
+        find: "        ..watermark.clone()\n    };",
+        replace: "        instant: situation.now,\n        ..watermark.clone()\n    };",
+        test: SIMULATION,
+    },
+    Fault {
         name: "horizon-ignored",
         breaks: "a job that fell behind log cleanup is told that there is nothing to do",
         file: "crates/lakeferry-engine/src/plan.rs",
@@ -150,7 +186,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "staged-rows-forgotten",
         breaks: "the watermark moves, the rows do not",
-        file: "crates/lakeferry-engine/src/attempt.rs",
+        file: "crates/lakeferry-engine/src/changes.rs",
         find: "if !net.is_empty() {",
         replace: "if net.is_empty() {",
         test: SIMULATION,

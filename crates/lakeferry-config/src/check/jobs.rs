@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
+use chrono_tz::Tz;
 use lakeferry_model::OnBadValue;
 
 use crate::{
@@ -107,6 +108,8 @@ fn check_job(
         mode: mode?,
         schedule: options.schedule.or_default(Schedule::OnCommand)?,
         filter: options.filter.optional()?,
+        timezone: options.timezone.or_default(Tz::UTC)?,
+        filter_every: options.filter_every.optional()?,
         columns: options.columns.optional()?.map(texts),
         on_source_replaced: options
             .on_source_replaced

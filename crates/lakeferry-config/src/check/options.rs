@@ -1,10 +1,13 @@
 //! What a job may say, and `defaults` for all jobs: each option by itself.
 
+use std::time::Duration;
+
+use chrono_tz::{TZ_VARIANTS, Tz};
 use lakeferry_model::OnBadValue;
 
 use crate::{
     MaxQuarantined, Mode, OnSourceReplaced, RefreshAbove, Schedule,
-    amount::{parse_memory_bytes, parse_share},
+    amount::{parse_memory_bytes, parse_share, parse_step},
     field::{Field, Written},
     identifier::check_identifier,
     problem::{Fault, Report},
@@ -25,6 +28,8 @@ pub(crate) struct Options {
     pub(crate) mode: Field<Mode>,
     pub(crate) schedule: Field<Schedule>,
     pub(crate) filter: Field<String>,
+    pub(crate) timezone: Field<Tz>,
+    pub(crate) filter_every: Field<Duration>,
     pub(crate) columns: Field<Vec<Written<String>>>,
     pub(crate) on_source_replaced: Field<OnSourceReplaced>,
     pub(crate) refresh_above: Field<RefreshAbove>,
@@ -43,6 +48,8 @@ impl Options {
             mode: self.mode.or(&defaults.mode),
             schedule: self.schedule.or(&defaults.schedule),
             filter: self.filter.or(&defaults.filter),
+            timezone: self.timezone.or(&defaults.timezone),
+            filter_every: self.filter_every.or(&defaults.filter_every),
             columns: self.columns.or(&defaults.columns),
             on_source_replaced: self.on_source_replaced.or(&defaults.on_source_replaced),
             refresh_above: self.refresh_above.or(&defaults.refresh_above),
@@ -69,6 +76,8 @@ pub(crate) fn check(raw: RawOptions, report: &mut Report) -> Options {
         }),
         schedule: raw.schedule.check(report, |text| Schedule::parse(&text)),
         filter: raw.filter.check(report, check_filter),
+        timezone: raw.timezone.check(report, |text| check_timezone(&text)),
+        filter_every: raw.filter_every.check(report, |text| parse_step(&text)),
         columns: check_columns(raw.columns, TABLE_COLUMNS, "columns", report),
         on_source_replaced: raw.on_source_replaced.check(report, |text| {
             let known = [
@@ -139,6 +148,17 @@ fn check_filter(text: String) -> Result<String, Fault> {
         return Err(Fault::new("the filter holds a NUL character", "remove it"));
     }
     Ok(filter.to_owned())
+}
+
+fn check_timezone(text: &str) -> Result<Tz, Fault> {
+    text.trim().parse().map_err(|_| {
+        let known = TZ_VARIANTS.iter().map(|zone| zone.name());
+        let hint = match suggest::nearest(text, known) {
+            Some(zone) => format!("did you mean `{zone}`?"),
+            None => "write a name of the IANA, such as UTC or Europe/Berlin".to_owned(),
+        };
+        Fault::new(format!("unknown time zone {}", shown(text)), hint)
+    })
 }
 
 /// A list of columns; each wrong one is reported where it stands. Column names are compared as

@@ -77,7 +77,7 @@ jobs: {{ j: {{ from: /lake/j, into: t.public.j, key: [id]{job} }} }}"
         names(&show::TARGET_DEFAULTS),
         of_target.into_iter().collect()
     );
-    let of_job = without(options, &["key", "filter", "columns"]);
+    let of_job = without(options, &["key", "filter", "filter_every", "columns"]);
     assert_eq!(names(&show::JOB_DEFAULTS), of_job.into_iter().collect());
     let [(deployment, name)] = show::FILE_DEFAULTS;
     let all = file(

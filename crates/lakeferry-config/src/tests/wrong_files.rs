@@ -198,6 +198,8 @@ wrong_files! {
     ),
     wrong_guards: with_options("allow_empty: maybe\nmax_delete_share: 120%"),
     wrong_guards_of_other_types: with_options("allow_empty: [true]\nmax_delete_share: -1"),
+    wrong_times: with_options("timezone: Europe/Olso\nfilter_every: 2d"),
+    wrong_times_of_other_sorts: with_options("timezone: +01:00\nfilter_every: [1h]"),
     wrong_variables: with_options("filter: ${NONE}\nmode: ${FERRY_PASWORD}\nschedule: ${\ncolumns: [\"${A B}\", id]"),
     wrong_patterns: with_jobs(&[
         ("prdo.silver.*", "'serving.public.{table}'", ""),

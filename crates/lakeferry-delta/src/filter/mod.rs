@@ -1,16 +1,22 @@
 //! The job's filter: a DataFusion predicate over the table's columns.
 //!
-//! A row is in the target if and only if the filter is TRUE for it; FALSE and NULL keep it out.
+//! A row is in the target if and only if the filter is TRUE for it; FALSE and NULL keep it out. A
+//! filter is bound to an instant, at which its functions of time are values.
 //! What the kernel may skip by statistics is decided in [`pushdown`], never beyond what this
 //! file's evaluation would refuse.
 
+mod moved;
 mod names;
 mod pushdown;
+mod spelling;
+mod time;
+mod zone;
 
 use std::sync::{Arc, LazyLock};
 
 use arrow_array::{BooleanArray, RecordBatch, cast::AsArray as _, new_null_array};
-use arrow_schema::{DataType, Schema, TimeUnit};
+use arrow_schema::{DataType, Schema, SchemaRef, TimeUnit};
+use chrono_tz::Tz;
 use datafusion::{
     common::{
         DFSchema,
@@ -24,8 +30,10 @@ use datafusion::{
     sql::sqlparser::{ast, dialect::GenericDialect, parser::Parser},
 };
 use delta_kernel::schema::{StructField, StructType};
+use lakeferry_model::Instant;
 
 pub(crate) use pushdown::Skipping;
+pub(crate) use time::{Asks, cut};
 
 use crate::error::{Cause, Error, Result};
 
@@ -44,34 +52,51 @@ pub(crate) struct Parsed {
     pub(crate) columns: Vec<StructField>,
 }
 
-/// A filter over batches of one layout.
+/// When a filter is evaluated, and where its clocks are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct At {
+    pub(crate) instant: Instant,
+    pub(crate) zone: Tz,
+}
+
+/// A filter over batches of one layout, at an instant.
 #[derive(Clone, Debug)]
 pub(crate) struct Filter {
     text: String,
+    /// As [`zone::layout`] has it, where that is another one than that of the batches.
+    zoned: Option<SchemaRef>,
     logical: Expr,
     physical: Arc<dyn PhysicalExpr>,
 }
 
-/// Reads `text` as a predicate over the columns of `schema`.
-pub(crate) fn parse(table: &str, text: &str, schema: &StructType) -> Result<Parsed> {
-    let refuse = |why: String, source: Option<Cause>| unfit(table, why, source);
+/// What the filter `text` asks of the time; nothing if it does not depend on it, or is none.
+pub(crate) fn asks(text: &str) -> Option<Asks> {
+    let ast = expression("", text).ok()?;
+    time::asked(&ast)
+}
+
+/// Reads `text` as an expression, whatever its names are.
+fn expression(table: &str, text: &str) -> Result<ast::Expr> {
+    let no_expression = |error| {
+        let why = "it is not a SQL expression".to_owned();
+        unfit(table, why, Some(Box::new(error)))
+    };
     let dialect = GenericDialect {};
-    let mut parser = Parser::new(&dialect).try_with_sql(text).map_err(|error| {
-        refuse(
-            "it is not a SQL expression".to_owned(),
-            Some(Box::new(error)),
-        )
-    })?;
-    let mut ast = parser.parse_expr().map_err(|error| {
-        refuse(
-            "it is not a SQL expression".to_owned(),
-            Some(Box::new(error)),
-        )
-    })?;
+    let parser = Parser::new(&dialect).try_with_sql(text);
+    let mut parser = parser.map_err(no_expression)?;
+    let mut ast = parser.parse_expr().map_err(no_expression)?;
     let rest = parser.peek_token().token;
     if rest != datafusion::sql::sqlparser::tokenizer::Token::EOF {
-        return Err(refuse(format!("it goes on after its end, at {rest}"), None));
+        let why = format!("it goes on after its end, at {rest}");
+        return Err(unfit(table, why, None));
     }
+    spelling::plain(&mut ast).map_err(|why| unfit(table, why, None))?;
+    Ok(ast)
+}
+
+/// Reads `text` as a predicate over the columns of `schema`.
+pub(crate) fn parse(table: &str, text: &str, schema: &StructType) -> Result<Parsed> {
+    let mut ast = expression(table, text)?;
     let columns = names::resolve(table, &mut ast, schema)?;
     let is_variant = |column: &&StructField| {
         matches!(
@@ -84,7 +109,7 @@ pub(crate) fn parse(table: &str, text: &str, schema: &StructType) -> Result<Pars
             "column {} is a variant, which has no order and no equality",
             column.name()
         );
-        return Err(refuse(why, None));
+        return Err(unfit(table, why, None));
     }
     Ok(Parsed { ast, columns })
 }
@@ -95,8 +120,8 @@ impl Parsed {
         self.ast.to_string()
     }
 
-    /// Binds the filter to batches of `layout`, which has all of its columns.
-    pub(crate) fn bind(&self, table: &str, layout: &Schema) -> Result<Filter> {
+    /// Binds the filter to batches of `layout`, which has all of its columns, and to an instant.
+    pub(crate) fn bind(&self, table: &str, layout: &SchemaRef, at: At) -> Result<Filter> {
         let refuse = |what: &str, error: DataFusionError| {
             unfit(
                 table,
@@ -104,7 +129,9 @@ impl Parsed {
                 None,
             )
         };
-        let schema = DFSchema::try_from(layout.clone())
+        let zoned = zone::layout(layout, &self.columns, at.zone)
+            .map_err(|what| in_zone(table, &what, at))?;
+        let schema = DFSchema::try_from(zoned.clone())
             .map_err(|error| refuse("does not fit the columns", error))?;
         let ast = ast::ExprWithAlias {
             expr: self.ast.clone(),
@@ -119,9 +146,16 @@ impl Parsed {
             .with_config_options(Arc::clone(SESSION.config_options()))
             .build();
         let simplifier = ExprSimplifier::new(context);
-        let logical = far_times(logical)
+        let logical = time::settled(logical, at.instant, at.zone)
+            .and_then(far_times)
+            .and_then(|logical| zone::compared(logical, &schema, at.zone))
             .and_then(|logical| simplifier.coerce(logical, &schema))
-            .and_then(|logical| simplifier.simplify(logical))
+            .map_err(|error| refuse("cannot be evaluated", error))?;
+        if let Some(what) = zone::misread(&logical, &schema, at.zone) {
+            return Err(in_zone(table, &what, at));
+        }
+        let logical = simplifier
+            .simplify(logical)
             .map_err(|error| refuse("cannot be evaluated", error))?;
         let found = logical
             .get_type(&schema)
@@ -136,9 +170,10 @@ impl Parsed {
         let physical = SESSION
             .create_physical_expr(logical.clone(), &schema)
             .map_err(|error| refuse("cannot be evaluated", error))?;
-        on_nulls(&physical, layout).map_err(|error| refuse("cannot be evaluated", error))?;
+        on_nulls(&physical, &zoned).map_err(|error| refuse("cannot be evaluated", error))?;
         Ok(Filter {
             text: self.text(),
+            zoned: (zoned != **layout).then(|| Arc::new(zoned)),
             logical,
             physical,
         })
@@ -155,6 +190,9 @@ impl Filter {
             source: Some(Box::new(error)),
         };
         let rows = batch.num_rows();
+        let zoned = self.zoned.as_ref().map(|zoned| zone::batch(batch, zoned));
+        let zoned = zoned.transpose().map_err(|error| failed(error.into()))?;
+        let batch = zoned.as_ref().unwrap_or(batch);
         let value = self.physical.evaluate(batch).map_err(failed)?;
         let value = value.into_array(rows).map_err(failed)?;
         value
@@ -169,7 +207,22 @@ impl Filter {
 
     /// What of it the kernel may use to skip files and row groups.
     pub(crate) fn skipping(&self, fields: &[StructField]) -> Skipping<'_> {
-        Skipping::new(&self.logical, fields)
+        Skipping::of(&self.logical, fields)
+    }
+
+    /// The same for the rows for which one of this and `after` is TRUE and the other is not.
+    pub(crate) fn skipping_until<'a>(
+        &'a self,
+        after: &'a Self,
+        fields: &[StructField],
+    ) -> Skipping<'a> {
+        Skipping::moved(&self.logical, &after.logical, fields)
+    }
+
+    /// Whether it lets the same rows through as `other`, the same filter at another instant, for
+    /// certain.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.logical == other.logical
     }
 }
 
@@ -201,7 +254,7 @@ fn far_times(expr: Expr) -> Result<Expr, DataFusionError> {
     transformed.map(|transformed| transformed.data)
 }
 
-/// Refuses what has not one value for one row: that depends on time, chance or other rows.
+/// Refuses what has not one value for one row at one instant: that depends on chance or other rows.
 fn steady(table: &str, expr: &Expr) -> Result<()> {
     let mut refused = None;
     let walked = expr.apply(|expr| {
@@ -209,8 +262,9 @@ fn steady(table: &str, expr: &Expr) -> Result<()> {
         refused = match expr {
             Expr::ScalarFunction(call) => match call.func.signature().volatility {
                 Volatility::Immutable => None,
+                Volatility::Stable if time::FUNCTIONS.contains(&call.func.name()) => None,
                 Volatility::Stable => Some(format!(
-                    "{}() depends on the time; filters that do are not supported yet",
+                    "{}() is not supported; CURRENT_DATE and CURRENT_TIMESTAMP are",
                     call.func.name()
                 )),
                 Volatility::Volatile => {
@@ -239,6 +293,18 @@ fn steady(table: &str, expr: &Expr) -> Result<()> {
     });
     debug_assert!(walked.is_ok(), "the walk itself cannot fail");
     refused.map_or(Ok(()), |why| Err(unfit(table, why, None)))
+}
+
+/// What is not read in the zone of `at`.
+fn in_zone(table: &str, what: &str, at: At) -> Error {
+    Error::Unfit {
+        table: table.to_owned(),
+        what: format!("the filter is refused: with timezone: {}, {what}", at.zone),
+        hint: "compare dates, times and columns with each other as they are, CAST(… AS DATE) at \
+               most, or leave timezone: at UTC"
+            .to_owned(),
+        source: None,
+    }
 }
 
 fn unfit(table: &str, why: String, source: Option<Cause>) -> Error {

@@ -35,15 +35,22 @@ const FLOAT_DIGITS: u8 = 15;
 /// What a field's metadata has once it was widened (Delta protocol, "Type Widening").
 const TYPE_CHANGES: &str = "delta.typeChanges";
 
-/// A filter and the columns it reads.
+/// Which rows are wanted, and the columns that tell.
 pub(crate) struct Skipping<'a> {
-    filter: &'a Expr,
+    wanted: Wanted<'a>,
     fields: Vec<StructField>,
+}
+
+enum Wanted<'a> {
+    /// Those for which the filter is TRUE.
+    True(&'a Expr),
+    /// Those for which one is TRUE and the other is not.
+    Either(&'a Expr, &'a Expr),
 }
 
 /// Against which statistics a predicate is held.
 #[derive(Clone, Copy)]
-enum Against<'a> {
+pub(super) enum Against<'a> {
     /// Those of files in the log, and partition values.
     Log { partitions: &'a [String] },
     /// Those of row groups in a file: physical names, no partition columns.
@@ -54,14 +61,19 @@ enum Against<'a> {
 }
 
 impl<'a> Skipping<'a> {
-    pub(super) fn new(filter: &'a Expr, fields: &[StructField]) -> Self {
-        let fields = fields.to_vec();
-        Self { filter, fields }
+    pub(super) fn of(filter: &'a Expr, fields: &[StructField]) -> Self {
+        let (wanted, fields) = (Wanted::True(filter), fields.to_vec());
+        Self { wanted, fields }
+    }
+
+    pub(super) fn moved(before: &'a Expr, after: &'a Expr, fields: &[StructField]) -> Self {
+        let (wanted, fields) = (Wanted::Either(before, after), fields.to_vec());
+        Self { wanted, fields }
     }
 
     /// For the files of a snapshot, in logical names.
     pub(crate) fn files(&self, partitions: &[String]) -> Option<Predicate> {
-        self.weaker(self.filter, Against::Log { partitions })
+        self.wanted(Against::Log { partitions })
     }
 
     /// For the row groups of a file, in physical names.
@@ -74,11 +86,19 @@ impl<'a> Skipping<'a> {
             partitions,
             mapping,
         };
-        self.weaker(self.filter, against)
+        self.wanted(against)
+    }
+
+    /// A predicate that is TRUE for every row that is wanted.
+    fn wanted(&self, against: Against<'_>) -> Option<Predicate> {
+        match self.wanted {
+            Wanted::True(filter) => self.weaker(filter, against),
+            Wanted::Either(before, after) => self.either(before, after, against),
+        }
     }
 
     /// A predicate that is TRUE wherever `expr` is.
-    fn weaker(&self, expr: &Expr, against: Against<'_>) -> Option<Predicate> {
+    pub(super) fn weaker(&self, expr: &Expr, against: Against<'_>) -> Option<Predicate> {
         let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expr else {
             return self.same(expr, against);
         };
@@ -99,7 +119,7 @@ impl<'a> Skipping<'a> {
     }
 
     /// A predicate that has the value of `expr` for every row.
-    fn same(&self, expr: &Expr, against: Against<'_>) -> Option<Predicate> {
+    pub(super) fn same(&self, expr: &Expr, against: Against<'_>) -> Option<Predicate> {
         match expr {
             Expr::Not(inner) => Some(Predicate::not(self.same(inner, against)?)),
             Expr::IsNull(inner) => Some(Predicate::is_null(self.null_test(inner, against)?)),
@@ -178,7 +198,7 @@ impl<'a> Skipping<'a> {
         })
     }
 
-    fn null_test(&self, expr: &Expr, against: Against<'_>) -> Option<Expression> {
+    pub(super) fn null_test(&self, expr: &Expr, against: Against<'_>) -> Option<Expression> {
         let Expr::Column(column) = expr else {
             return None;
         };

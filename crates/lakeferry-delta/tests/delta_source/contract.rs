@@ -1,12 +1,14 @@
 //! The Delta source keeps the contract of every source.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use arrow_array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
-use arrow_schema::{DataType, Field, Schema};
+use arrow_array::{
+    ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use lakeferry_delta::{DeltaSource, Settings};
 use lakeferry_delta_testkit::{DeltaTable, NewTable, OP_COLUMN};
-use lakeferry_testkit::{KEY, Row, contract::source};
+use lakeferry_testkit::{KEY, Row, STEP, WINDOW, contract::source};
 use tempfile::TempDir;
 
 struct OnDisk {
@@ -16,6 +18,17 @@ struct OnDisk {
 impl OnDisk {
     fn path(&self) -> PathBuf {
         self.dir.path().join("table")
+    }
+
+    fn filtered(&self, filter: &str, filter_every: Option<Duration>) -> DeltaSource {
+        DeltaSource::new(Settings {
+            location: self.path().to_str().unwrap().to_owned(),
+            columns: Some(vec!["ID".to_owned(), "value".to_owned()]),
+            filter: Some(filter.to_owned()),
+            filter_every,
+            ..Settings::default()
+        })
+        .unwrap()
     }
 
     async fn table(&self) -> DeltaTable {
@@ -36,12 +49,16 @@ impl source::Harness for OnDisk {
     type Source = DeltaSource;
 
     fn source(&self) -> DeltaSource {
-        DeltaSource::new(Settings {
-            location: self.path().to_str().unwrap().to_owned(),
-            columns: Some(vec!["ID".to_owned(), "value".to_owned()]),
-            filter: Some("Hot".to_owned()),
-        })
-        .unwrap()
+        self.filtered("Hot", None)
+    }
+
+    fn timed(&self) -> DeltaSource {
+        let seconds = WINDOW.as_secs();
+        let filter = format!(
+            "hot AND (seen IS NULL OR seen <= CURRENT_TIMESTAMP \
+             AND seen > now() - INTERVAL {seconds} SECONDS)"
+        );
+        self.filtered(&filter, Some(STEP))
     }
 
     async fn create(&self, feed: bool, rows: Vec<Row>) {
@@ -71,6 +88,7 @@ impl source::Harness for OnDisk {
             id: Some(id),
             value: None,
             hot: None,
+            seen: None,
         };
         self.merge(ids.into_iter().map(row).collect(), "delete")
             .await;
@@ -90,10 +108,12 @@ impl source::Harness for OnDisk {
 }
 
 fn fields() -> Vec<Field> {
+    let moment = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     vec![
         Field::new("id", DataType::Int64, true),
         Field::new("value", DataType::Utf8, true),
         Field::new("hot", DataType::Boolean, true),
+        Field::new("seen", moment, true),
     ]
 }
 
@@ -106,6 +126,12 @@ fn arrays(rows: &[Row]) -> Vec<ArrayRef> {
                 .collect::<StringArray>(),
         ),
         Arc::new(rows.iter().map(|row| row.hot).collect::<BooleanArray>()),
+        Arc::new(
+            rows.iter()
+                .map(|row| row.seen.map(|seen| seen.0))
+                .collect::<TimestampMicrosecondArray>()
+                .with_timezone("UTC"),
+        ),
     ]
 }
 

@@ -70,7 +70,7 @@ async fn found(path: &Path, columns: &[String], after: u64, last: Option<u64>) -
     let source = DeltaSource::new(Settings {
         location: path.to_str().unwrap().to_owned(),
         columns: Some(columns.to_vec()),
-        filter: None,
+        ..Settings::default()
     })
     .unwrap();
     let after = Watermark {

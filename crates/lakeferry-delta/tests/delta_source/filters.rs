@@ -17,7 +17,7 @@ use crate::world::{World, array, batch, rows, watermark};
 const FILES: usize = 5;
 const ROWS_A_FILE: usize = 4;
 /// 2024-02-29T12:34:56.789123Z.
-const SOME_TIME: i64 = 1_709_210_096_789_123;
+pub(crate) const SOME_TIME: i64 = 1_709_210_096_789_123;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unusable_filters_are_refused_with_reasons() {
@@ -47,9 +47,14 @@ async fn unusable_filters_are_refused_with_reasons() {
         "EXISTS (SELECT 1)",
         "count(id) > 1",
         "random() > 0.5",
-        "seen > now()",
-        "seen > CURRENT_DATE - INTERVAL 30 DAYS",
-        "seen > current_timestamp",
+        "uuid() = name",
+        "current_time() > seen",
+        "seen > localtimestamp()",
+        "seen > date_sub(current_date(), id)",
+        "seen > date_sub(current_date())",
+        "seen > timestampadd(CENTURY, 1, now())",
+        "datediff(DAY, seen, now()) < 30",
+        "seen > INTERVAL 30 DAYS",
         "id = $1",
         "no_such_function(id) = 1",
         "row_number() OVER () = 1",
@@ -216,6 +221,7 @@ fn some_rows() -> impl Strategy<Value = RecordBatch> {
         )
 }
 
+/// Comparisons of constants.
 fn some_comparison() -> impl Strategy<Value = String> {
     let ops = prop::sample::select(vec!["=", "<>", "<", "<=", ">", ">="]);
     let time = |step: i64| {
@@ -253,11 +259,18 @@ fn some_comparison() -> impl Strategy<Value = String> {
 }
 
 fn some_filter() -> impl Strategy<Value = String> {
+    filter_of(some_comparison())
+}
+
+/// Conditions of all sorts, among them many of `comparison`.
+pub(crate) fn filter_of(
+    comparison: impl Strategy<Value = String> + 'static,
+) -> impl Strategy<Value = String> {
     let columns = [
         "long", "short", "double", "text", "flag", "day", "ts", "dec", "part", "num",
     ];
     let leaf = prop_oneof![
-        6 => some_comparison(),
+        6 => comparison,
         1 => prop::sample::select(columns.to_vec()).prop_map(|c| format!("{c} IS NULL")),
         1 => prop::sample::select(columns.to_vec()).prop_map(|c| format!("{c} IS NOT NULL")),
         1 => Just("long IN (1, 2)".to_owned()),
@@ -299,7 +312,7 @@ async fn skipping_costs_no_row() {
     }
 }
 
-async fn a_table(runner: &mut TestRunner, partitions: &[&str]) -> (World, DeltaTable) {
+pub(crate) async fn a_table(runner: &mut TestRunner, partitions: &[&str]) -> (World, DeltaTable) {
     let mut files = (0..FILES).map(|_| some_rows().new_tree(runner).unwrap().current());
     let new = NewTable::without_feed().partitioned_by(partitions);
     let (world, mut table) = World::with(new, files.next().unwrap()).await;

@@ -15,5 +15,6 @@ mod pieces;
 mod reading;
 mod refusals;
 mod rewritten;
+mod time;
 mod type_fidelity;
 mod world;

@@ -46,12 +46,16 @@ impl World {
     }
 
     pub(crate) fn source(&self, columns: Option<&[&str]>, filter: Option<&str>) -> DeltaSource {
-        DeltaSource::new(Settings {
+        DeltaSource::new(self.settings(columns, filter)).unwrap()
+    }
+
+    pub(crate) fn settings(&self, columns: Option<&[&str]>, filter: Option<&str>) -> Settings {
+        Settings {
             location: self.path().to_str().unwrap().to_owned(),
             columns: columns.map(|names| names.iter().map(ToString::to_string).collect()),
             filter: filter.map(ToOwned::to_owned),
-        })
-        .unwrap()
+            ..Settings::default()
+        }
     }
 
     /// `text` without this world's directory.
@@ -95,7 +99,12 @@ pub(crate) async fn watermark(source: &DeltaSource) -> Watermark<DeltaVersion> {
 
 /// The rows at the head, sorted, one text each.
 pub(crate) async fn rows(source: &DeltaSource) -> Vec<String> {
-    let watermark = watermark(source).await;
+    rows_at(source, Instant(0)).await
+}
+
+/// The same, the filter evaluated at `instant`.
+pub(crate) async fn rows_at(source: &DeltaSource, instant: Instant) -> Vec<String> {
+    let watermark = source.head().await.unwrap().watermark(instant);
     let batches = snapshot_at(source, &watermark).await.unwrap();
     let mut rows: Vec<_> = batches.iter().flat_map(texts).collect();
     rows.sort();

@@ -15,6 +15,7 @@ fn change(version: u64, sign: Sign, rows: &[(i64, &str)]) -> ChangeBatch<u64> {
         id: Some(*id),
         value: Some((*value).to_owned()),
         hot: None,
+        seen: None,
     };
     ChangeBatch {
         version,
@@ -113,6 +114,7 @@ fn bad_changes_are_named() {
         id: None,
         value: None,
         hot: None,
+        seen: None,
     }]);
     let error = null
         .push(ChangeBatch {

@@ -9,6 +9,7 @@ use super::*;
 use crate::job::Retry;
 
 mod adopting;
+mod moving;
 
 pub(crate) fn policy() -> Policy {
     Policy {
@@ -19,6 +20,7 @@ pub(crate) fn policy() -> Policy {
         holder: Holder("me".to_owned()),
         key_columns: vec!["id".to_owned()],
         filter: None,
+        timezone: "UTC".to_owned(),
         always_refresh: false,
         on_source_replaced: OnSourceReplaced::Halt,
         refresh_above: 0.5,
@@ -97,6 +99,7 @@ struct Case {
     head: Head<u64>,
     fingerprint: Fingerprint,
     now: i64,
+    timed: bool,
     narrowed: Option<u64>,
     range_commits: usize,
     range_bytes: u64,
@@ -113,6 +116,7 @@ impl Default for Case {
             head: head(9),
             fingerprint: made_by("f"),
             now: 200,
+            timed: false,
             narrowed: None,
             range_commits: usize::MAX,
             range_bytes: 1000,
@@ -131,6 +135,7 @@ impl Case {
             head: &self.head,
             fingerprint: &self.fingerprint,
             now: Instant(self.now),
+            timed: self.timed,
             narrowed: self.narrowed,
             range_commits: self.range_commits,
             range_bytes: self.range_bytes,

@@ -1,7 +1,7 @@
 //! What writers do to the source: commits of every kind, cleaning, rewinding, replacing.
 
-use lakeferry_model::Sign;
-use lakeferry_testkit::{Kind, Row, is_hot};
+use lakeferry_model::{Clock as _, Instant, Sign};
+use lakeferry_testkit::{Kind, Row, WINDOW, is_hot};
 use rand::Rng;
 
 use super::World;
@@ -36,7 +36,7 @@ impl World {
         })
     }
 
-    /// Keeps the key unique among the rows that the filter lets through, and there only.
+    /// Keeps the key unique among the rows that the filter lets through at once, and there only.
     fn random_changes(&mut self) -> Vec<(Sign, Row)> {
         let mut changes = Vec::new();
         let mut live = self.live();
@@ -63,12 +63,11 @@ impl World {
             }
             changes.push((Sign::Minus, old));
         }
-        let hot_twice = |row: &Row| live.iter().any(|other| is_hot(other) && other.id == row.id);
-        let mut taken = std::collections::BTreeSet::new();
-        for (sign, row) in &mut changes {
-            if *sign == Sign::Plus && is_hot(row) && (hot_twice(row) || !taken.insert(row.id)) {
+        for (_, row) in changes.iter_mut().filter(|(sign, _)| *sign == Sign::Plus) {
+            if live.iter().any(|other| clash(row, other)) {
                 row.hot = None;
             }
+            live.push(row.clone());
         }
         changes
     }
@@ -91,10 +90,15 @@ impl World {
                 _ => format!("v{}", self.random.random_range(0..9)),
             });
         let hot = [Some(true), Some(true), Some(false), None][self.random.random_range(0..4)];
+        let seen = self.random.random_bool(0.6).then(|| {
+            let Instant(now) = self.clock.now();
+            Instant(now + self.random.random_range(-15_000_000..15_000_000))
+        });
         Row {
             id: Some(id),
             value,
             hot,
+            seen: seen.filter(|_| self.is_timed()),
         }
     }
 
@@ -143,6 +147,15 @@ impl World {
         self.source
             .with_history(|history| self.oracle.observe(history));
     }
+}
+
+/// Whether there is a moment at which two rows with one key pass the filter.
+fn clash(one: &Row, other: &Row) -> bool {
+    let apart = one
+        .seen
+        .zip(other.seen)
+        .is_some_and(|(one, other)| u128::from(one.0.abs_diff(other.0)) >= WINDOW.as_micros());
+    one.id == other.id && is_hot(one) && is_hot(other) && !apart
 }
 
 /// `UPDATE … SET id = id + 1`.

@@ -14,7 +14,9 @@ use std::{
 use lakeferry_engine::{
     Job, Meter, OnSourceReplaced, Policy, Report, Request, Retry, RunError, StepKind, Why, drive,
 };
-use lakeferry_model::{BadRows, Clock, Holder, Instant, JobKey, Stage, Watermark};
+use lakeferry_model::{
+    BadRows, Clock, Holder, Instant, JobKey, RowCounts, Source as _, Stage, Watermark,
+};
 use lakeferry_testkit::{
     Fault, History, KEY, MemoryServer, MemorySource, MemoryTarget, StepClock, oracle::Oracle,
 };
@@ -46,6 +48,11 @@ pub(crate) const MUST_HAPPEN: &[&str] = &[
     "changes: Feed",
     "changes: Files",
     "advance",
+    "moved by time: 0 came, 0 went",
+    "moved by time: rows came",
+    "moved by time: rows went",
+    "moved by time: rows changed",
+    "clock set back",
     "standby promoted",
     "taken over",
     "quarantined",
@@ -56,6 +63,8 @@ pub(crate) const MUST_HAPPEN: &[&str] = &[
 /// One seed's world.
 pub(crate) struct World {
     random: ChaCha8Rng,
+    clock: SharedClock,
+    /// Behind the job's filter, which looks at time in half of the worlds.
     source: MemorySource<u64>,
     server: MemoryServer<u64>,
     oracle: Oracle,
@@ -85,6 +94,21 @@ async fn attempted(job: Arc<SimJob>, request: Request) -> (Report<u64>, Result<(
     (report, result)
 }
 
+fn moved_by_time(rows: RowCounts) -> String {
+    let RowCounts {
+        inserted,
+        updated,
+        deleted,
+    } = rows;
+    let what = match (inserted, updated, deleted) {
+        (0, 0, 0) => "0 came, 0 went",
+        (_, 1.., _) => "rows changed",
+        (1.., ..) => "rows came",
+        _ => "rows went",
+    };
+    format!("moved by time: {what}")
+}
+
 /// One clock for all engines.
 #[derive(Clone, Default)]
 pub(crate) struct SharedClock(Arc<StepClock>);
@@ -107,6 +131,7 @@ fn policy(random: &mut ChaCha8Rng, name: &str, replaced: OnSourceReplaced) -> Po
         holder: Holder(name.to_owned()),
         key_columns: vec![KEY.to_owned()],
         filter: Some("hot".to_owned()),
+        timezone: "UTC".to_owned(),
         always_refresh: false,
         on_source_replaced: replaced,
         refresh_above: if random.random_bool(0.3) {
@@ -129,7 +154,10 @@ fn policy(random: &mut ChaCha8Rng, name: &str, replaced: OnSourceReplaced) -> Po
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let source = MemorySource::new(History::default());
+        let mut source = MemorySource::new(History::default());
+        if random.random() {
+            source = source.timed();
+        }
         let server = MemoryServer::default();
         if random.random_bool(0.1) {
             server.make_table([]);
@@ -164,6 +192,7 @@ impl World {
             .into();
         let mut world = Self {
             random,
+            clock,
             source,
             server,
             oracle: Oracle::default(),
@@ -202,12 +231,29 @@ impl World {
             108..150 => self.trouble_at_server(),
             150..170 => self.crash(),
             170..200 => self.queue_fault(),
+            200..230 => self.time_passes(),
             _ => {
                 let engine = self.random.random_range(0..self.engines.len());
                 self.poll(engine);
             }
         }
         self.check()
+    }
+
+    /// Whether the filter looks at time.
+    fn is_timed(&self) -> bool {
+        self.source.filter_instant(Instant(0)).is_some()
+    }
+
+    fn time_passes(&mut self) {
+        let Self { random, clock, .. } = self;
+        let time = Duration::from_millis(random.random_range(0..25_000));
+        if random.random_bool(0.8) {
+            clock.0.advance(time);
+        } else {
+            clock.0.set_back(time);
+            self.note("clock set back");
+        }
     }
 
     fn poll(&mut self, engine: usize) {
@@ -270,6 +316,7 @@ impl World {
                 StepKind::Adopt => "adopted".to_owned(),
                 StepKind::Retry => "tried again".to_owned(),
                 StepKind::Advance => "advance".to_owned(),
+                StepKind::Moved { .. } => moved_by_time(step.rows),
             });
         }
         if let Err(error) = result {
@@ -387,14 +434,15 @@ impl World {
         };
         let digest = watermark.digest.ok_or("the watermark has no digest")?;
         let (table, version) = (&watermark.table_id, watermark.version);
-        let expected = self.oracle.expected(table, version, digest.0);
+        let instant = self.is_timed().then_some(watermark.instant);
+        let expected = self.oracle.expected(table, version, digest.0, instant);
         let expected = expected.ok_or(format!("there never was version {version} of {table}"))?;
         let rows = self.server.rows().ok_or("the target table is gone")?;
         let quarantined = self.server.quarantined();
         if rows != expected.rows || quarantined != expected.quarantined {
             return Err(format!(
-                "the target is not version {version} of {table}:\n{rows:?} and {quarantined:?} in \
-                 quarantine\nbut should be\n{expected:?}"
+                "the target is not version {version} of {table} at {instant:?}:\n{rows:?} and \
+                 {quarantined:?} in quarantine\nbut should be\n{expected:?}"
             ));
         }
         if let Some(seen) = &self.seen
@@ -435,9 +483,11 @@ impl World {
                 )
             });
             let standing = self.server.standing();
-            let reached = standing
-                .watermark()
-                .is_some_and(|at| (at.table_id.clone(), at.version) == head);
+            let now = self.source.filter_instant(self.clock.now());
+            let reached = standing.watermark().is_some_and(|at| {
+                let in_time = now.is_none_or(|now| now <= at.instant);
+                (at.table_id.clone(), at.version) == head && in_time
+            });
             if reached && self.engines[0].attempt.is_none() {
                 return Ok(());
             }

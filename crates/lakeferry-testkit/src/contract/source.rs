@@ -1,7 +1,9 @@
 //! What every source keeps, whatever stands behind it: the rules of `lakeferry_model::Source`.
 //!
-//! The table has a key, a value and the column of the filter (see [`crate::Row`]); the job's
-//! columns are [`crate::columns`], its filter is `hot`.
+//! The table has a key, a value and the columns of the filter (see [`crate::Row`]); the job's
+//! columns are [`crate::columns`], its filter is `hot`; see [`time`] for the one that looks at time.
+
+mod time;
 
 use std::{collections::BTreeMap, future::poll_fn, pin::Pin};
 
@@ -23,6 +25,9 @@ pub trait Harness {
 
     /// A handle on the table, as another process has one.
     fn source(&self) -> Self::Source;
+    /// The same with the filter `hot AND (seen IS NULL OR seen <= now() AND seen > now() −
+    /// [`crate::WINDOW`])`, which moves every [`crate::STEP`].
+    fn timed(&self) -> Self::Source;
     /// Makes the table, or drops it and makes it anew; its first version is 0.
     async fn create(&self, feed: bool, rows: Vec<Row>);
     /// Adds rows in one commit.
@@ -50,6 +55,7 @@ pub async fn holds<H: Harness>(make: impl AsyncFn() -> H) {
     survey_tells_contents(make().await).await;
     ends_are_verified(make().await).await;
     made_anew_is_another_table(make().await).await;
+    time::holds(&make).await;
 }
 
 fn row(id: i64, value: &str, hot: impl Into<Option<bool>>) -> Row {
@@ -57,6 +63,7 @@ fn row(id: i64, value: &str, hot: impl Into<Option<bool>>) -> Row {
         id: Some(id),
         value: Some(value.to_owned()),
         hot: hot.into(),
+        seen: None,
     }
 }
 

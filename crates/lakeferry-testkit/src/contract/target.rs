@@ -93,6 +93,7 @@ fn rows_batch(pairs: &[(i64, &str)]) -> RecordBatch {
         id: Some(*id),
         value: Some((*value).to_owned()),
         hot: Some(true),
+        seen: None,
     };
     batch(&pairs.iter().map(row).collect::<Vec<_>>())
 }
@@ -386,6 +387,7 @@ async fn bad_keys_and_values<H: Harness>(harness: H) {
         id: None,
         value: None,
         hot: Some(true),
+        seen: None,
     }]);
     let twice = rows_batch(&[(1, "a"), (1, "b")]);
     let nul = rows_batch(&[(1, "a\0b")]);

@@ -71,8 +71,7 @@ async fn look(config: &Path, table: &Path, url: String) -> Result<Start, Trouble
     let location = std::path::absolute(table).unwrap_or_else(|_| table.to_owned());
     let settings = Settings {
         location: location.to_string_lossy().into_owned(),
-        columns: None,
-        filter: None,
+        ..Settings::default()
     };
     let trouble = |error| Trouble::of(source_code(&error), &error);
     let source = DeltaSource::new(settings).map_err(trouble)?;

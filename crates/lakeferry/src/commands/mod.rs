@@ -5,6 +5,7 @@ mod backfill;
 mod bring;
 mod completions;
 mod demo;
+mod filter_time;
 mod history;
 mod init;
 mod outcome;

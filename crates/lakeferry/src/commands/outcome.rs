@@ -1,6 +1,6 @@
 //! What became of a job that was brought forward: in words, and for programs.
 
-use lakeferry_engine::{Report, Request};
+use lakeferry_engine::{Report, Request, Step, StepKind};
 use lakeferry_model::{BadRowCounts, DeltaVersion, RowCounts};
 use serde::Serialize;
 
@@ -64,15 +64,14 @@ pub(crate) fn told(
     for step in &report.steps {
         total += step.rows;
         bad += step.bad;
-        let read = counted(step.rows_read, "row");
-        lines.push_str(&format!(
-            "  {}: {read} read\n",
-            step_wording(step.kind, step.through)
-        ));
+        let what = step_wording(step.kind, step.through, job.timezone);
+        lines.push_str(&format!("  {what}: {}\n", rows_told(step)));
     }
-    let from = report
-        .from
-        .map_or_else(|| "new".to_owned(), |from| format!("version {from}"));
+    let place = match report.from {
+        None => format!("new → version {through}"),
+        Some(from) if report.through == Some(from) => format!("at version {through}"),
+        Some(from) => format!("version {from} → version {through}"),
+    };
     let RowCounts {
         inserted,
         updated,
@@ -82,10 +81,24 @@ pub(crate) fn told(
         let see = format!("see lakeferry quarantine list {name}");
         lines.push_str(&format!("  bad values: {bad} ({see})\n"));
     }
-    format!(
-        "{name}: {from} → version {through}: {inserted} inserted, {updated} updated, \
-         {deleted} deleted\n{lines}"
-    )
+    format!("{name}: {place}: {inserted} inserted, {updated} updated, {deleted} deleted\n{lines}")
+}
+
+fn rows_told(step: &Step<DeltaVersion>) -> String {
+    let RowCounts {
+        inserted,
+        updated,
+        deleted,
+    } = step.rows;
+    match step.kind {
+        // A key of which one row goes and another comes.
+        StepKind::Moved { .. } if updated > 0 => format!(
+            "{} came, {deleted} went, {updated} changed",
+            counted(inserted, "row")
+        ),
+        StepKind::Moved { .. } => format!("{} came, {deleted} went", counted(inserted, "row")),
+        _ => format!("{} read", counted(step.rows_read, "row")),
+    }
 }
 
 /// What was done, and the trouble that ended it.
@@ -95,7 +108,7 @@ pub(crate) fn outcome(
     trouble: Option<&Trouble>,
 ) -> Outcome {
     let steps = report.steps.iter().map(|step| StepDone {
-        kind: step_wording(step.kind, step.through),
+        kind: step_wording(step.kind, step.through, job.timezone),
         through: step.through.0,
         rows_read: step.rows_read,
         inserted: step.rows.inserted,

@@ -8,13 +8,16 @@ use serde::Serialize;
 
 use self::warnings::{Warning, warnings};
 use crate::{
-    commands::wording::{
-        reading_wording, rebuild_wording, size_wording, step_wording, table_wording,
-        unfinished_wording,
+    commands::{
+        filter_time::{FilterTime, instant_wording},
+        wording::{
+            reading_wording, rebuild_wording, size_wording, step_wording, table_wording,
+            unfinished_wording,
+        },
     },
     exit::Trouble,
     output::Done,
-    wiring,
+    wiring::{self, WiredJob},
 };
 
 mod warnings;
@@ -40,6 +43,8 @@ struct Planned {
     rows: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ddl: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filter_time: Option<FilterTime>,
     /// Before a first fill.
     warnings: Vec<Warning>,
 }
@@ -65,7 +70,7 @@ async fn look(config: &Config, job: &lakeferry_config::Job) -> Result<Planned, T
     let wired = wiring::job(config, job).await?;
     let preview = Box::pin(preview(&wired, Request::Sync)).await;
     let preview = preview.map_err(|error| Trouble::from(error).about(job))?;
-    let (would, size) = would(&preview);
+    let (would, size) = would(job, &wired, &preview).await?;
     let hint = match &preview.plan {
         Plan::Halt(halt) => Some(halt.hint()),
         _ => None,
@@ -86,14 +91,20 @@ async fn look(config: &Config, job: &lakeferry_config::Job) -> Result<Planned, T
         files: size.files,
         bytes: size.bytes,
         rows: size.rows,
+        filter_time: FilterTime::of(job, &wired, &preview.standing),
         ddl: ddl(config, job, wired.policy.key_columns, &preview)?,
         warnings,
     })
 }
 
 /// What the first step would be, and how much it would read.
-fn would(preview: &Preview<DeltaVersion>) -> (String, Size) {
-    match &preview.plan {
+async fn would(
+    job: &lakeferry_config::Job,
+    wired: &WiredJob,
+    preview: &Preview<DeltaVersion>,
+) -> Result<(String, Size), Trouble> {
+    let step = |kind, through| step_wording(kind, through, job.timezone);
+    Ok(match &preview.plan {
         Plan::UpToDate => ("nothing: it is up to date".to_owned(), Size::default()),
         Plan::Broken(broken) => (format!("fail: {broken}"), Size::default()),
         Plan::Halt(halt) => (format!("halt: {}", halt.reason()), Size::default()),
@@ -112,15 +123,15 @@ fn would(preview: &Preview<DeltaVersion>) -> (String, Size) {
             (would, size)
         }
         Plan::Adopt { at } => {
-            let would = step_wording(StepKind::Adopt, at.version);
+            let would = step(StepKind::Adopt, at.version);
             (would, preview.head.size)
         }
         Plan::Retry { at } => {
-            let would = step_wording(StepKind::Retry, at.version);
+            let would = step(StepKind::Retry, at.version);
             (would, preview.head.size)
         }
         Plan::Advance { range } => {
-            let would = step_wording(StepKind::Advance, range.through().version);
+            let would = step(StepKind::Advance, range.through().version);
             (would, Size::default())
         }
         Plan::Changes { range, reading } => {
@@ -146,7 +157,15 @@ fn would(preview: &Preview<DeltaVersion>) -> (String, Size) {
                 size,
             )
         }
-    }
+        Plan::Move { at, until } => {
+            let size = wired.source.moved_size(at, *until).await;
+            let size = size.map_err(|error| wiring::source_trouble(job, &error))?;
+            let from = instant_wording(at.instant, job.timezone);
+            let moves = step(StepKind::Moved { until: *until }, at.version);
+            let would = format!("{moves}, from {from}: it depends on time");
+            (would, size)
+        }
+    })
 }
 
 fn ddl(
@@ -180,6 +199,9 @@ fn told(plan: &Planned) -> String {
         "{}: {} → {}\n  source: at version {}\n  target: {}{has}\n  would: {}\n",
         plan.job, plan.source, plan.target, plan.head, plan.table, plan.would
     );
+    if let Some(time) = &plan.filter_time {
+        text.push_str(&format!("  filter: {}\n", time.told()));
+    }
     if let Some(hint) = plan.hint {
         text.push_str(&format!("  hint: {hint}\n"));
     }

@@ -6,7 +6,10 @@ use lakeferry_postgres::read_status;
 use serde::Serialize;
 
 use crate::{
-    commands::wording::{counted, table_wording, time_wording, unfinished_wording},
+    commands::{
+        filter_time::FilterTime,
+        wording::{counted, table_wording, time_wording, unfinished_wording},
+    },
     exit::Trouble,
     output::Done,
     wiring,
@@ -25,6 +28,8 @@ struct JobStatus {
     /// Head minus watermark; absent before the first fill.
     #[serde(skip_serializing_if = "Option::is_none")]
     lag_versions: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filter_time: Option<FilterTime>,
     /// Who works on it now.
     #[serde(skip_serializing_if = "Option::is_none")]
     holder: Option<String>,
@@ -108,6 +113,7 @@ async fn look(config: &Config, job: &lakeferry_config::Job) -> Result<JobStatus,
         watermark,
         head: head.version.0,
         lag_versions: watermark.map(|watermark| head.version.0.saturating_sub(watermark)),
+        filter_time: FilterTime::of(job, &wired, &standing),
         holder: holder.map(|holder| holder.to_string()),
         last_run: last_run.map(|run| LastRun {
             finished_at: time_wording(run.finished_at),
@@ -147,6 +153,9 @@ fn told(status: &JobStatus) -> String {
         text.push_str(&format!(
             "  last: {kind} at {finished_at}: {inserted} inserted, {updated} updated, {deleted} deleted\n"
         ));
+    }
+    if let Some(time) = &status.filter_time {
+        text.push_str(&format!("  filter: {}\n", time.told()));
     }
     if let Some(fill) = &status.unfinished_fill {
         text.push_str(&format!("  unfinished: {}\n", fill.told));

@@ -1,9 +1,12 @@
 //! How plans, steps and amounts read.
 
+use chrono_tz::Tz;
 use lakeferry_engine::{StepKind, Why};
 use lakeferry_model::{
     BadRowCounts, DeltaVersion, Instant, Reading, Size, Stage, TableStanding, UnfinishedFill,
 };
+
+use crate::commands::filter_time::instant_wording;
 
 /// `1 row`, `2 rows`.
 pub(crate) fn counted(count: u64, noun: &str) -> String {
@@ -49,8 +52,8 @@ pub(crate) fn size_wording(size: &Size) -> String {
     )
 }
 
-/// What a step does, or did.
-pub(crate) fn step_wording(kind: StepKind, through: DeltaVersion) -> String {
+/// What a step does, or did, in a job of this time zone.
+pub(crate) fn step_wording(kind: StepKind, through: DeltaVersion, zone: Tz) -> String {
     match kind {
         StepKind::Rebuild(stage, why) => rebuild_wording(stage, why, through),
         StepKind::Resumed { pieces, rows } => format!(
@@ -66,6 +69,9 @@ pub(crate) fn step_wording(kind: StepKind, through: DeltaVersion) -> String {
                 "apply the changes through version {through} {}",
                 reading_wording(reading)
             )
+        }
+        StepKind::Moved { until } => {
+            format!("move the filter to {}", instant_wording(until, zone))
         }
     }
 }
@@ -93,6 +99,7 @@ pub(crate) fn rebuild_wording(stage: Stage, why: Why, at: DeltaVersion) -> Strin
         Why::PastHorizon => "the changes can no longer be read",
         Why::LargeChanges => "the changes are a large part of the table",
         Why::OtherColumns => "its columns changed, and changed back",
+        Why::FilterMoved => "time changes what the filter lets through",
         Why::Opaque => "a commit does not tell enough of the files that it removed",
     };
     format!("{what} from version {at} ({why})")

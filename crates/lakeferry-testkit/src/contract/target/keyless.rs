@@ -41,6 +41,7 @@ fn rows(times: &[Times]) -> RecordBatch {
         id,
         value,
         hot: Some(true),
+        seen: None,
     };
     batch(&values(times).into_iter().map(row).collect::<Vec<_>>())
 }

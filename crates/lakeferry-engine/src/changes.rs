@@ -1,0 +1,206 @@
+//! Changes, of commits or by time alone: read, collapsed to their net effect and applied.
+
+use std::sync::Arc;
+
+use lakeferry_model::{
+    Clock, Commit, CommitRange, Failure, Instant, NetChanges, Reading, Session, Source, Stage,
+    Standing, Target, Watermark,
+};
+use tracing::{Instrument, info_span};
+
+use crate::{
+    attempt::{Attempt, next},
+    collapse::{Collapse, Verdict},
+    error::RunError,
+    meter::Phase,
+    plan::{Why, rebuilt_at},
+    run::{Step, StepKind},
+};
+
+/// What changes come to.
+enum Collapsed<P> {
+    /// And the number of rows that were read.
+    Net(NetChanges, u64),
+    /// The commit at this version did not fit into memory any more.
+    TooLarge(P),
+    /// The snapshot has to be read instead.
+    Unreadable(Why),
+}
+
+impl<S, T, C> Attempt<'_, S, T, C>
+where
+    S: Source,
+    T: Target<Position = S::Position>,
+    C: Clock,
+{
+    /// Applies the changes of `range`; no step where a smaller range is to be tried.
+    pub(crate) async fn changes(
+        &mut self,
+        session: &mut T::Session,
+        standing: &Standing<S::Position>,
+        range: &CommitRange<S::Position>,
+        reading: Reading,
+    ) -> Result<Option<Step<S::Position>>, RunError> {
+        let changes = self.job.source.changes(range, reading).await;
+        let collapsed = self.collapse(changes, |version| range.contains(version));
+        let collapsed = collapsed.instrument(info_span!("read")).await?;
+        let (net, rows_read) = match collapsed {
+            Collapsed::Net(net, rows_read) => (net, rows_read),
+            Collapsed::TooLarge(version) => {
+                if self.narrow(range, reading, version) {
+                    return Ok(None);
+                }
+                return self
+                    .refresh(session, standing, Why::LargeChanges)
+                    .await
+                    .map(Some);
+            }
+            Collapsed::Unreadable(why) => {
+                return self.refresh(session, standing, why).await.map(Some);
+            }
+        };
+        let kind = StepKind::Changes(reading);
+        let step = self
+            .apply_net(session, net, range.through(), kind, rows_read)
+            .await?;
+        self.narrowed = None;
+        Ok(Some(step))
+    }
+
+    /// Applies what time changes at `at` until `until`: as changes of that version.
+    pub(crate) async fn move_filter(
+        &mut self,
+        session: &mut T::Session,
+        standing: &Standing<S::Position>,
+        at: &Watermark<S::Position>,
+        until: Instant,
+    ) -> Result<Step<S::Position>, RunError> {
+        let moved = self.job.source.moved(at, until).await;
+        let collapsed = self.collapse(moved, |version| version == at.version);
+        let why = match collapsed.instrument(info_span!("read")).await? {
+            Collapsed::Net(net, rows_read) => {
+                let (kind, at) = (StepKind::Moved { until }, at.clone());
+                let moved = Watermark {
+                    instant: until,
+                    ..at
+                };
+                return self.apply_net(session, net, &moved, kind, rows_read).await;
+            }
+            Collapsed::TooLarge(_) => Why::FilterMoved,
+            Collapsed::Unreadable(why) => why,
+        };
+        self.refresh(session, standing, why).await
+    }
+
+    async fn apply_net(
+        &mut self,
+        session: &mut T::Session,
+        net: NetChanges,
+        watermark: &Watermark<S::Position>,
+        kind: StepKind,
+        rows_read: u64,
+    ) -> Result<Step<S::Position>, RunError> {
+        if !net.is_empty() {
+            self.stage(session, net)
+                .instrument(info_span!("stage"))
+                .await?;
+        }
+        self.apply(session, watermark, kind, rows_read).await
+    }
+
+    /// Rebuilds by difference where changes turned out not to do.
+    async fn refresh(
+        &mut self,
+        session: &mut T::Session,
+        standing: &Standing<S::Position>,
+        why: Why,
+    ) -> Result<Step<S::Position>, RunError> {
+        let at = rebuilt_at(&self.situation(standing));
+        let kind = StepKind::Rebuild(Stage::Refresh, why);
+        self.whole(session, &at, Stage::Refresh, kind).await
+    }
+
+    /// Makes the next ranges smaller, for this one was too large at `version`; false if that was
+    /// its first commit.
+    fn narrow(
+        &mut self,
+        range: &CommitRange<S::Position>,
+        reading: Reading,
+        version: S::Position,
+    ) -> bool {
+        if reading == Reading::Files {
+            let commits = self.surveyed.iter();
+            let commits = commits.filter(|commit| range.contains(commit.version));
+            self.range_commits = commits.count() / 2;
+            return self.range_commits > 0;
+        }
+        let fits = |commit: &&Commit<S::Position>| {
+            range.contains(commit.version) && commit.version < version
+        };
+        let fitting = self.surveyed.iter().filter(fits);
+        let bytes = fitting.clone().map(|commit| commit.size.bytes).sum();
+        self.narrowed = fitting.last().map(|commit| commit.version);
+        if self.narrowed.is_some() {
+            self.range_bytes = self.range_bytes.min(bytes);
+        }
+        self.narrowed.is_some()
+    }
+
+    /// The net effect of `changes`, each of a version that is `wanted`.
+    async fn collapse(
+        &self,
+        changes: Result<S::Changes, S::Error>,
+        wanted: impl Fn(S::Position) -> bool,
+    ) -> Result<Collapsed<S::Position>, RunError> {
+        let failed = |error| RunError::collapse(self.job.name(), &error);
+        let policy = &self.job.policy;
+        let limit = policy.collapse_memory_bytes;
+        let columns = Arc::clone(&self.head.columns);
+        let mut collapse = Collapse::new(columns, &policy.key_columns, limit).map_err(failed)?;
+        let gone = Ok(Collapsed::Unreadable(Why::PastHorizon));
+        let mut changes = match changes {
+            Ok(changes) => changes,
+            Err(error) if error.is_gone() => return gone,
+            Err(error) => return Err(RunError::source(self.job.name(), error)),
+        };
+        let mut rows_read = 0;
+        self.job.meter.begin(Phase::Reading, None);
+        while let Some(batch) = next(&mut changes).await {
+            let batch = match batch {
+                Ok(batch) => batch,
+                Err(error) if error.is_gone() => return gone,
+                Err(error) => return Err(RunError::source(self.job.name(), error)),
+            };
+            let version = batch.version;
+            if !wanted(version) {
+                return Err(self.bug(format!("the source gave version {version} out of range")));
+            }
+            if batch.rows.schema().fields() != self.head.columns.fields() {
+                return Ok(Collapsed::Unreadable(Why::OtherColumns));
+            }
+            rows_read += batch.rows.num_rows() as u64;
+            self.job.meter.add(&batch.rows);
+            if collapse.push(batch).map_err(failed)? == Verdict::Full {
+                return Ok(Collapsed::TooLarge(version));
+            }
+        }
+        Ok(Collapsed::Net(
+            collapse.finish().map_err(failed)?,
+            rows_read,
+        ))
+    }
+
+    async fn stage(&self, session: &mut T::Session, net: NetChanges) -> Result<(), RunError> {
+        let failed = |error| RunError::target(self.job.name(), error);
+        session
+            .stage(Stage::Changes, &self.head.columns)
+            .await
+            .map_err(failed)?;
+        for (effect, part) in net.parts() {
+            for batch in part {
+                session.put(effect, batch).await.map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+}
