@@ -1,5 +1,6 @@
 //! The `lakeferry` command: reads arguments and settings, wires the parts, prints what they say.
 
+mod arenas;
 mod arguments;
 mod commands;
 mod differing;
@@ -18,6 +19,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{arguments::Arguments, output::Output};
 
 fn main() -> ExitCode {
+    arenas::limit();
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_env("LAKEFERRY_LOG");
     tracing_subscriber::fmt()
