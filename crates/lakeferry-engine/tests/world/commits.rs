@@ -27,6 +27,13 @@ impl World {
             .with_history(|history| self.oracle.observe(history));
     }
 
+    fn commit_nothing(&mut self) {
+        self.source.with_history(|history| {
+            history.commit(Kind::Nothing, Vec::new());
+            self.oracle.observe(history);
+        });
+    }
+
     fn live(&self) -> Vec<Row> {
         self.source.with_history(|history| {
             let table = history.generation();
@@ -125,7 +132,13 @@ impl World {
                 });
                 if !cleaned {
                     self.log.push(format!("source rewound to {to}"));
-                    self.commit();
+                    // Often past where it was, also by commits that change no row.
+                    for _ in 0..=self.random.random_range(0..=head - to + 1) {
+                        match self.random.random_bool(0.4) {
+                            true => self.commit_nothing(),
+                            false => self.commit(),
+                        }
+                    }
                 }
             }
             2 => {
