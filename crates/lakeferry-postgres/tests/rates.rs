@@ -1,5 +1,5 @@
 //! How fast rows are encoded and applied, with pgpq beside it in the same run. Not tests but
-//! measurements: `cargo test --release -p lakeferry-postgres --test rates -- --ignored --nocapture
+//! measurements: `cargo test --release --workspace --test rates -- --ignored --nocapture
 //! --test-threads 1`.
 
 #![allow(
@@ -80,7 +80,7 @@ fn rate(encode: impl Fn(&mut BytesMut)) -> f64 {
 }
 
 #[test]
-#[ignore = "a measurement"]
+#[ignore = "a measurement: cargo test --release --workspace --test rates gigabytes -- --ignored --nocapture"]
 fn gigabytes_in_a_second() {
     let batch = batch();
     let ours = Encoder::new(&batch.schema()).unwrap();
@@ -209,7 +209,7 @@ async fn claimed(url: &str) -> Lease {
 type Lease = PostgresSession<u64>;
 
 #[tokio::test]
-#[ignore = "a measurement"]
+#[ignore = "a measurement: cargo test --release --workspace --test rates rows_in -- --ignored --nocapture"]
 async fn rows_in_a_second() {
     for version in servers() {
         let settings = Settings::quick()

@@ -226,6 +226,8 @@ async fn too_many_bad_rows_halt_the_job() {
         // A rebuild finds it bad as before.
         deployment.backfill("words");
         assert_eq!(list(&deployment, &["--all"]), all);
+        result(&deployment, &["quarantine", "retry", "words"]);
+        assert_eq!(list(&deployment, &["--all"]), all);
         deployment
             .run(&["quarantine", "drop", "words", "7"])
             .failure(1);

@@ -53,7 +53,7 @@ async fn read_all(source: &DeltaSource) -> (usize, ()) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "prints figures"]
+#[ignore = "prints figures: cargo test --workspace --test delta_source reading_lineitem -- --ignored --nocapture"]
 async fn reading_lineitem() {
     for scale in [0.1, 0.4] {
         let (world, mut table) = lineitem(scale, 4).await;
@@ -141,7 +141,7 @@ fn peak_of_child(world: &World) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a part of memory_does_not_grow_with_the_table"]
+#[ignore = "a part of memory_does_not_grow_with_the_table, which runs it in processes of its own"]
 async fn a_child_reads_slowly() {
     let Some(location) = std::env::var_os(CHILD_TABLE) else {
         return;

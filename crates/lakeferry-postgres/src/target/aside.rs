@@ -15,7 +15,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::{
-    encode::{Fault, JsonRows, refusal},
+    encode::{Fault, JsonRows},
     error::Error,
     link::{Link, Param},
     sql::Sql,
@@ -76,8 +76,10 @@ pub(super) struct Quarantined {
 pub(super) enum Scope {
     /// All rows of the source were put.
     All,
-    /// Only those whose key was put.
-    Touched,
+    /// Those whose key was put, for it changed.
+    Changed,
+    /// Those whose key was put, as it was.
+    Retried,
 }
 
 /// What to put instead of a batch with faults.
@@ -185,14 +187,11 @@ impl Aside {
         rows: &RecordBatch,
         faults: &[Fault],
     ) -> Result<Judged, Error> {
-        let name = |fault: &Fault| columns.iter().nth(fault.column).map(|column| &column.name);
         match self.allows.on_bad_value {
             OnBadValue::Halt => {
-                let Some(fault) = faults.first() else {
-                    return Err(Error::bug("a batch was refused without a fault"));
-                };
-                let name = name(fault).map_or("?", String::as_str);
-                return Err(refusal(name, &fault.what));
+                let first = faults.first().map(|fault| columns.refusal(fault));
+                let none = || Error::bug("a batch was refused without a fault");
+                return Err(first.unwrap_or_else(none));
             }
             OnBadValue::Null => {
                 let may_be_null = |fault: &&Fault| !columns.key_places().contains(&fault.column);
@@ -209,11 +208,9 @@ impl Aside {
         for fault in faults {
             // One that has two faults is told by the first.
             if !std::mem::replace(&mut is_bad[fault.row], true) {
-                let column = name(fault).cloned().unwrap_or_default();
-                let reason = fault.what.clone();
-                self.set_aside(columns, keys.of(fault.row), (column, reason), || {
-                    whole.object(fault.row)
-                })?;
+                let what = (columns.name_at(fault.column).to_owned(), fault.what.clone());
+                let payload = |most| whole.object_within(fault.row, most);
+                self.set_aside(columns, keys.of(fault.row), what, payload)?;
             }
         }
         let (bad, good) = part(rows, is_bad.into())?;
@@ -225,7 +222,7 @@ impl Aside {
         columns: &Columns,
         key: String,
         (column, reason): (String, String),
-        payload: impl Fn() -> String,
+        payload: impl Fn(usize) -> Option<String>,
     ) -> Result<(), Error> {
         let room = LONGEST_PAYLOAD.min(MOST_PAYLOAD.saturating_sub(self.payload_bytes));
         let count = self.rows.len();
@@ -245,7 +242,7 @@ impl Aside {
                 .advise("correct the values in the source, or keep such rows out by the filter"));
             }
             Place::Vacant(place) => {
-                let payload = Some(payload()).filter(|payload| payload.len() <= room);
+                let payload = payload(room);
                 self.payload_bytes += payload.as_ref().map_or(0, String::len);
                 let is_short = key.len() <= LONGEST_PAYLOAD;
                 place.insert(BadRow {
@@ -272,14 +269,14 @@ impl Aside {
     ) -> Result<Quarantined, Error> {
         let looked_at = match scope {
             Scope::All => &self.known,
-            Scope::Touched => &self.touched,
+            Scope::Changed | Scope::Retried => &self.touched,
         };
-        // What is bad as before in all rows was perhaps given up, and stays so.
+        // What is bad as before was perhaps given up, and stays so unless it changed.
         let stays = |known: &&Known| self.rows.contains_key(*known);
         let stay = looked_at.iter().filter(stays).count();
         let left: Vec<&[u8]> = looked_at
             .iter()
-            .filter(|known| scope == Scope::Touched || !stays(known))
+            .filter(|known| scope == Scope::Changed || !stays(known))
             .map(|known| &known[..])
             .collect();
         let store = Store {
@@ -328,8 +325,9 @@ impl Aside {
 }
 
 const MOST_FREQUENT: &str = "\
-SELECT column_name, reason, count(*) FROM {} WHERE job_id = $1 AND dropped_at IS NULL \
-GROUP BY column_name, reason ORDER BY count(*) DESC, column_name, reason LIMIT 1";
+SELECT column_name, reason, sum(rows)::bigint FROM {} \
+WHERE job_id = $1 AND dropped_at IS NULL \
+GROUP BY column_name, reason ORDER BY sum(rows) DESC, column_name, reason LIMIT 1";
 
 /// # Errors
 /// [`Error::NeedsOperator`] if the quarantine holds more than the job allows. `loaded` is how many
@@ -340,7 +338,8 @@ pub(super) async fn refuse_too_many<P: Position>(
     loaded: Option<u64>,
 ) -> Result<u64, Error> {
     let table = &apply.settings.table;
-    let sql = "SELECT count(*) FROM {} WHERE job_id = $1 AND dropped_at IS NULL";
+    let sql = "SELECT coalesce(sum(rows), 0)::bigint FROM {} \
+        WHERE job_id = $1 AND dropped_at IS NULL";
     let sql = Sql::of(sql, &[&apply.state.table("quarantine")]);
     let params: [Param<'_>; 1] = [(&apply.hold.job_id, Type::UUID)];
     let row = apply.link.query_one(&sql, &params, &apply.doing()).await?;

@@ -22,11 +22,11 @@ use crate::{
 const ANALYZE_ROWS: u64 = 1_000;
 
 /// The session is already in the transaction that staged.
-/// `kind` is how the run is called in the history.
+/// `kind` is how the run is called in the history, `scope` what it knows of the quarantine.
 pub(super) async fn apply<P: Position>(
     apply: &Apply<'_, P>,
     staged: &Staged,
-    kind: &'static str,
+    (kind, scope): (&'static str, Scope),
 ) -> Result<Ended, Error> {
     let place = staged.place.sql();
     if staged.counts.total() >= ANALYZE_ROWS {
@@ -66,7 +66,7 @@ pub(super) async fn apply<P: Position>(
     if !locked.shape.triggers.is_empty() {
         verify(apply, &locked, &statements, counts).await?;
     }
-    let quarantined = staged.aside.write(apply, Scope::Touched).await?;
+    let quarantined = staged.aside.write(apply, scope).await?;
     let bad = quarantined.counts;
     apply.record_run(kind, staged.started, rows, bad).await?;
     apply.commit(rows, Some(quarantined), apply.oid).await

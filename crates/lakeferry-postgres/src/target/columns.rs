@@ -7,7 +7,7 @@ use arrow_array::{Array, RecordBatch, new_null_array};
 use arrow_schema::{Field, Schema};
 
 use crate::{
-    encode::Encoder,
+    encode::{Encoder, Fault, refusal},
     error::Error,
     sql::{Sql, Table},
     target::{
@@ -123,6 +123,16 @@ impl Columns {
     /// `t."a", t."b"::text`: the target's values in the types of [`Columns::staged`].
     pub(super) fn compared(&self, target: &'static str) -> Sql {
         Sql::list(", ", self.iter().map(|column| column.compared(target)))
+    }
+
+    /// The name of the column at `place`.
+    pub(super) fn name_at(&self, place: usize) -> &str {
+        self.all.get(place).map_or("?", |column| &column.name)
+    }
+
+    /// Says that a column holds a value that Postgres cannot.
+    pub(super) fn refusal(&self, fault: &Fault) -> Error {
+        refusal(self.name_at(fault.column), &fault.what)
     }
 
     /// Where the key columns stand, in the order of the key.

@@ -20,6 +20,7 @@ use crate::{
     target::{
         Job, adopt,
         apply::{Apply, Ended},
+        aside::Scope,
         changes,
         claim::Claimed,
         fence::Hold,
@@ -234,8 +235,10 @@ impl<P: Position> PostgresSession<P> {
         match stage {
             Stage::Refresh => refresh::apply(&apply, &staged).await,
             Stage::Adopt => adopt::apply(&apply, &staged).await,
-            Stage::Retry => changes::apply(&apply, &staged, "retry").await,
-            Stage::Fill | Stage::Changes => changes::apply(&apply, &staged, "changes").await,
+            Stage::Retry => changes::apply(&apply, &staged, ("retry", Scope::Retried)).await,
+            Stage::Fill | Stage::Changes => {
+                changes::apply(&apply, &staged, ("changes", Scope::Changed)).await
+            }
         }
     }
 }

@@ -12,7 +12,6 @@ use arrow_schema::SchemaRef;
 use lakeferry_model::{BadRows, Effect, Stage};
 
 use crate::{
-    encode::refusal,
     error::Error,
     link::Link,
     sql::{Sql, Table},
@@ -262,9 +261,7 @@ impl Staging {
             .put(link, &keys, Some(mark(Effect::Delete)))
             .await?;
         if let Some(fault) = faults.first() {
-            let column = self.columns.iter().nth(fault.column);
-            let name = column.map_or("?", |column| &column.name);
-            return Err(refusal(name, &fault.what));
+            return Err(self.columns.refusal(fault));
         }
         self.counts.add(Effect::Delete, rows.num_rows());
         Ok(())

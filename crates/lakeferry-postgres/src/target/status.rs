@@ -58,7 +58,7 @@ r.from_version, r.through_version, r.inserted, r.updated, r.deleted, r.started_a
 (pg_catalog.to_jsonb(r) ->> 'released')::bigint, (pg_catalog.to_jsonb(r) ->> 'nulled')::bigint";
 
 const QUARANTINED: &str = "\
-SELECT j.name, count(*) FROM {} AS j JOIN {} AS q ON q.job_id = j.job_id \
+SELECT j.name, sum(q.rows)::bigint FROM {} AS j JOIN {} AS q ON q.job_id = j.job_id \
 WHERE j.deployment = $1 AND q.dropped_at IS NULL GROUP BY j.name";
 
 const STATUS: &str = "\

@@ -2,7 +2,9 @@
 
 use lakeferry_config::{Config, Job, TargetName};
 use lakeferry_engine::Request;
-use lakeferry_postgres::{QuarantinedRow, Wanted, drop_quarantined, read_quarantine};
+use lakeferry_postgres::{
+    ConnectSettings, QuarantinedRow, Wanted, drop_quarantined, read_quarantine,
+};
 use serde::Serialize;
 
 use crate::{
@@ -98,18 +100,22 @@ async fn of_target(
     rows.map_err(|error| wiring::target_trouble(first, &error))
 }
 
-async fn show(config: &Config, name: &String, key: &String) -> Result<Done, Trouble> {
-    let names = std::slice::from_ref(name);
-    let [job] = wiring::chosen(config, names)?[..] else {
+/// The job of this name, and how its server is reached.
+fn one<'a>(config: &'a Config, name: &String) -> Result<(&'a Job, ConnectSettings), Trouble> {
+    let [job] = wiring::chosen(config, std::slice::from_ref(name))?[..] else {
         return Err(Trouble::new(Code::Configuration, "name one job"));
     };
+    Ok((job, wiring::connect_settings(config, job)?))
+}
+
+async fn show(config: &Config, name: &String, key: &String) -> Result<Done, Trouble> {
+    let (job, connect) = one(config, name)?;
     let deployment = config.deployment.to_string();
     let wanted = Wanted {
         deployment: &deployment,
-        jobs: names,
+        jobs: std::slice::from_ref(name),
         keys: Some(std::slice::from_ref(key)),
     };
-    let connect = wiring::connect_settings(config, job)?;
     let rows = read_quarantine(&connect, wiring::STATE_SCHEMA, wanted, true, 1).await;
     let rows = rows.map_err(|error| wiring::target_trouble(job, &error))?;
     let Some(row) = rows.into_iter().next() else {
@@ -125,17 +131,13 @@ async fn show(config: &Config, name: &String, key: &String) -> Result<Done, Trou
 }
 
 async fn drop(config: &Config, name: &String, keys: &[String], all: bool) -> Result<Done, Trouble> {
-    let names = std::slice::from_ref(name);
-    let [job] = wiring::chosen(config, names)?[..] else {
-        return Err(Trouble::new(Code::Configuration, "name one job"));
-    };
+    let (job, connect) = one(config, name)?;
     let deployment = config.deployment.to_string();
     let wanted = Wanted {
         deployment: &deployment,
-        jobs: names,
+        jobs: std::slice::from_ref(name),
         keys: (!all).then_some(keys),
     };
-    let connect = wiring::connect_settings(config, job)?;
     let dropped = drop_quarantined(&connect, wiring::STATE_SCHEMA, wanted).await;
     let dropped = dropped.map_err(|error| wiring::target_trouble(job, &error))?;
     if dropped == 0 && !all {

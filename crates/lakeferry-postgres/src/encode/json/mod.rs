@@ -118,6 +118,13 @@ impl<'a> JsonRows<'a> {
         Self(places.iter().filter_map(&mut take).collect())
     }
 
+    /// As [`JsonRows::object`], if it has at most so many bytes.
+    pub(crate) fn object_within(&self, row: usize, most: usize) -> Option<String> {
+        let mut count = Count(0);
+        object(&self.0, row, &mut count);
+        (count.0 <= most).then(|| self.object(row))
+    }
+
     /// `{"a":1,"b":"x"}`
     pub(crate) fn object(&self, row: usize) -> String {
         let mut out = Vec::new();
