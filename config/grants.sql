@@ -15,7 +15,8 @@ SELECT format('CREATE SCHEMA IF NOT EXISTS lakeferry AUTHORIZATION %I;', :'role'
 -- A first fill makes its table here, and a rebuild the one where its rows wait.
 SELECT format('GRANT USAGE, CREATE ON SCHEMA %I TO %I;', (parse_ident(:'target'))[1], :'role');
 
--- A table that is there already.
+-- A table that is there already. Its owner alone can alter it: where the source's columns change, the
+-- job halts with the statement.
 SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON %I.%I TO %I;', nspname, relname, :'role')
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.oid = to_regclass(:'target') AND NOT pg_has_role(:'role', c.relowner, 'USAGE');

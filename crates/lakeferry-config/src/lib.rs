@@ -46,7 +46,9 @@ pub use postgres_url::PostgresUrl;
 pub use problem::{Problem, Problems};
 pub use schedule::Schedule;
 pub use secret::{Password, PasswordCommand, Secret};
-pub use settings::{Config, Job, Mode, OnSourceReplaced, Target, TargetTable};
+pub use settings::{
+    Config, DropColumns, Job, Mode, OnSchemaChange, OnSourceReplaced, Target, TargetTable,
+};
 pub use show::{Origin, Setting, Value};
 pub use source_location::SourceLocation;
 

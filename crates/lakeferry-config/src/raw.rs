@@ -83,6 +83,9 @@ pub(crate) struct RawOptions {
     pub(crate) filter_every: Field<String>,
     pub(crate) columns: Field<Vec<Written<String>>>,
     pub(crate) on_source_replaced: Field<String>,
+    pub(crate) on_schema_change: Field<String>,
+    pub(crate) drop_columns: Field<String>,
+    pub(crate) allow_rewrite: Field<bool>,
     pub(crate) refresh_above: Field<String>,
     pub(crate) collapse_memory: Field<String>,
     pub(crate) allow_empty: Field<bool>,
@@ -110,7 +113,7 @@ const PASSWORD: [&str; 3] = ["env", "file", "command"];
 const JOB: [&str; 3] = ["from", "into", "exclude"];
 /// To YAML, `null` without quotes is no value.
 const BAD_VALUE_HINT: &str = "write quarantine, halt, or \"null\" in quotes";
-const OPTIONS: [&str; 14] = [
+const OPTIONS: [&str; 17] = [
     "key",
     "mode",
     "schedule",
@@ -119,6 +122,9 @@ const OPTIONS: [&str; 14] = [
     "filter_every",
     "columns",
     "on_source_replaced",
+    "on_schema_change",
+    "drop_columns",
+    "allow_rewrite",
     "refresh_above",
     "collapse_memory",
     "allow_empty",
@@ -289,6 +295,9 @@ impl RawOptions {
             filter_every: options.text("filter_every", report),
             columns: options.texts("columns", report),
             on_source_replaced: options.text("on_source_replaced", report),
+            on_schema_change: options.text("on_schema_change", report),
+            drop_columns: options.text("drop_columns", report),
+            allow_rewrite: options.truth("allow_rewrite", report),
             refresh_above: options.number("refresh_above", report),
             collapse_memory: options.number("collapse_memory", report),
             allow_empty: options.truth("allow_empty", report),

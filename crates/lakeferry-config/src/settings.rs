@@ -78,6 +78,10 @@ pub struct Job {
     /// The columns to sync, the key's among them; absent for all.
     pub columns: Option<Vec<String>>,
     pub on_source_replaced: OnSourceReplaced,
+    pub on_schema_change: OnSchemaChange,
+    pub drop_columns: DropColumns,
+    /// Whether a column may be given a type for which the whole target is written anew.
+    pub allow_rewrite: bool,
     pub refresh_above: RefreshAbove,
     /// What the collapse of one commit range may take.
     pub collapse_memory_bytes: u64,
@@ -115,6 +119,28 @@ pub enum Mode {
     Snapshot,
     /// The changes since the last time.
     Incremental,
+}
+
+/// What a job does when its source has other columns than its target was made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnSchemaChange {
+    /// It brings the target's columns in step.
+    Evolve,
+    /// It halts and asks.
+    Halt,
+    /// It leaves out what is new and detaches what is gone; for all else it halts.
+    Ignore,
+}
+
+/// What a job does with a column of its target that its source does not have any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropColumns {
+    /// It keeps it and its values, and writes it no longer.
+    Detach,
+    /// It drops it.
+    Drop,
+    /// It halts and asks.
+    Halt,
 }
 
 /// What a job does when another table stands where its source was.

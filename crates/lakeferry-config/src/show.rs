@@ -15,11 +15,14 @@ use crate::{
 
 /// What a job has where neither it nor `defaults` says, as it would be written. Options that are
 /// not here are absent then.
-pub(crate) const JOB_DEFAULTS: [(&str, &str); 10] = [
+pub(crate) const JOB_DEFAULTS: [(&str, &str); 13] = [
     ("mode", "incremental"),
     ("schedule", "none"),
     ("timezone", "UTC"),
     ("on_source_replaced", "halt"),
+    ("on_schema_change", "evolve"),
+    ("drop_columns", "detach"),
+    ("allow_rewrite", "false"),
     ("refresh_above", "cost"),
     ("collapse_memory", "64MiB"),
     ("allow_empty", "false"),

@@ -19,7 +19,8 @@ use crate::{
 
 pub(crate) type Changes = Outlet<ChangeBatch<DeltaVersion>>;
 
-/// Streams the changes of `range`.
+/// Streams the changes of `range`, in the columns of the newest version that is known: what came
+/// after the range is NULL in it, what has another name since has that.
 pub(crate) async fn changes(
     table: Arc<Table>,
     range: &CommitRange<DeltaVersion>,
@@ -28,9 +29,15 @@ pub(crate) async fn changes(
     let (after, through) = (range.after(), range.through());
     table.verify(after).await?;
     table.verify(through).await?;
-    let last = table.load(Some(through.version)).await?;
-    table.same(through, &last)?;
-    let shape = Arc::new(Shape::of(&table.settings, &last, after.instant)?);
+    let newest = table
+        .newest()
+        .filter(|newest| newest.head.version >= through.version);
+    let shown = match newest {
+        Some(newest) => newest.snapshot,
+        None => table.load(Some(through.version)).await?,
+    };
+    table.same(through, &shown)?;
+    let shape = Arc::new(Shape::of(&table.settings, &shown, after.instant)?);
     let listing = log::list(&table.location, after.version.0).await?;
     let keep = match reading {
         Reading::Feed => Keep::Summary,
@@ -49,7 +56,10 @@ pub(crate) async fn changes(
     Ok(stream(&name, |outlet| async move {
         let read = match reading {
             Reading::Feed => read_feed(&table, shape, &commits, outlet).await,
-            Reading::Files => net::read(&table, last, shape, &commits, outlet).await,
+            Reading::Files => {
+                let version = range.through().version;
+                net::read(&table, (shown, version), shape, &commits, outlet).await
+            }
         };
         table.trusting(read)?;
         table.verify(range.after()).await?;

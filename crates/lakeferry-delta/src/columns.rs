@@ -10,7 +10,7 @@ use arrow_schema::{
     DataType as ArrowType, Field, Schema, SchemaRef, TimeUnit, extension::EXTENSION_TYPE_NAME_KEY,
 };
 use delta_kernel::schema::{ColumnMetadataKey, DataType, PrimitiveType, StructField, StructType};
-use lakeferry_model::{COLUMN_IDENTITY, JSON};
+use lakeferry_model::{COLUMN_IDENTITY, COLUMN_NUMBER, JSON};
 
 use crate::error::{Error, Result};
 
@@ -93,6 +93,7 @@ pub(crate) fn arrow_schema(table: &str, fields: &[StructField]) -> Result<Schema
         .map(|field| {
             let mut plain = part(field.name(), field.data_type(), plain(table, field)?, true);
             plain.metadata_mut().extend(identity(field));
+            plain.metadata_mut().extend(number(field));
             Ok(plain)
         })
         .collect::<Result<Vec<_>>>()?;
@@ -106,6 +107,12 @@ fn identity(field: &StructField) -> HashMap<String, String> {
     name.map(|name| (COLUMN_IDENTITY.to_owned(), name))
         .into_iter()
         .collect()
+}
+
+/// With column mapping, the number that a column got when it was made.
+fn number(field: &StructField) -> Option<(String, String)> {
+    let number = field.get_config_value(&ColumnMetadataKey::ColumnMappingId)?;
+    Some((COLUMN_NUMBER.to_owned(), number.to_string()))
 }
 
 /// `col-1`, or `col-1(col-2,col-3)` where structs are in it; nothing without column mapping.

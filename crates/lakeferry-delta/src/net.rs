@@ -36,19 +36,18 @@ use crate::{
     table::{Table, is_partitioned},
 };
 
-/// Reads what `commits` changed; `last` is the table at the last of them. All changes have its
-/// version.
+/// Reads what `commits` changed. All changes have `version`, that of the last of them; `shown` is the
+/// table at that version or a later one, in whose columns they are.
 pub(crate) async fn read(
     table: &Table,
-    last: SnapshotRef,
+    (shown, version): (SnapshotRef, DeltaVersion),
     shape: Arc<Shape>,
     commits: &[Surveyed],
     outlet: Changes,
 ) -> Result<()> {
-    let files = net(table.name(), commits, is_partitioned(&last))?;
-    let version = DeltaVersion(last.version());
+    let files = net(table.name(), commits, is_partitioned(&shown))?;
     let columns = shape.output.clone();
-    let (reader, parts) = opened(table, last, shape, files).await?;
+    let (reader, parts) = opened(table, shown, shape, files).await?;
     let all = || Box::new(parts.clone().into_iter().map(Ok));
     let closed = outlet.clone();
     let give = move |sign, rows| {
@@ -178,18 +177,18 @@ fn is_readable(files: &[SignedFile], partitioned: bool) -> bool {
     })
 }
 
-/// The parts of files to read, as the kernel wants them. `last` knows the schema; its own log is not
-/// replayed.
+/// The parts of files to read, as the kernel wants them. `shown` knows the schema; its own log is
+/// not replayed.
 async fn opened(
     table: &Table,
-    last: SnapshotRef,
+    shown: SnapshotRef,
     shape: Arc<Shape>,
     files: Vec<SignedFile>,
 ) -> Result<(Arc<FileReader>, Vec<Part>)> {
     let (name, engine) = (table.name().to_owned(), table.engine());
     blocking(table.name(), move || {
-        let version = last.version();
-        let scan = scan(&name, last, &shape, None)?;
+        let version = shown.version();
+        let scan = scan(&name, shown, &shape, None)?;
         let of = |sign| {
             let files = files.iter().filter(|signed| signed.sign == sign);
             let files: Vec<_> = files.map(|signed| &signed.file).collect();

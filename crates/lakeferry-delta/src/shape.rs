@@ -1,7 +1,7 @@
 //! The shape of a job's rows at one version: what is read from the table, and how a batch of it
 //! becomes rows of the job.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use arrow_array::{Array as _, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow_schema::{DataType, Schema, SchemaRef};
@@ -12,7 +12,7 @@ use delta_kernel::{
     table_features::ColumnMappingMode,
 };
 
-use lakeferry_model::{FILTER_COLUMNS, Instant, Sign};
+use lakeferry_model::{COLUMNS_MADE, FILTER_COLUMNS, Instant, Sign};
 
 use crate::{
     columns,
@@ -21,6 +21,9 @@ use crate::{
     plain,
     source::Settings,
 };
+
+/// The property that has the number of the newest column (Delta protocol, "Column Mapping").
+const MAX_COLUMN_ID: &str = "delta.columnMapping.maxColumnId";
 
 /// What a job reads at one version, and what it gets.
 #[derive(Clone, Debug)]
@@ -76,8 +79,16 @@ impl Shape {
                 read.push(field.clone());
             }
         }
-        let output = with_filter_columns(output, &read);
         let configuration = snapshot.table_configuration();
+        let mapping = configuration.column_mapping_mode();
+        let mut told = filter_columns(&output, &read);
+        if mapping != ColumnMappingMode::None {
+            let made = configuration.metadata().configuration().get(MAX_COLUMN_ID);
+            // Where it is not told, any column may be an old one.
+            let made = made.cloned().unwrap_or_else(|| u64::MAX.to_string());
+            told.insert(COLUMNS_MADE.to_owned(), made);
+        }
+        let output = Arc::new(Schema::new_with_metadata(output.fields().clone(), told));
         let partitions = configuration.logical_partition_columns().to_vec();
         if read.iter().all(|field| partitions.contains(field.name())) {
             read.push(some_stored(table, &schema, &partitions)?);
@@ -100,7 +111,7 @@ impl Shape {
             before,
             text: parsed.map(|parsed| parsed.text()),
             partitions,
-            mapping: configuration.column_mapping_mode(),
+            mapping,
         })
     }
 
@@ -238,18 +249,17 @@ fn some_stored(table: &str, schema: &StructType, partitions: &[String]) -> Resul
         })
 }
 
-/// `output`, with what the columns of `read` are that come after its own: only the filter reads
-/// them, and where one of them changes so may its verdicts.
-fn with_filter_columns(output: SchemaRef, read: &[StructField]) -> SchemaRef {
+/// What the columns of `read` are that come after those of `output`: only the filter reads them, and
+/// where one of them changes so may its verdicts.
+fn filter_columns(output: &Schema, read: &[StructField]) -> HashMap<String, String> {
     let others = &read[output.fields().len()..];
     if others.is_empty() {
-        return output;
+        return HashMap::new();
     }
     let told = others.iter().map(|field| {
         let physical = columns::physical_names(field).unwrap_or_else(|| field.name().clone());
         format!("{} {} {physical}", field.name(), field.data_type())
     });
     let told = told.collect::<Vec<_>>().join(", ");
-    let metadata = [(FILTER_COLUMNS.to_owned(), told)].into();
-    Arc::new(Schema::new_with_metadata(output.fields().clone(), metadata))
+    [(FILTER_COLUMNS.to_owned(), told)].into()
 }

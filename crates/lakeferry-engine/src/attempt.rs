@@ -1,16 +1,20 @@
 //! An attempt under way: decides step by step, and does each step.
 
-use std::{future::poll_fn, pin::Pin};
+use std::{future::poll_fn, pin::Pin, sync::Arc};
 
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
 use futures_core::Stream;
 use lakeferry_model::{
-    Applied, AtWatermark, Clock, Commit, CommitOutcome, Effect, Failure, Fingerprint, Head,
-    Instant, Position, Progress, Session, Source, Stage, Standing, Survey, Target, Watermark,
+    Alteration, Applied, AtWatermark, Clock, ColumnRole, Commit, CommitOutcome, Effect, Epoch,
+    Failure, Fingerprint, Head, Instant, Position, Progress, Session, Source, Stage, Standing,
+    Survey, TableStanding, Target, Watermark,
 };
 use tracing::{Instrument, info_span};
 
 use crate::{
     error::RunError,
+    evolve::{Evolution, evolve},
     fingerprint::fingerprint,
     job::{Job, Request},
     meter::Phase,
@@ -24,7 +28,9 @@ pub(crate) struct Attempt<'a, S: Source, T, C> {
     pub(crate) job: &'a Job<S, T, C>,
     pub(crate) request: Request,
     pub(crate) head: Head<S::Position>,
+    /// What the target should have, as of the last decision.
     pub(crate) fingerprint: Fingerprint,
+    evolution: Evolution,
     /// See [`Situation::now`]: one for all of the attempt, as the head is.
     now: Instant,
     /// See [`Situation::timed`].
@@ -58,6 +64,7 @@ where
             now: instant.unwrap_or(now),
             timed: instant.is_some(),
             fingerprint: fingerprint(&job.policy, &head.columns, job.target.encoding()),
+            evolution: Evolution::default(),
             range_bytes: job.policy.collapse_memory_bytes as u64,
             surveyed: Vec::new(),
             narrowed: None,
@@ -87,6 +94,10 @@ where
                 Plan::UpToDate => return Ok(()),
                 Plan::Halt(halt) => return Err(RunError::halted(self.job.name(), &halt)),
                 Plan::Broken(broken) => return Err(self.bug(broken.to_string())),
+                Plan::Alter {
+                    alterations,
+                    fingerprint,
+                } => Some(self.alter(session, alterations, fingerprint).await?),
                 Plan::Rebuild {
                     at,
                     stage: Stage::Fill,
@@ -129,6 +140,7 @@ where
             standing,
             head: &self.head,
             fingerprint: &self.fingerprint,
+            evolution: &self.evolution,
             now: self.now,
             timed: self.timed,
             narrowed: self.narrowed,
@@ -143,6 +155,7 @@ where
         &mut self,
         standing: &Standing<S::Position>,
     ) -> Result<Plan<S::Position>, RunError> {
+        self.follow(standing);
         match first_look(&self.situation(standing)) {
             Look::Decided(plan) => Ok(plan),
             Look::Unfinished { unfinished, why } => {
@@ -166,6 +179,60 @@ where
         }
     }
 
+    /// Finds out what the target should have, and what that takes.
+    fn follow(&mut self, standing: &Standing<S::Position>) {
+        let (policy, columns) = (&self.job.policy, &self.head.columns);
+        self.fingerprint = fingerprint(policy, columns, self.job.target.encoding());
+        let table = standing.table;
+        let had = standing
+            .progress
+            .as_ref()
+            .filter(|_| table != TableStanding::Absent);
+        self.evolution = match had {
+            Some(had) => {
+                let made = &mut self.fingerprint.columns_made;
+                *made = had.fingerprint.columns_made.max(*made);
+                evolve(&had.fingerprint, columns, policy, self.request)
+            }
+            None => Evolution {
+                columns: self.fingerprint.columns.clone(),
+                key: self.fingerprint.key.clone(),
+                ..Evolution::default()
+            },
+        };
+        self.fingerprint.columns.clone_from(&self.evolution.columns);
+    }
+
+    /// The places of the columns that are synced among those of the source; nothing if all are.
+    fn places(&self) -> Option<Vec<usize>> {
+        let columns = self.evolution.columns.iter().enumerate();
+        let of_source = columns.take(self.head.columns.fields().len());
+        let synced = of_source.filter(|(_, column)| column.role == ColumnRole::Synced);
+        let places: Vec<usize> = synced.map(|(place, _)| place).collect();
+        (places.len() < self.head.columns.fields().len()).then_some(places)
+    }
+
+    /// The columns that are synced.
+    pub(crate) fn columns(&self) -> Result<SchemaRef, RunError> {
+        match self.places() {
+            None => Ok(Arc::clone(&self.head.columns)),
+            Some(places) => match self.head.columns.project(&places) {
+                Ok(columns) => Ok(Arc::new(columns)),
+                Err(error) => Err(self.bug(error.to_string())),
+            },
+        }
+    }
+
+    /// The columns of `rows` that are synced.
+    pub(crate) fn synced(&self, rows: RecordBatch) -> Result<RecordBatch, RunError> {
+        match self.places() {
+            None => Ok(rows),
+            Some(places) => rows
+                .project(&places)
+                .map_err(|error| self.bug(error.to_string())),
+        }
+    }
+
     async fn survey(
         &self,
         watermark: &Watermark<S::Position>,
@@ -185,6 +252,27 @@ where
             at_watermark,
             commits: self.surveyed[here + 1..].to_vec(),
         })
+    }
+
+    /// Brings the target's columns in step.
+    async fn alter(
+        &mut self,
+        session: &mut T::Session,
+        alterations: Vec<Alteration>,
+        fingerprint: Fingerprint,
+    ) -> Result<Step<S::Position>, RunError> {
+        let had = session.standing().watermark().cloned();
+        let Some(watermark) = had else {
+            return Err(self.bug("a target without a watermark was to be altered".to_owned()));
+        };
+        let altered = session.alter(&alterations, &fingerprint);
+        let outcome = altered.instrument(info_span!("alter")).await;
+        let epoch = session.standing().epoch;
+        let progress = Progress {
+            watermark,
+            fingerprint,
+        };
+        self.ended(outcome, StepKind::Alter(alterations), 0, (progress, epoch))
     }
 
     /// Applies all rows of the source at `at`, as `stage` does.
@@ -240,13 +328,14 @@ where
                 Ok(rows) => rows,
                 Err(error) => return self.unless_gone(error),
             };
-            let opened = session.stage(stage, &self.head.columns).await;
+            let opened = session.stage(stage, &self.columns()?).await;
             opened.map_err(|error| RunError::target(self.job.name(), error))?;
             while let Some(batch) = next(&mut rows).await {
                 let batch = match batch {
                     Ok(batch) => batch,
                     Err(error) => return self.unless_gone(error),
                 };
+                let batch = self.synced(batch)?;
                 rows_read += batch.num_rows() as u64;
                 self.job.meter.add(&batch);
                 let put = session.put(Effect::Insert, &batch).await;
@@ -274,9 +363,26 @@ where
         self.job.meter.turn(Phase::Applying);
         let applied = session.apply(watermark, &self.fingerprint);
         let outcome = applied.instrument(info_span!("apply")).await;
+        let epoch = session.standing().epoch;
+        let progress = Progress {
+            watermark: watermark.clone(),
+            fingerprint: self.fingerprint.clone(),
+        };
+        self.ended(outcome, kind, rows_read, (progress, epoch))
+    }
+
+    /// What became of a transaction that would have led to a progress, under an epoch.
+    fn ended(
+        &mut self,
+        outcome: Result<CommitOutcome, T::Error>,
+        kind: StepKind,
+        rows_read: u64,
+        (progress, epoch): (Progress<S::Position>, Epoch),
+    ) -> Result<Step<S::Position>, RunError> {
+        let version = progress.watermark.version;
         let step = |Applied { rows, bad }: Applied| Step {
             kind,
-            through: watermark.version,
+            through: version,
             rows_read,
             rows,
             bad,
@@ -285,8 +391,12 @@ where
             CommitOutcome::Applied(applied) => {
                 let step = step(applied);
                 let Step {
-                    through, rows, bad, ..
-                } = step;
+                    through,
+                    rows,
+                    bad,
+                    kind,
+                    ..
+                } = &step;
                 tracing::info!(%through, rows_read, ?rows, ?bad, ?kind, "applied");
                 Ok(step)
             }
@@ -295,17 +405,14 @@ where
             }),
             CommitOutcome::Differs(differences) => Err(RunError::Differs {
                 job: self.job.name(),
-                version: watermark.version.to_number(),
+                version: version.to_number(),
                 differences: Box::new(differences),
             }),
             CommitOutcome::Unknown(applied) => {
                 self.unanswered = Some(Unanswered {
                     step: step(applied),
-                    progress: Progress {
-                        watermark: watermark.clone(),
-                        fingerprint: self.fingerprint.clone(),
-                    },
-                    epoch: session.standing().epoch,
+                    progress,
+                    epoch,
                 });
                 Err(RunError::Unsettled {
                     job: self.job.name(),

@@ -1,7 +1,5 @@
 //! Changes, of commits or by time alone: read, collapsed to their net effect and applied.
 
-use std::sync::Arc;
-
 use lakeferry_model::{
     Clock, Commit, CommitRange, Failure, Instant, NetChanges, Reading, Session, Source, Stage,
     Standing, Target, Watermark,
@@ -155,7 +153,7 @@ where
         let failed = |error| RunError::collapse(self.job.name(), &error);
         let policy = &self.job.policy;
         let limit = policy.collapse_memory_bytes;
-        let columns = Arc::clone(&self.head.columns);
+        let columns = self.columns()?;
         let mut collapse = Collapse::new(columns, &policy.key_columns, limit).map_err(failed)?;
         let gone = Ok(Collapsed::Unreadable(Why::PastHorizon));
         let mut changes = match changes {
@@ -166,7 +164,7 @@ where
         let mut rows_read = 0;
         self.job.meter.begin(Phase::Reading, None);
         while let Some(batch) = next(&mut changes).await {
-            let batch = match batch {
+            let mut batch = match batch {
                 Ok(batch) => batch,
                 Err(error) if error.is_gone() => return gone,
                 Err(error) => return Err(RunError::source(self.job.name(), error)),
@@ -178,6 +176,7 @@ where
             if batch.rows.schema().fields() != self.head.columns.fields() {
                 return Ok(Collapsed::Unreadable(Why::OtherColumns));
             }
+            batch.rows = self.synced(batch.rows)?;
             rows_read += batch.rows.num_rows() as u64;
             self.job.meter.add(&batch.rows);
             if collapse.push(batch).map_err(failed)? == Verdict::Full {
@@ -193,7 +192,7 @@ where
     async fn stage(&self, session: &mut T::Session, net: NetChanges) -> Result<(), RunError> {
         let failed = |error| RunError::target(self.job.name(), error);
         session
-            .stage(Stage::Changes, &self.head.columns)
+            .stage(Stage::Changes, &self.columns()?)
             .await
             .map_err(failed)?;
         for (effect, part) in net.parts() {

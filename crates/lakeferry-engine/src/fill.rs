@@ -21,7 +21,6 @@ use tracing::{Instrument, info_span};
 use crate::{
     attempt::{Attempt, next},
     error::RunError,
-    fingerprint::fingerprint,
     job::Request,
     plan::Why,
     run::{Step, StepKind},
@@ -94,7 +93,12 @@ where
         plan: &FillPlan<S::Position>,
         pieces: &S::Pieces,
     ) -> Result<(Loaded, u64), Unloaded> {
-        let opened = session.fill(plan, &self.head.columns).await;
+        let columns = self.columns();
+        let columns = columns.map_err(|error| Unloaded {
+            error,
+            remedy: Remedy::None,
+        })?;
+        let opened = session.fill(plan, &columns).await;
         let loaded = opened.map_err(|error| self.of_session(error))?;
         self.job.meter.had(loaded.rows);
         let places = (0..pieces.list().len()).zip(0_u64..);
@@ -183,8 +187,6 @@ where
             return Err(error);
         }
         tracing::warn!(%error, version = %at.version, "filling anew at version {}", head.version);
-        let job = self.job;
-        self.fingerprint = fingerprint(&job.policy, &head.columns, job.target.encoding());
         self.head = head;
         self.surveyed.clear();
         self.fills_anew = true;

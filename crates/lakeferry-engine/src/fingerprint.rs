@@ -1,14 +1,18 @@
-//! The fingerprint: a digest of all that a target's rows depend on besides the source's history.
+//! The fingerprint: all that a target's rows depend on besides the source's history; its columns as
+//! such, all else as a digest.
 
 use std::fmt::Write;
 
 use arrow_schema::Schema;
-use lakeferry_model::{COLUMN_IDENTITY, FILTER_COLUMNS, Fingerprint};
+use lakeferry_model::{FILTER_COLUMNS, Fingerprint};
 use sha2::{Digest, Sha256};
 
-use crate::job::Policy;
+use crate::{
+    evolve::{columns_made, made_from},
+    job::Policy,
+};
 
-/// The fingerprint of rows of `columns` under `policy`, stored as `encoding` says.
+/// The fingerprint of a new target with `columns` under `policy`, stored as `encoding` says.
 ///
 /// Each part is preceded by its name and length, so that no two lists of parts read the same.
 pub fn fingerprint(policy: &Policy, columns: &Schema, encoding: &str) -> Fingerprint {
@@ -22,13 +26,13 @@ pub fn fingerprint(policy: &Policy, columns: &Schema, encoding: &str) -> Fingerp
     if let Some(read) = columns.metadata().get(FILTER_COLUMNS) {
         part("filter columns", read);
     }
-    for column in columns.fields() {
-        part("column", column.name());
-        part("type", &column.data_type().to_string());
-        if let Some(identity) = column.metadata().get(COLUMN_IDENTITY) {
-            part("identity", identity);
-        }
-    }
+    // A column that is new to a target is new to its source only if the job has all of them.
+    let columns_are = if policy.lists_columns {
+        "listed"
+    } else {
+        "all"
+    };
+    part("columns", columns_are);
     let digest = Sha256::digest(text.as_bytes());
     let mut rows = String::new();
     for byte in digest.iter().take(16) {
@@ -37,12 +41,15 @@ pub fn fingerprint(policy: &Policy, columns: &Schema, encoding: &str) -> Fingerp
     Fingerprint {
         key: policy.key_columns.clone(),
         rows,
+        columns: made_from(columns),
+        columns_made: columns_made(columns),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use arrow_schema::{DataType, Field};
+    use lakeferry_model::COLUMN_IDENTITY;
 
     use super::*;
     use crate::plan::tests::policy;
@@ -52,7 +59,7 @@ mod tests {
         let column = |identity: &str| {
             let metadata = [(COLUMN_IDENTITY.to_owned(), identity.to_owned())].into();
             let field = Field::new("a", DataType::Int32, true).with_metadata(metadata);
-            fingerprint(&policy(), &Schema::new(vec![field]), "e1").rows
+            fingerprint(&policy(), &Schema::new(vec![field]), "e1")
         };
         assert_eq!(column("col-1"), column("col-1"));
         assert_ne!(column("col-1"), column("col-2"));
@@ -90,14 +97,24 @@ mod tests {
             timezone: "Europe/Oslo".to_owned(),
             ..policy()
         };
+        let listed = Policy {
+            lists_columns: true,
+            ..policy()
+        };
         for other in [
-            fingerprint(&policy(), &column("b", DataType::Int32), "e1"),
-            fingerprint(&policy(), &column("a", DataType::Int64), "e1"),
             fingerprint(&policy(), &column("a", DataType::Int32), "e2"),
             fingerprint(&filtered, &column("a", DataType::Int32), "e1"),
             fingerprint(&elsewhere, &column("a", DataType::Int32), "e1"),
+            fingerprint(&listed, &column("a", DataType::Int32), "e1"),
         ] {
             assert_ne!(one.rows, other.rows);
+        }
+        for other in [
+            fingerprint(&policy(), &column("b", DataType::Int32), "e1"),
+            fingerprint(&policy(), &column("a", DataType::Int64), "e1"),
+        ] {
+            assert_eq!(one.rows, other.rows);
+            assert_ne!(one.columns, other.columns);
         }
     }
 }

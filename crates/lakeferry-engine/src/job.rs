@@ -37,7 +37,11 @@ pub struct Policy {
     pub timezone: String,
     /// Whether every run rebuilds by difference instead of reading changes.
     pub always_refresh: bool,
+    /// Whether `columns` says which columns are synced, and not all of the source's are.
+    pub lists_columns: bool,
     pub on_source_replaced: OnSourceReplaced,
+    pub on_schema_change: OnSchemaChange,
+    pub drop_columns: DropColumns,
     /// Changes larger than this share of the table (bytes as stored) are not read; the job
     /// refreshes instead.
     pub refresh_above: f64,
@@ -52,6 +56,25 @@ pub struct Policy {
 pub enum OnSourceReplaced {
     Halt,
     Refresh,
+}
+
+/// What to do when the source has other columns than the target was made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnSchemaChange {
+    /// Bring the target's columns in step.
+    Evolve,
+    Halt,
+    /// Leave out what is new, detach what is gone; halt for all else.
+    Ignore,
+}
+
+/// What to do with a column of the target that the source does not have any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropColumns {
+    /// Keep it and its values, and write it no longer.
+    Detach,
+    Drop,
+    Halt,
 }
 
 /// How long and how often transient failures are tried again.
@@ -93,6 +116,8 @@ pub enum Request {
     Backfill,
     /// Take over a table that the job did not fill, if it has the rows of the source already.
     Adopt,
+    /// As [`Request::Sync`], and bring the target's columns in step, whatever the job says of it.
+    RefreshSchema,
     /// As [`Request::Sync`], then try the rows in quarantine again.
     Retry,
 }

@@ -2,6 +2,7 @@
 //!
 //! * [`plan`]: what to do next, decided purely from what source and target say. All rules about
 //!   which commit range is read how stand in its table.
+//! * [`evolve`]: what it takes when the source has other columns, decided purely as well.
 //! * `collapse`: the net effect of signed changes on each key.
 //! * [`run`]: one attempt to bring a job forward; the only place that calls the ports.
 //! * [`Meter`]: how far a run is, for whoever looks on.
@@ -12,6 +13,7 @@ mod changes;
 mod collapse;
 mod drive;
 mod error;
+mod evolve;
 mod fill;
 mod fingerprint;
 mod job;
@@ -23,8 +25,9 @@ mod unanswered;
 
 pub use drive::drive;
 pub use error::RunError;
+pub use evolve::{Evolution, evolve};
 pub use fingerprint::fingerprint;
-pub use job::{Job, OnSourceReplaced, Policy, Request, Retry};
+pub use job::{DropColumns, Job, OnSchemaChange, OnSourceReplaced, Policy, Request, Retry};
 pub use job_state::{Event, JobState};
 pub use meter::{Meter, Phase, Seen};
 pub use plan::{Halt, Look, Plan, Situation, Why, adopt, first_look, plan, resume};

@@ -11,6 +11,7 @@
 //! | E | key changed | | halt |
 //! | F | | another table id, or head below the watermark | source replaced |
 //! | G | | head is the watermark, other digest | source replaced |
+//! | AA | made from other columns than the source has | | halt, or alter it: see [`crate::evolve`] |
 //! | H | backfill asked for, fingerprint changed, or every run refreshes | | refresh |
 //! | I | | head is the watermark | up to date |
 //! | X | as I, rows in quarantine, and a retry was asked for | | retry; without a key, refresh |
@@ -58,15 +59,21 @@
 //! | O | commits with the feed come next | their range, through the feed |
 //! | P | commits without the feed come next | their range, as the difference of files |
 //!
+//! Where nothing but the range is in the way, a target is altered (AA) only once the log has the
+//! commit at the watermark. Once it is, what follows is decided anew.
+//!
 //! A range ends before a commit that must be read in another way, before one that changes
 //! metadata, and before more bytes than may be held at once. The next look plans what follows.
 
 use lakeferry_model::{
-    AtWatermark, Commit, CommitRange, Content, Fingerprint, Head, Instant, NotAfter, Position,
-    Progress, Reading, Stage, Standing, Survey, TableStanding, UnfinishedFill, Watermark,
+    Alteration, AtWatermark, Commit, CommitRange, Content, Fingerprint, Head, Instant, NotAfter,
+    Position, Progress, Reading, Stage, Standing, Survey, TableStanding, UnfinishedFill, Watermark,
 };
 
-use crate::job::{OnSourceReplaced, Policy, Request};
+use crate::{
+    evolve::Evolution,
+    job::{OnSourceReplaced, Policy, Request},
+};
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -78,8 +85,10 @@ pub struct Situation<'a, P> {
     pub policy: &'a Policy,
     pub standing: &'a Standing<P>,
     pub head: &'a Head<P>,
-    /// The fingerprint that the target's rows should have.
+    /// The fingerprint that the target should have.
     pub fingerprint: &'a Fingerprint,
+    /// What that takes, where the job has filled a table.
+    pub evolution: &'a Evolution,
     /// The instant at which the filter is to be evaluated, cut to its steps.
     pub now: Instant,
     /// Whether the filter depends on it.
@@ -101,6 +110,11 @@ pub struct Situation<'a, P> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan<P> {
     UpToDate,
+    /// Alter the table and note the fingerprint.
+    Alter {
+        alterations: Vec<Alteration>,
+        fingerprint: Fingerprint,
+    },
     /// Read the snapshot at the watermark and stage all of it.
     Rebuild {
         at: Watermark<P>,
@@ -150,7 +164,7 @@ pub enum Why {
     LargeChanges,
     /// A commit removed files and does not tell enough of them.
     Opaque,
-    /// The source had other columns inside the range than it has at its head.
+    /// The source got other columns while the changes were read.
     OtherColumns,
     /// Time changes what the filter lets through.
     FilterMoved,
@@ -165,6 +179,7 @@ pub enum Halt {
     TableReplaced,
     KeyChanged { was: Vec<String> },
     SourceReplaced { what: String },
+    ColumnsChanged { what: Vec<String> },
 }
 
 /// What can be said without the log.
@@ -191,6 +206,7 @@ pub fn first_look<P: Position>(situation: &Situation<'_, P>) -> Look<P> {
         standing,
         head,
         fingerprint,
+        evolution,
         ..
     } = *situation;
     let refresh = |why| Look::Decided(rebuild(situation, Stage::Refresh, why));
@@ -217,40 +233,92 @@ pub fn first_look<P: Position>(situation: &Situation<'_, P>) -> Look<P> {
         TableStanding::Absent => return Look::Decided(Plan::Halt(Halt::TableGone)), // Case D
         _ => return Look::Decided(Plan::Halt(Halt::TableReplaced)),                 // Case D
     }
-    if had.key != fingerprint.key {
+    if evolution.key != fingerprint.key {
         return Look::Decided(Plan::Halt(Halt::KeyChanged {
             was: had.key.clone(),
         })); // Case E
     }
-    if let Some(what) = replaced(watermark, head) {
-        return Look::Decided(source_replaced(situation, what)); // Cases F, G
+    let replaced = replaced(watermark, head).map(|what| source_replaced(situation, what));
+    if let Some(halt @ Plan::Halt(_)) = replaced {
+        return Look::Decided(halt); // Cases F, G
+    }
+    let is_other = had.rows != fingerprint.rows || evolution.rebuilds;
+    let has_range = !is_other
+        && replaced.is_none()
+        && request != Request::Backfill
+        && !policy.always_refresh
+        && head.version != watermark.version;
+    if let (Some(plan), false) = (altered(situation, had), has_range) {
+        return Look::Decided(plan); // Case AA
+    }
+    if let Some(rebuild) = replaced {
+        return Look::Decided(rebuild); // Cases F, G
     }
     if request == Request::Backfill {
         return refresh(Why::Asked); // Case H
     }
-    if had != fingerprint {
+    if is_other {
         return refresh(Why::FingerprintChanged); // Case H
     }
     if head.version == watermark.version {
-        let is_behind = situation.timed && watermark.instant < situation.now;
-        let at = watermark.clone();
-        return match (request, is_behind) {
-            (Request::Retry, _) if standing.quarantined > 0 => match had.key.is_empty() {
-                true => refresh(Why::Asked),                // Case X
-                false => Look::Decided(Plan::Retry { at }), // Case X
-            },
-            (_, false) => Look::Decided(Plan::UpToDate), // Case I
-            (_, true) if policy.always_refresh => refresh(Why::FilterMoved), // Case Z
-            (_, true) => Look::Decided(Plan::Move {
-                at,
-                until: situation.now,
-            }), // Case Y
-        };
+        return Look::Decided(at_head(situation, watermark));
     }
     if policy.always_refresh {
         return refresh(Why::Mode); // Case H
     }
     Look::Behind(watermark.clone())
+}
+
+/// What is left to do where the target is at the head.
+fn at_head<P: Position>(situation: &Situation<'_, P>, watermark: &Watermark<P>) -> Plan<P> {
+    let Situation {
+        request,
+        policy,
+        standing,
+        fingerprint,
+        now,
+        ..
+    } = *situation;
+    let refresh = |why| rebuild(situation, Stage::Refresh, why);
+    let is_behind = situation.timed && watermark.instant < now;
+    let at = watermark.clone();
+    match (request, is_behind) {
+        (Request::Retry, _) if standing.quarantined > 0 => match fingerprint.key.is_empty() {
+            true => refresh(Why::Asked), // Case X
+            false => Plan::Retry { at }, // Case X
+        },
+        (_, false) => Plan::UpToDate, // Case I
+        (_, true) if policy.always_refresh => refresh(Why::FilterMoved), // Case Z
+        (_, true) => Plan::Move { at, until: now }, // Case Y
+    }
+}
+
+/// What to do about other columns, where there is anything to do.
+fn altered<P: Position>(situation: &Situation<'_, P>, had: &Fingerprint) -> Option<Plan<P>> {
+    let Situation {
+        fingerprint,
+        evolution,
+        ..
+    } = *situation;
+    if !evolution.refused.is_empty() {
+        let what = evolution.refused.clone();
+        return Some(Plan::Halt(Halt::ColumnsChanged { what }));
+    }
+    if evolution.alterations.is_empty() {
+        return None;
+    }
+    // One that no rows have, where they are to be rebuilt.
+    let rows = match evolution.rebuilds {
+        true => String::new(),
+        false => had.rows.clone(),
+    };
+    Some(Plan::Alter {
+        alterations: evolution.alterations.clone(),
+        fingerprint: Fingerprint {
+            rows,
+            ..fingerprint.clone()
+        },
+    })
 }
 
 /// Decides on a table to adopt, as far as is possible without the log.
@@ -345,15 +413,25 @@ pub fn plan<P: Position>(
     survey: &Survey<P>,
 ) -> Plan<P> {
     let refresh = |why| rebuild(situation, Stage::Refresh, why);
-    match (survey.at_watermark, watermark.digest) {
-        (AtWatermark::Gone, _) | (_, None) => return refresh(Why::PastHorizon), // Case J
-        (AtWatermark::Commit(now), Some(then)) if now != then => {
-            let what = format!("version {} was committed anew", watermark.version);
-            return source_replaced(situation, what); // Case K
-        }
-        _ => {}
+    let digests = match survey.at_watermark {
+        AtWatermark::Commit(now) => watermark.digest.map(|then| (now, then)),
+        AtWatermark::Gone => None,
+    };
+    let replaced = digests.filter(|(now, then)| now != then).map(|_| {
+        let what = format!("version {} was committed anew", watermark.version);
+        source_replaced(situation, what)
+    });
+    if let Some(halt @ Plan::Halt(_)) = replaced {
+        return halt; // Case K
     }
-    if survey.commits.is_empty() {
+    let had = situation.standing.progress.as_ref();
+    if let Some(plan) = had.and_then(|had| altered(situation, &had.fingerprint)) {
+        return plan; // Case AA
+    }
+    if let Some(rebuild) = replaced {
+        return rebuild; // Case K
+    }
+    if digests.is_none() || survey.commits.is_empty() {
         return refresh(Why::PastHorizon); // Case J
     }
     let bytes: u64 = survey.commits.iter().map(staged_bytes).sum();
@@ -481,6 +559,9 @@ impl Halt {
             Self::SourceReplaced { what } => {
                 format!("its source is not the one that was read before: {what}")
             }
+            Self::ColumnsChanged { what } => {
+                format!("its source's columns changed: {}", what.join("; "))
+            }
         }
     }
 
@@ -505,6 +586,10 @@ impl Halt {
             Self::SourceReplaced { .. } => {
                 "if that is meant, rebuild the target by difference with: lakeferry backfill \
                  (or set on_source_replaced: refresh)"
+            }
+            Self::ColumnsChanged { .. } => {
+                "take this over once with: lakeferry refresh-schema; or always, with \
+                 on_schema_change: evolve"
             }
         }
     }

@@ -6,8 +6,8 @@
 //! and everything is decided anew under it.
 
 use lakeferry_model::{
-    BadRowCounts, Claim, Clock, Commit, Head, Instant, Reading, RowCounts, Session, Source, Stage,
-    Standing, Target,
+    Alteration, BadRowCounts, Claim, Clock, Commit, Head, Instant, Reading, RowCounts, Session,
+    Source, Stage, Standing, Target,
 };
 use tracing::{Instrument, info_span};
 
@@ -46,11 +46,13 @@ impl<P> Default for Report<P> {
 impl<P> Report<P> {
     /// What was asked for beside a sync is done once; what is left of it is a sync.
     fn left_of(&self, request: Request) -> Request {
-        let done = |step: &Step<P>| match step.kind {
+        let done = |step: &Step<P>| match &step.kind {
             StepKind::Rebuild(..) | StepKind::Resumed { .. } | StepKind::Retry => true,
-            StepKind::Adopt | StepKind::Advance | StepKind::Changes(_) | StepKind::Moved { .. } => {
-                false
-            }
+            StepKind::Adopt
+            | StepKind::Alter(_)
+            | StepKind::Advance
+            | StepKind::Changes(_)
+            | StepKind::Moved { .. } => false,
         };
         match self.steps.iter().any(done) {
             true => Request::Sync,
@@ -71,7 +73,7 @@ pub struct Step<P> {
 }
 
 /// What kind of apply it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StepKind {
     Rebuild(Stage, Why),
     /// A fill that an earlier attempt had begun.
@@ -84,6 +86,8 @@ pub enum StepKind {
     Retry,
     /// The table had all rows already.
     Adopt,
+    /// The target's columns were brought in step with those of the source.
+    Alter(Vec<Alteration>),
     Advance,
     Changes(Reading),
     /// The filter's instant moved, and with it the rows that time alone lets in or out.

@@ -56,6 +56,8 @@ mod tests {
             fingerprint: Fingerprint {
                 key: Vec::new(),
                 rows: String::new(),
+                columns: Vec::new(),
+                columns_made: 0,
             },
         }
     }

@@ -14,7 +14,10 @@ use std::{
 
 use arrow_array::RecordBatch;
 use futures_core::Stream;
-use lakeferry_engine::{Job, Meter, OnSourceReplaced, Policy, Report, Request, Retry, drive};
+use lakeferry_engine::{
+    DropColumns, Job, Meter, OnSchemaChange, OnSourceReplaced, Policy, Report, Request, Retry,
+    drive,
+};
 use lakeferry_model::{
     ChangeBatch, Clock, CommitRange, Head, Holder, Instant, JobKey, Reading, Sign, Source, Survey,
     Watermark,
@@ -116,6 +119,7 @@ fn few_ranges_are_read_in_vain() {
                 value: Some("v".repeat(40)),
                 hot: Some(true),
                 seen: None,
+                extra: None,
             });
             let changes = rows.map(|row| (Sign::Plus, row)).collect();
             source
@@ -145,6 +149,9 @@ fn policy() -> Policy {
         filter: Some("hot".to_owned()),
         timezone: "UTC".to_owned(),
         always_refresh: false,
+        lists_columns: false,
+        on_schema_change: OnSchemaChange::Evolve,
+        drop_columns: DropColumns::Detach,
         on_source_replaced: OnSourceReplaced::Halt,
         refresh_above: f64::INFINITY,
         collapse_memory_bytes: 4_000,

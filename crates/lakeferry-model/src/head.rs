@@ -8,6 +8,14 @@ use crate::{Instant, TableId, Watermark, watermark::Digest};
 /// life, where that is not its name. A column that was dropped and made again has another one.
 pub const COLUMN_IDENTITY: &str = "lakeferry.column";
 
+/// The key in a column's Arrow metadata under which a source puts its number, where it numbers them:
+/// a column that is made has a greater number than any before it.
+pub const COLUMN_NUMBER: &str = "lakeferry.column_number";
+
+/// The key in the metadata of [`Head::columns`] under which such a source puts the greatest number
+/// that it ever gave.
+pub const COLUMNS_MADE: &str = "lakeferry.columns_made";
+
 /// The name of Arrow's extension type of texts that are JSON, variants for instance, at any depth of
 /// a column.
 pub const JSON: &str = "arrow.json";

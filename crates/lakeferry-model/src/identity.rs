@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::TargetColumn;
+
 /// The name of a job, unique in a target database: the deployment that declares it and its name
 /// there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,13 +19,19 @@ impl fmt::Display for JobKey {
 }
 
 /// What the rows of a target depend on besides its source's history. Where `rows` differs, the
-/// target's rows are not to be trusted and the job refreshes; where `key` differs, it halts.
+/// target's rows are not to be trusted and the job refreshes; where `key` differs, it halts; where
+/// `columns` differ, it depends on how.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint {
     /// The key columns, in order.
     pub key: Vec<String>,
-    /// A digest of filter, columns, types, time zone and encoding.
+    /// A digest of filter, time zone and encoding.
     pub rows: String,
+    /// What the target was made from.
+    pub columns: Vec<TargetColumn>,
+    /// The greatest number that the source ever gave to a column; zero where it numbers none. A
+    /// column that is not among these and has no greater number was there before.
+    pub columns_made: u64,
 }
 
 /// Who holds a lease, in words an operator can act on: host, process and time.

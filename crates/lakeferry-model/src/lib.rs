@@ -28,7 +28,9 @@
 //! | halted | waits for an operator, with reason and hint |
 //! | lease, fence, epoch | who may write: the [`Claim`], the check inside apply, its [`Epoch`] |
 //! | lag | head minus watermark, in versions and seconds |
+//! | alteration | one step that brings the columns of a target in step: an [`Alteration`] |
 //! | detached column | a column of the target that is no longer in the source |
+//! | column left out | a column of the source that the target does not have |
 //! | export | the way from Postgres to Delta |
 //!
 //! "Checkpoint", "cursor" and "offset" are never used: Delta and Postgres own them.
@@ -51,6 +53,7 @@ mod quarantine;
 mod source;
 mod survey;
 mod target;
+mod target_column;
 mod watermark;
 
 pub use change::{ChangeBatch, Effect, NetChanges, RowCounts, Sign};
@@ -59,7 +62,7 @@ pub use differences::{Differences, DifferingKeys, MOST_EXAMPLES};
 pub use failure::{Failure, FailureClass};
 pub use fill::{FillPlan, Loaded, Piece, UnfinishedFill};
 pub use guard::{Guard, MassDelete};
-pub use head::{COLUMN_IDENTITY, FILTER_COLUMNS, Head, JSON, Size};
+pub use head::{COLUMN_IDENTITY, COLUMN_NUMBER, COLUMNS_MADE, FILTER_COLUMNS, Head, JSON, Size};
 pub use identity::{Epoch, Fingerprint, Holder, JobKey};
 pub use position::{DeltaVersion, Position};
 pub use quarantine::{BadRowCounts, BadRows, OnBadValue, TooManyBad};
@@ -69,4 +72,5 @@ pub use target::{
     Applied, Claim, CommitOutcome, Loader, Progress, Session, Stage, Standing, TableStanding,
     Target,
 };
+pub use target_column::{Alteration, ColumnRole, TargetColumn};
 pub use watermark::{CommitRange, Digest, Instant, NotAfter, TableId, Watermark};

@@ -50,6 +50,9 @@ pub trait Source: Send + Sync {
     /// job's columns have cancelled: what is given are the rows that the end has more, and those
     /// that it has fewer, as multisets.
     ///
+    /// Rows are in the columns of the newest head that the source gave, whatever these were at the
+    /// range: what came later is NULL.
+    ///
     /// Streams: memory is bounded by a few batches, whatever the range. The stream ends without
     /// an error only if the log still had the digests of both ends of `range` after the last row
     /// was read.

@@ -25,8 +25,8 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 
 use crate::{
-    BadRowCounts, Differences, Effect, Epoch, Failure, FillPlan, Fingerprint, Holder, Loaded,
-    Position, RowCounts, UnfinishedFill, Watermark,
+    Alteration, BadRowCounts, Differences, Effect, Epoch, Failure, FillPlan, Fingerprint, Holder,
+    Loaded, Position, RowCounts, UnfinishedFill, Watermark,
 };
 
 /// The target of one job: a table and the job's state beside it.
@@ -129,6 +129,19 @@ pub trait Session: Send {
     fn apply(
         &mut self,
         watermark: &Watermark<Self::Position>,
+        fingerprint: &Fingerprint,
+    ) -> impl Future<Output = Result<CommitOutcome, Self::Error>> + Send;
+
+    /// Alters the table that the job filled and notes `fingerprint`, in one transaction behind the
+    /// fence of [`Session::apply`]; the watermark stays. Nothing may be staged. What is so already,
+    /// by somebody's hand for instance, is not done again.
+    ///
+    /// # Errors
+    /// [`crate::FailureClass::NeedsOperator`], with nothing changed, where that would take away what
+    /// is not the job's, or more than was allowed.
+    fn alter(
+        &mut self,
+        alterations: &[Alteration],
         fingerprint: &Fingerprint,
     ) -> impl Future<Output = Result<CommitOutcome, Self::Error>> + Send;
 

@@ -18,5 +18,6 @@ pub use error::{Error, Report};
 pub use sql::Table;
 pub use target::{
     JobStatus, PostgresLoader, PostgresSession, PostgresTarget, QuarantinedRow, Removed, Run,
-    TargetSettings, Wanted, ddl_for, drop_quarantined, read_history, read_quarantine, read_status,
+    TargetSettings, Wanted, ddl_for, ddl_of, drop_quarantined, read_history, read_quarantine,
+    read_status,
 };

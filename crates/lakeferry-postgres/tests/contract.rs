@@ -45,6 +45,7 @@ impl Bystander {
             comment: None,
             lease: Duration::from_secs(30),
             guard: Guard::default(),
+            allow_rewrite: false,
             bad_rows: BadRows::HALT,
             max_connections: 8,
         };
@@ -118,6 +119,18 @@ impl Harness for Bystander {
         let mut rows: Vec<Values> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
         rows.sort();
         Some(rows)
+    }
+
+    async fn cells(&self, column: &str) -> Option<Rows> {
+        let exists = "SELECT EXISTS (SELECT FROM pg_attribute \
+            WHERE attrelid = to_regclass('public.target') AND attname = $1)";
+        let exists = self.client.query_one(exists, &[&column]).await.unwrap();
+        if !exists.get::<_, bool>(0) {
+            return None;
+        }
+        let cells = format!("SELECT id, \"{column}\" FROM target");
+        let rows = self.client.query(&cells, &[]).await.unwrap();
+        Some(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
     async fn make_table(&self, rows: Rows) {

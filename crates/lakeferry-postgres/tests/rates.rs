@@ -171,6 +171,8 @@ fn fingerprint() -> Fingerprint {
     Fingerprint {
         key: vec!["a".to_owned()],
         rows: String::new(),
+        columns: Vec::new(),
+        columns_made: 0,
     }
 }
 
@@ -196,6 +198,7 @@ async fn claimed(url: &str) -> Lease {
         comment: None,
         lease: Duration::from_secs(30),
         guard: Guard::default(),
+        allow_rewrite: false,
         bad_rows: BadRows::HALT,
         max_connections: 8,
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lakeferry_model::{Content, Digest, Sign, TableId};
 
-use crate::row::{Row, SignedRow};
+use crate::row::{Layout, Row, SignedRow};
 
 /// A history that can be committed to, cleaned, rewound and replaced. One generation is one table;
 /// making the table anew starts another with another id.
@@ -39,6 +39,8 @@ struct Commit {
     digest: Digest,
     kind: Kind,
     changes: Vec<SignedRow>,
+    /// The columns from this commit on.
+    layout: Layout,
 }
 
 /// How a commit's changes are recorded.
@@ -81,6 +83,17 @@ impl History {
 
     /// Commits `changes` and gives the new version. The order of changes means nothing.
     pub fn commit(&mut self, kind: Kind, changes: Vec<SignedRow>) -> u64 {
+        let layout = self.generation.commits.last();
+        let layout = layout.map_or_else(Layout::default, |last| last.layout.clone());
+        self.commit_with(kind, changes, layout)
+    }
+
+    /// Commits other columns.
+    pub fn alter(&mut self, layout: Layout) -> u64 {
+        self.commit_with(Kind::Nothing, Vec::new(), layout)
+    }
+
+    fn commit_with(&mut self, kind: Kind, changes: Vec<SignedRow>, layout: Layout) -> u64 {
         self.salt += 1;
         let mut digest = [0; 32];
         digest[..8].copy_from_slice(&self.salt.to_be_bytes());
@@ -88,6 +101,7 @@ impl History {
             digest: Digest(digest),
             kind,
             changes,
+            layout,
         });
         self.generation.head()
     }
@@ -152,6 +166,11 @@ impl Generation {
             Kind::Opaque => Content::Opaque,
             Kind::Nothing => Content::Nothing,
         }
+    }
+
+    /// The columns at `version`.
+    pub fn layout(&self, version: u64) -> &Layout {
+        &self.at(version).layout
     }
 
     /// The number of rows that the commit at `version` wrote.

@@ -17,5 +17,5 @@ pub use faults::{Fault, Faults};
 pub use history::{Generation, History, Kind, VersionedChange};
 pub use memory_source::{MemoryPieces, MemorySource};
 pub use memory_target::{MemoryLoader, MemoryServer, MemoryTarget, Values};
-pub use row::{KEY, Row, STEP, WINDOW, batch, columns, is_hot, rows_of};
+pub use row::{KEY, Layout, Row, STEP, WINDOW, batch, columns, is_hot, rows_of};
 pub use steps::{StepClock, yield_step};

@@ -19,7 +19,7 @@ use lakeferry_model::{
 };
 
 use crate::{
-    Faults, Generation, History, STEP, batch, columns, is_hot,
+    Faults, Generation, History, STEP, is_hot,
     row::{Row, is_hot_at, micros},
     yield_step,
 };
@@ -143,7 +143,8 @@ impl<P: Position> MemorySource<P> {
             }
             let live = table.rows(version).into_iter();
             let live = live.flat_map(|(row, count)| (0..count.max(0)).map(move |_| row.clone()));
-            Ok(batch(&live.filter(|row| wanted(row)).collect::<Vec<_>>()))
+            let wanted = live.filter(|row| wanted(row));
+            Ok(table.layout(version).batch(&wanted.collect::<Vec<_>>()))
         })
     }
 
@@ -187,7 +188,7 @@ impl<P: Position> Source for MemorySource<P> {
                 table_id: table.table_id.clone(),
                 version: P::from_number(version),
                 digest: table.digest(version),
-                columns: columns(),
+                columns: table.layout(version).columns(),
                 size: size(table.rows(version).len()),
             })
         })
@@ -215,7 +216,7 @@ impl<P: Position> Source for MemorySource<P> {
                     version: P::from_number(version),
                     digest: table.digest(version)?,
                     content: table.content(version),
-                    metadata: false,
+                    metadata: table.layout(version) != table.layout(version - 1),
                     size: size(table.size(version)),
                 })
             };
@@ -254,16 +255,20 @@ impl<P: Position> Source for MemorySource<P> {
         let passes = move |row: &Row| filter.lets_through(row, now);
         Ok(in_steps(parts, move |part| match part {
             Some((version, sign)) => source
-                .read("changes", |table| match reading {
-                    Reading::Feed => signed_rows(table, version, sign, reading, &passes),
-                    Reading::Files => net_rows(table, first + 1..=last, sign, &passes),
+                .read("changes", |table| {
+                    let rows = match reading {
+                        Reading::Feed => signed_rows(table, version, sign, reading, &passes),
+                        Reading::Files => net_rows(table, first + 1..=last, sign, &passes),
+                    };
+                    // In the newest columns, whatever they were then.
+                    Ok(table.layout(table.head()).batch(&rows?))
                 })
                 .map(|rows| {
                     let version = P::from_number(version);
                     Some(ChangeBatch {
                         version,
                         sign,
-                        rows: batch(&rows),
+                        rows,
                     })
                 }),
             None => ends
@@ -413,7 +418,8 @@ fn net_rows(
     for version in versions {
         for (step, of) in [(1, Sign::Plus), (-1, Sign::Minus)] {
             for row in signed_rows(table, version, of, Reading::Files, passes)? {
-                let synced = (row.id, row.value.clone());
+                let extra = table.layout(table.head()).extra_of(&row);
+                let synced = (row.id, row.value.clone(), extra);
                 net.entry(synced).or_insert((0, row)).0 += step;
             }
         }

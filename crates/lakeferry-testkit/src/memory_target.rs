@@ -9,9 +9,9 @@ use std::{
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use lakeferry_model::{
-    Applied, BadRows, Claim, CommitOutcome, Differences, Effect, Epoch, FillPlan, Fingerprint,
-    Guard, Holder, Loaded, Position, Progress, Session, Stage, Standing, TableStanding, Target,
-    Watermark,
+    Alteration, Applied, BadRows, Claim, CommitOutcome, Differences, Effect, Epoch, FillPlan,
+    Fingerprint, Guard, Holder, Loaded, Position, Progress, Session, Stage, Standing,
+    TableStanding, Target, Watermark,
 };
 
 pub use self::loader::MemoryLoader;
@@ -19,18 +19,20 @@ use self::{
     error::TargetError,
     fill::Fill,
     rows::{Held, Keying, Policy, Sifted},
+    state::State,
+    table::{Rows, cell_names},
 };
-use crate::{Fault, Faults, columns, yield_step};
+use crate::{Fault, Faults, yield_step};
 
 mod error;
 mod fill;
 mod loader;
 mod rows;
+mod state;
+mod table;
 
-/// A row of the job's columns.
+/// A key and the first column after it.
 pub type Values = (Option<i64>, Option<String>);
-
-type Rows = Vec<Values>;
 
 /// The server that holds one job's target table and state.
 #[derive(Clone)]
@@ -45,95 +47,6 @@ impl<P> Default for MemoryServer<P> {
             state: Arc::default(),
             faults: Arc::default(),
         }
-    }
-}
-
-/// All that a standby would have, and the sessions, which it would not.
-#[derive(Clone)]
-struct State<P> {
-    table: Option<Table>,
-    quarantine: Rows,
-    made: u64,
-    progress: Option<Progress<P>>,
-    filled: Option<u64>,
-    epoch: Epoch,
-    lease: Option<(Holder, u64)>,
-    /// Whether the lease has passed without a sign of life of its holder.
-    has_expired: bool,
-    /// Holders whose session a claim ended.
-    ended_holders: u64,
-    fill: Option<Fill<P>>,
-    /// Sessions and loaders whose connection works.
-    connected: BTreeSet<u64>,
-    /// Sessions that the server believes alive; a connected one may be missing here, as one is
-    /// that was given up but can still send.
-    alive: BTreeSet<u64>,
-    sessions: u64,
-}
-
-#[derive(Clone, Debug)]
-struct Table {
-    oid: u64,
-    rows: Rows,
-}
-
-impl<P> Default for State<P> {
-    fn default() -> Self {
-        Self {
-            table: None,
-            quarantine: Rows::new(),
-            made: 0,
-            progress: None,
-            filled: None,
-            epoch: Epoch(0),
-            lease: None,
-            has_expired: false,
-            ended_holders: 0,
-            fill: None,
-            connected: BTreeSet::new(),
-            alive: BTreeSet::new(),
-            sessions: 0,
-        }
-    }
-}
-
-impl<P: Position> State<P> {
-    fn make_table(&mut self, rows: Rows) -> u64 {
-        self.made += 1;
-        self.table = Some(Table {
-            oid: self.made,
-            rows,
-        });
-        self.made
-    }
-
-    fn table_standing(&self) -> TableStanding {
-        match (&self.table, self.filled) {
-            (None, _) => TableStanding::Absent,
-            (Some(table), Some(oid)) if table.oid == oid => TableStanding::Filled,
-            (Some(_), Some(_)) => TableStanding::Replaced,
-            (Some(table), None) if table.rows.is_empty() => TableStanding::Empty,
-            (Some(_), None) => TableStanding::Foreign,
-        }
-    }
-
-    fn standing(&self) -> Standing<P> {
-        let (progress, table) = (self.progress.clone(), self.table_standing());
-        let fill = self.fill.as_ref().filter(|_| self.table.is_none());
-        Standing {
-            progress,
-            epoch: self.epoch,
-            table,
-            unfinished: fill.map(Fill::unfinished),
-            quarantined: self.quarantine.len() as u64,
-        }
-    }
-
-    /// A new connection, of a session or a loader.
-    fn connect(&mut self) -> u64 {
-        self.sessions += 1;
-        self.connected.insert(self.sessions);
-        self.sessions
     }
 }
 
@@ -185,9 +98,23 @@ impl<P: Position> MemoryServer<P> {
         Some(self.all_rows()?.into_iter().filter_map(keyed).collect())
     }
 
+    /// What a reader of a keyed table sees in one column; `None` if there is no such column.
+    pub fn cells(&self, column: &str) -> Option<BTreeMap<i64, Option<String>>> {
+        let state = self.lock();
+        let table = state.table.as_ref()?;
+        let place = table.columns.iter().position(|name| name == column)?;
+        let cell =
+            |(id, row): &(Option<i64>, Vec<Option<String>>)| Some(((*id)?, row[place].clone()));
+        Some(table.rows.iter().filter_map(cell).collect())
+    }
+
     /// All rows that a reader sees, sorted; `None` if there is no table.
     pub fn all_rows(&self) -> Option<Vec<Values>> {
-        let mut rows = self.lock().table.as_ref()?.rows.clone();
+        let state = self.lock();
+        let rows = state.table.as_ref()?.rows.iter();
+        let mut rows: Vec<Values> = rows
+            .map(|(id, cells)| (*id, cells.first().cloned().flatten()))
+            .collect();
         rows.sort();
         Some(rows)
     }
@@ -199,8 +126,9 @@ impl<P: Position> MemoryServer<P> {
 
     /// Makes a table under the job's name that the job did not fill.
     pub fn make_table(&self, rows: impl IntoIterator<Item = (i64, Option<String>)>) {
-        let rows = rows.into_iter().map(|(id, value)| (Some(id), value));
-        self.lock().make_table(rows.collect());
+        let rows = rows.into_iter().map(|(id, value)| (Some(id), vec![value]));
+        let columns = vec!["value".to_owned()];
+        self.lock().make_table(columns, rows.collect());
     }
 
     /// Drops the target table.
@@ -291,7 +219,8 @@ enum Prepared<P> {
 
 enum Staged<P> {
     Fill(FillPlan<P>),
-    Rows(Stage, Sifted),
+    /// With the names of their cells.
+    Rows(Stage, Vec<String>, Sifted),
 }
 
 impl<P: Position> Target for MemoryTarget<P> {
@@ -390,24 +319,25 @@ impl<P: Position> MemorySession<P> {
         let applied = match self.staged.take() {
             None => Applied::default(),
             Some(Staged::Fill(plan)) => {
-                let pieces = self.whole(&state, &plan, &progress)?;
+                let (columns, pieces) = self.whole(&state, &plan, &progress)?;
                 state.fill = None;
-                state.filled = Some(state.make_table(Rows::new()));
-                self.apply_rows(&mut state, Stage::Fill, pieces)?
+                state.filled = Some(state.make_table(columns.clone(), Rows::new()));
+                self.apply_rows(&mut state, Stage::Fill, &columns, pieces)?
             }
-            Some(Staged::Rows(stage, sifted)) => {
+            Some(Staged::Rows(stage, names, sifted)) => {
                 let Some(table) = &mut state.table else {
                     return Err(TargetError::Misused("there is no table to change"));
                 };
                 state.filled = Some(table.oid);
                 if stage == Stage::Adopt {
                     let keying = self.policy.keying;
-                    let differences = keying.differences(&table.rows, &sifted)?;
+                    let differences =
+                        keying.differences(&table.narrowed(&table.places(&names)?), &sifted)?;
                     if !differences.is_empty() {
                         return Ok(Prepared::Differs(differences));
                     }
                 }
-                self.apply_rows(&mut state, stage, sifted)?
+                self.apply_rows(&mut state, stage, &names, sifted)?
             }
         };
         state.progress = Some(progress);
@@ -418,18 +348,22 @@ impl<P: Position> MemorySession<P> {
         &self,
         state: &mut State<P>,
         stage: Stage,
+        names: &[String],
         sifted: Sifted,
     ) -> Result<Applied, TargetError> {
         let Some(table) = &mut state.table else {
             return Err(TargetError::Misused("there is no table to write"));
         };
+        let places = table.places(names)?;
+        let mut rows = table.narrowed(&places);
         let held = Held {
             policy: self.policy,
-            rows: &mut table.rows,
+            rows: &mut rows,
             quarantine: &mut state.quarantine,
         };
-        let (rows, bad) = held.apply(stage, sifted)?;
-        Ok(Applied { rows, bad })
+        let (counts, bad) = held.apply(stage, sifted)?;
+        table.take(rows, &places, self.policy.keying);
+        Ok(Applied { rows: counts, bad })
     }
 
     /// The rows of the fill of `plan`, all of its pieces. One whose rows are refused is removed:
@@ -439,7 +373,7 @@ impl<P: Position> MemorySession<P> {
         state: &State<P>,
         plan: &FillPlan<P>,
         after: &Progress<P>,
-    ) -> Result<Sifted, TargetError> {
+    ) -> Result<(Vec<String>, Sifted), TargetError> {
         let fill = state.fill.as_ref().filter(|fill| fill.plan == *plan);
         let fill = fill.ok_or(TargetError::Fenced)?;
         let Progress {
@@ -460,7 +394,54 @@ impl<P: Position> MemorySession<P> {
             self.server.lock().fill = None;
             return Err(refused);
         }
-        Ok(all)
+        Ok((fill.columns.clone(), all))
+    }
+
+    /// The transaction of an alteration.
+    fn altered(
+        &self,
+        alterations: &[Alteration],
+        fingerprint: &Fingerprint,
+    ) -> Result<Prepared<P>, TargetError> {
+        let mut state = self.server.lock().clone();
+        if state.epoch != self.epoch || state.standing() != self.standing {
+            return Ok(Prepared::Fenced);
+        }
+        let (TableStanding::Filled, Some(table), Some(progress)) = (
+            state.table_standing(),
+            &mut state.table,
+            &mut state.progress,
+        ) else {
+            return Err(TargetError::Misused("there is no table to alter"));
+        };
+        for alteration in alterations {
+            table.alter(alteration)?;
+        }
+        progress.fingerprint = fingerprint.clone();
+        Ok(Prepared::Ready(Box::new(state), Applied::default()))
+    }
+
+    /// The end of a transaction that meets `fault`.
+    async fn commit(
+        &mut self,
+        prepared: Prepared<P>,
+        fault: Option<Fault>,
+    ) -> Result<CommitOutcome, TargetError> {
+        let (state, applied) = match prepared {
+            Prepared::Fenced => return Ok(CommitOutcome::Fenced),
+            Prepared::Differs(differences) => return Ok(CommitOutcome::Differs(differences)),
+            Prepared::Ready(state, applied) => (state, applied),
+        };
+        if fault != Some(Fault::LoseRequest) {
+            self.standing = state.standing();
+            *self.server.lock() = *state;
+        }
+        if fault.is_some() {
+            self.server.lock().connected.remove(&self.session);
+            return Ok(CommitOutcome::Unknown(applied));
+        }
+        yield_step().await;
+        Ok(CommitOutcome::Applied(applied))
     }
 }
 
@@ -475,19 +456,16 @@ impl<P: Position> Session for MemorySession<P> {
 
     async fn stage(&mut self, stage: Stage, columns: &SchemaRef) -> Result<(), TargetError> {
         self.step("stage").await?;
-        if *columns != self::columns() {
-            return Err(TargetError::Misused(
-                "the columns are not those of the table",
-            ));
-        }
-        if stage == Stage::Fill || self.server.lock().table.is_none() {
-            return Err(TargetError::Misused("what is staged changes a table"));
+        let names = cell_names(columns)?;
+        match &self.server.lock().table {
+            Some(table) if stage != Stage::Fill => drop(table.places(&names)?),
+            _ => return Err(TargetError::Misused("what is staged changes a table")),
         }
         if stage == Stage::Adopt && self.standing.table == TableStanding::Filled {
             return Err(TargetError::Misused("the table is the job's already"));
         }
         self.server.lock().fill = None;
-        self.staged = Some(Staged::Rows(stage, Sifted::default()));
+        self.staged = Some(Staged::Rows(stage, names, Sifted::default()));
         Ok(())
     }
 
@@ -497,11 +475,7 @@ impl<P: Position> Session for MemorySession<P> {
         columns: &SchemaRef,
     ) -> Result<Loaded, TargetError> {
         self.step("fill").await?;
-        if *columns != self::columns() {
-            return Err(TargetError::Misused(
-                "the columns are not those of the table",
-            ));
-        }
+        let columns = cell_names(columns)?;
         let mut state = self.server.lock();
         if state.table.is_some() {
             return Err(TargetError::Misused("a fill makes the table"));
@@ -514,6 +488,7 @@ impl<P: Position> Session for MemorySession<P> {
         let fill = state.fill.take().filter(|fill| same && fill.plan == *plan);
         let fill = fill.unwrap_or_else(|| Fill {
             plan: plan.clone(),
+            columns,
             pieces: BTreeMap::new(),
         });
         let loaded = fill.loaded();
@@ -541,7 +516,7 @@ impl<P: Position> Session for MemorySession<P> {
 
     async fn put(&mut self, effect: Effect, rows: &RecordBatch) -> Result<(), TargetError> {
         self.step("put").await?;
-        let Some(Staged::Rows(stage, sifted)) = &mut self.staged else {
+        let Some(Staged::Rows(stage, _, sifted)) = &mut self.staged else {
             return Err(TargetError::Misused("no stage is open"));
         };
         if *stage != Stage::Changes && effect != Effect::Insert {
@@ -563,21 +538,22 @@ impl<P: Position> Session for MemorySession<P> {
             watermark,
             fingerprint,
         };
-        let (state, applied) = match self.transaction(progress)? {
-            Prepared::Fenced => return Ok(CommitOutcome::Fenced),
-            Prepared::Differs(differences) => return Ok(CommitOutcome::Differs(differences)),
-            Prepared::Ready(state, applied) => (state, applied),
-        };
-        if fault != Some(Fault::LoseRequest) {
-            self.standing = state.standing();
-            *self.server.lock() = *state;
+        let prepared = self.transaction(progress)?;
+        self.commit(prepared, fault).await
+    }
+
+    async fn alter(
+        &mut self,
+        alterations: &[Alteration],
+        fingerprint: &Fingerprint,
+    ) -> Result<CommitOutcome, TargetError> {
+        self.step("alter").await?;
+        let fault = self.server.fault("commit");
+        if self.staged.is_some() {
+            return Err(TargetError::Misused("rows are staged"));
         }
-        if fault.is_some() {
-            self.server.lock().connected.remove(&self.session);
-            return Ok(CommitOutcome::Unknown(applied));
-        }
-        yield_step().await;
-        Ok(CommitOutcome::Applied(applied))
+        let prepared = self.altered(alterations, fingerprint)?;
+        self.commit(prepared, fault).await
     }
 
     async fn release(self) -> Result<(), TargetError> {

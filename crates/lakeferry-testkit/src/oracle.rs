@@ -7,15 +7,15 @@ use std::collections::BTreeMap;
 
 use lakeferry_model::{Instant, Sign, TableId};
 
-use crate::{History, Row, WINDOW};
+use crate::{History, Row, WINDOW, row::cell};
 
-/// The rows that a target must hold, by key.
-pub type Rows = BTreeMap<i64, Option<String>>;
+/// What a target must hold in one column, by key.
+pub type Cells = BTreeMap<i64, Option<String>>;
 
-/// What a target must hold, and the keys that must be in its quarantine.
+/// What a target must hold in one column, and the keys that must be in its quarantine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expected {
-    pub rows: Rows,
+    pub cells: Cells,
     pub quarantined: Vec<i64>,
 }
 
@@ -48,14 +48,14 @@ impl Oracle {
         }
     }
 
-    /// The rows of that version that pass the filter, or `None` if no such version ever was. The
-    /// filter is evaluated at `instant`, or does not look at time.
+    /// What the column of this identity holds in the rows of that version that pass the filter, or
+    /// `None` if no such version ever was. The filter is evaluated at `instant`, or does not look
+    /// at time. A version before the column came has NULL in it.
     pub fn expected(
         &self,
-        table: &TableId,
-        version: u64,
-        digest: [u8; 32],
+        (table, version, digest): (&TableId, u64, [u8; 32]),
         instant: Option<Instant>,
+        identity: &str,
     ) -> Option<Expected> {
         let rows = self.versions.get(&(table.0.clone(), version, digest))?;
         let mut expected = Expected::default();
@@ -63,8 +63,8 @@ impl Oracle {
             let Some(id) = row.id else { continue };
             match &row.value {
                 Some(text) if text.contains('\0') => expected.quarantined.push(id),
-                value => {
-                    expected.rows.insert(id, value.clone());
+                _ => {
+                    expected.cells.insert(id, cell(row, identity));
                 }
             }
         }

@@ -32,6 +32,9 @@ impl<P: Position> target::Harness for Server<P> {
     async fn rows(&self) -> Option<target::Rows> {
         self.0.rows()
     }
+    async fn cells(&self, column: &str) -> Option<target::Rows> {
+        self.0.cells(column)
+    }
     async fn make_table(&self, rows: target::Rows) {
         self.0.make_table(rows);
     }

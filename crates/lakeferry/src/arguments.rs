@@ -86,6 +86,13 @@ pub(crate) enum Command {
         /// The job
         job: String,
     },
+    /// Bring a target's columns in step with those of its source, once, whatever on_schema_change says
+    ///
+    /// Adds what is new or was left out, detaches what is gone, renames and widens, then syncs.
+    RefreshSchema {
+        /// The job
+        job: String,
+    },
     /// Remove what interrupted runs of a job left behind: what its first fill has loaded, staging
     ///
     /// The target table stays as it is. Refused while somebody works on the job.
@@ -193,6 +200,7 @@ impl Command {
             Self::Sync { .. } => "sync",
             Self::Backfill { .. } => "backfill",
             Self::Adopt { .. } => "adopt",
+            Self::RefreshSchema { .. } => "refresh-schema",
             Self::Reset { .. } => "reset",
             Self::Quarantine { .. } => "quarantine",
             Self::Status { .. } => "status",

@@ -11,7 +11,7 @@ use lakeferry_config::{
     Config, Listing, Loaded, Mode, Password, RefreshAbove, Schedule, Tables, TargetName,
 };
 use lakeferry_delta::{Check, DeltaSource, tables_below};
-use lakeferry_engine::{Job, Meter, OnSourceReplaced, Policy, Retry};
+use lakeferry_engine::{DropColumns, Job, Meter, OnSchemaChange, OnSourceReplaced, Policy, Retry};
 use lakeferry_model::{BadRows, DeltaVersion, Guard, Holder};
 use lakeferry_postgres::{ConnectSettings, PasswordSource, PostgresTarget, Table, TargetSettings};
 
@@ -149,6 +149,17 @@ pub(crate) async fn job(config: &Config, job: &lakeferry_config::Job) -> Result<
         filter: check.filter,
         timezone: job.timezone.name().to_owned(),
         always_refresh: job.mode == Mode::Snapshot,
+        lists_columns: job.columns.is_some(),
+        on_schema_change: match job.on_schema_change {
+            lakeferry_config::OnSchemaChange::Evolve => OnSchemaChange::Evolve,
+            lakeferry_config::OnSchemaChange::Halt => OnSchemaChange::Halt,
+            lakeferry_config::OnSchemaChange::Ignore => OnSchemaChange::Ignore,
+        },
+        drop_columns: match job.drop_columns {
+            lakeferry_config::DropColumns::Detach => DropColumns::Detach,
+            lakeferry_config::DropColumns::Drop => DropColumns::Drop,
+            lakeferry_config::DropColumns::Halt => DropColumns::Halt,
+        },
         on_source_replaced: match job.on_source_replaced {
             lakeferry_config::OnSourceReplaced::Halt => OnSourceReplaced::Halt,
             lakeferry_config::OnSourceReplaced::Refresh => OnSourceReplaced::Refresh,
@@ -199,6 +210,7 @@ pub(crate) fn target_settings(
             max_delete_share: job.max_delete_share,
             allow_empty: job.allow_empty,
         },
+        allow_rewrite: job.allow_rewrite,
         bad_rows: BadRows {
             on_bad_value: job.on_bad_value,
             max_rows: job.max_quarantined.rows,

@@ -38,6 +38,7 @@ mod plan_warnings;
 mod quarantine;
 mod refusals;
 mod resilience;
+mod schema_evolution;
 mod two_daemons;
 mod type_fidelity;
 mod wrong_things;

@@ -139,8 +139,8 @@ pub(super) const FAULTS: &[Fault] = &[
         name: "log-digest-unchecked",
         breaks: "changes of another history are applied on top of this one's rows",
         file: "crates/lakeferry-engine/src/plan.rs",
-        find: "(AtWatermark::Commit(now), Some(then)) if now != then => {",
-        replace: "(AtWatermark::Commit(now), Some(then)) if now != then && now == then => {",
+        find: "digests.filter(|(now, then)| now != then)",
+        replace: "digests.filter(|(now, then)| now != then && now == then)",
         test: SIMULATION,
     },
     Fault {
@@ -163,8 +163,8 @@ pub(super) const FAULTS: &[Fault] = &[
         name: "horizon-ignored",
         breaks: "a job that fell behind log cleanup is told that there is nothing to do",
         file: "crates/lakeferry-engine/src/plan.rs",
-        find: "    if survey.commits.is_empty() {\n        return refresh(Why::PastHorizon); // Case J\n    }",
-        replace: "    if survey.commits.is_empty() {\n        return Plan::UpToDate;\n    }",
+        find: "    if digests.is_none() || survey.commits.is_empty() {\n        return refresh(Why::PastHorizon); // Case J\n    }",
+        replace: "    if digests.is_none() || survey.commits.is_empty() {\n        return Plan::UpToDate;\n    }",
         test: PLANNER,
     },
     Fault {
@@ -311,6 +311,31 @@ pub(super) const FAULTS: &[Fault] = &[
         file: "crates/lakeferry-postgres/src/target/columns.rs",
         find: "record_image_ne",
         replace: "record_image_eq",
+        test: TARGET_CONTRACT,
+    },
+    Fault {
+        name: "left-out-column-taken-for-new",
+        breaks: "rows keep NULL in a column that was left out until now",
+        file: "crates/lakeferry-engine/src/evolve.rs",
+        find: "            ColumnRole::LeftOut => {
+                self.evolution.rebuilds = true;",
+        replace: "            ColumnRole::LeftOut => {",
+        test: SIMULATION,
+    },
+    Fault {
+        name: "alteration-unfenced",
+        breaks: "a session that lost its lease alters the target all the same",
+        file: "crates/lakeferry-postgres/src/target/alter.rs",
+        find: "    if apply.fence().await? == Fence::Shut {",
+        replace: "    if apply.fence().await? == Fence::Shut && alterations.is_empty() {",
+        test: TARGET_CONTRACT,
+    },
+    Fault {
+        name: "values-of-others-taken",
+        breaks: "a column of the user's with values is taken for the source's new one",
+        file: "crates/lakeferry-postgres/src/target/alter.rs",
+        find: "&[&table, &column])).await? == 0 {",
+        replace: "&[&table, &column])).await? < u64::MAX {",
         test: TARGET_CONTRACT,
     },
     Fault {

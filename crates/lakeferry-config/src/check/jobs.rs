@@ -6,8 +6,8 @@ use chrono_tz::Tz;
 use lakeferry_model::OnBadValue;
 
 use crate::{
-    Job, JobName, MaxQuarantined, Mode, OnSourceReplaced, RefreshAbove, Schedule, SourceLocation,
-    TargetName, TargetTable,
+    DropColumns, Job, JobName, MaxQuarantined, Mode, OnSchemaChange, OnSourceReplaced,
+    RefreshAbove, Schedule, SourceLocation, TargetName, TargetTable,
     check::{
         options::{self, Options, same_column},
         targets::{Found, Targets},
@@ -114,6 +114,11 @@ fn check_job(
         on_source_replaced: options
             .on_source_replaced
             .or_default(OnSourceReplaced::Halt)?,
+        on_schema_change: options
+            .on_schema_change
+            .or_default(OnSchemaChange::Evolve)?,
+        drop_columns: options.drop_columns.or_default(DropColumns::Detach)?,
+        allow_rewrite: options.allow_rewrite.or_default(false)?,
         refresh_above: options.refresh_above.or_default(RefreshAbove::Cost)?,
         collapse_memory_bytes: options
             .collapse_memory_bytes

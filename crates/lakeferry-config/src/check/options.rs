@@ -6,7 +6,7 @@ use chrono_tz::{TZ_VARIANTS, Tz};
 use lakeferry_model::OnBadValue;
 
 use crate::{
-    MaxQuarantined, Mode, OnSourceReplaced, RefreshAbove, Schedule,
+    DropColumns, MaxQuarantined, Mode, OnSchemaChange, OnSourceReplaced, RefreshAbove, Schedule,
     amount::{parse_memory_bytes, parse_share, parse_step},
     field::{Field, Written},
     identifier::check_identifier,
@@ -32,6 +32,9 @@ pub(crate) struct Options {
     pub(crate) filter_every: Field<Duration>,
     pub(crate) columns: Field<Vec<Written<String>>>,
     pub(crate) on_source_replaced: Field<OnSourceReplaced>,
+    pub(crate) on_schema_change: Field<OnSchemaChange>,
+    pub(crate) drop_columns: Field<DropColumns>,
+    pub(crate) allow_rewrite: Field<bool>,
     pub(crate) refresh_above: Field<RefreshAbove>,
     pub(crate) collapse_memory_bytes: Field<u64>,
     pub(crate) allow_empty: Field<bool>,
@@ -52,6 +55,9 @@ impl Options {
             filter_every: self.filter_every.or(&defaults.filter_every),
             columns: self.columns.or(&defaults.columns),
             on_source_replaced: self.on_source_replaced.or(&defaults.on_source_replaced),
+            on_schema_change: self.on_schema_change.or(&defaults.on_schema_change),
+            drop_columns: self.drop_columns.or(&defaults.drop_columns),
+            allow_rewrite: self.allow_rewrite.or(&defaults.allow_rewrite),
             refresh_above: self.refresh_above.or(&defaults.refresh_above),
             collapse_memory_bytes: self
                 .collapse_memory_bytes
@@ -86,6 +92,23 @@ pub(crate) fn check(raw: RawOptions, report: &mut Report) -> Options {
             ];
             choice("on_source_replaced", &text, &known, &[])
         }),
+        on_schema_change: raw.on_schema_change.check(report, |text| {
+            let known = [
+                ("evolve", OnSchemaChange::Evolve),
+                ("halt", OnSchemaChange::Halt),
+                ("ignore", OnSchemaChange::Ignore),
+            ];
+            choice("on_schema_change", &text, &known, &[])
+        }),
+        drop_columns: raw.drop_columns.check(report, |text| {
+            let known = [
+                ("detach", DropColumns::Detach),
+                ("drop", DropColumns::Drop),
+                ("halt", DropColumns::Halt),
+            ];
+            choice("drop_columns", &text, &known, &["null"])
+        }),
+        allow_rewrite: raw.allow_rewrite,
         refresh_above: raw
             .refresh_above
             .check(report, |text| RefreshAbove::parse(&text)),

@@ -89,6 +89,7 @@ impl source::Harness for OnDisk {
             value: None,
             hot: None,
             seen: None,
+            extra: None,
         };
         self.merge(ids.into_iter().map(row).collect(), "delete")
             .await;

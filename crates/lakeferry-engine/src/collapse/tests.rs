@@ -16,6 +16,7 @@ fn change(version: u64, sign: Sign, rows: &[(i64, &str)]) -> ChangeBatch<u64> {
         value: Some((*value).to_owned()),
         hot: None,
         seen: None,
+        extra: None,
     };
     ChangeBatch {
         version,
@@ -115,6 +116,7 @@ fn bad_changes_are_named() {
         value: None,
         hot: None,
         seen: None,
+        extra: None,
     }]);
     let error = null
         .push(ChangeBatch {

@@ -6,10 +6,12 @@ use arrow_schema::Schema;
 use lakeferry_model::{Digest, Epoch, FillPlan, Holder, JobKey, Size, TableId};
 
 use super::*;
-use crate::job::Retry;
+use crate::job::{DropColumns, OnSchemaChange, Retry};
 
 mod adopting;
+mod altering;
 mod moving;
+mod retrying;
 
 pub(crate) fn policy() -> Policy {
     Policy {
@@ -22,7 +24,10 @@ pub(crate) fn policy() -> Policy {
         filter: None,
         timezone: "UTC".to_owned(),
         always_refresh: false,
+        lists_columns: false,
         on_source_replaced: OnSourceReplaced::Halt,
+        on_schema_change: OnSchemaChange::Evolve,
+        drop_columns: DropColumns::Detach,
         refresh_above: 0.5,
         collapse_memory_bytes: 1000,
         retry: Retry::default(),
@@ -60,6 +65,8 @@ fn made_by(rows: &str) -> Fingerprint {
     Fingerprint {
         key: vec!["id".to_owned()],
         rows: rows.to_owned(),
+        columns: Vec::new(),
+        columns_made: 0,
     }
 }
 
@@ -98,6 +105,7 @@ struct Case {
     standing: Standing<u64>,
     head: Head<u64>,
     fingerprint: Fingerprint,
+    evolution: Evolution,
     now: i64,
     timed: bool,
     narrowed: Option<u64>,
@@ -115,6 +123,10 @@ impl Default for Case {
             standing: standing(Some(5), TableStanding::Filled),
             head: head(9),
             fingerprint: made_by("f"),
+            evolution: Evolution {
+                key: vec!["id".to_owned()],
+                ..Evolution::default()
+            },
             now: 200,
             timed: false,
             narrowed: None,
@@ -134,6 +146,7 @@ impl Case {
             standing: &self.standing,
             head: &self.head,
             fingerprint: &self.fingerprint,
+            evolution: &self.evolution,
             now: Instant(self.now),
             timed: self.timed,
             narrowed: self.narrowed,
@@ -457,33 +470,6 @@ fn rebuilds_on_demand() {
         Plan::UpToDate
     ); // I
     assert_eq!(Case::default().look(), Look::Behind(at(5)));
-}
-
-#[test]
-fn what_is_in_quarantine_is_tried_again_when_asked() {
-    let case = |request, quarantined| Case {
-        request,
-        head: head(5),
-        standing: Standing {
-            quarantined,
-            ..standing(Some(5), TableStanding::Filled)
-        },
-        ..Case::default()
-    };
-    let retry = Plan::Retry { at: at(5) };
-    assert_eq!(case(Request::Retry, 2).decided(), retry); // X
-    assert_eq!(case(Request::Retry, 0).decided(), Plan::UpToDate); // I
-    assert_eq!(case(Request::Sync, 2).decided(), Plan::UpToDate); // I
-    let behind = Case {
-        head: head(6),
-        ..case(Request::Retry, 2)
-    };
-    assert_eq!(behind.look(), Look::Behind(at(5)));
-    let mut keyless = case(Request::Retry, 2);
-    keyless.fingerprint.key.clear();
-    let progress = keyless.standing.progress.as_mut().unwrap();
-    progress.fingerprint.key.clear();
-    assert_eq!(keyless.why(), (Stage::Refresh, Why::Asked)); // X
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What writers do to the source: commits of every kind, cleaning, rewinding, replacing.
 
 use lakeferry_model::{Clock as _, Instant, Sign};
-use lakeferry_testkit::{Kind, Row, WINDOW, is_hot};
+use lakeferry_testkit::{Kind, Layout, Row, WINDOW, is_hot};
 use rand::Rng;
 
 use super::World;
@@ -32,6 +32,57 @@ impl World {
             history.commit(Kind::Nothing, Vec::new());
             self.oracle.observe(history);
         });
+    }
+
+    /// Other columns: the extra one comes or goes, or one has another name.
+    pub(crate) fn alter(&mut self) {
+        let mut layout = self.layout();
+        match (self.random.random_range(0..5), &mut layout.extra) {
+            (4, _) => layout = self.earlier_layout(),
+            (0, _) => {
+                let other = if layout.value == "value" {
+                    "word"
+                } else {
+                    "value"
+                };
+                layout.value = other.to_owned();
+            }
+            (1, Some((_, name))) => {
+                let other = if name == "extra" { "more" } else { "extra" };
+                *name = other.to_owned();
+            }
+            (_, Some(_)) => layout.extra = None,
+            (_, None) => {
+                self.extras += 1;
+                layout.made = self.extras;
+                layout.extra = Some((self.extras, "extra".to_owned()));
+            }
+        }
+        let log = format!("columns: {layout:?}");
+        let version = self.source.with_history(|history| history.alter(layout));
+        self.log.push(format!("version {version}: {log}"));
+        self.source
+            .with_history(|history| self.oracle.observe(history));
+    }
+
+    /// As RESTORE brings columns back.
+    fn earlier_layout(&mut self) -> Layout {
+        let made = self.layout().made;
+        let head = self
+            .source
+            .with_history(|history| history.generation().head());
+        let version = self.random.random_range(0..=head);
+        let earlier = self
+            .source
+            .with_history(|history| history.generation().layout(version).clone());
+        Layout { made, ..earlier }
+    }
+
+    fn layout(&self) -> Layout {
+        self.source.with_history(|history| {
+            let table = history.generation();
+            table.layout(table.head()).clone()
+        })
     }
 
     fn live(&self) -> Vec<Row> {
@@ -101,11 +152,17 @@ impl World {
             let Instant(now) = self.clock.now();
             Instant(now + self.random.random_range(-15_000_000..15_000_000))
         });
+        let extra = self.layout().extra.filter(|_| self.random.random_bool(0.8));
+        let extra = extra.map(|(identity, _)| {
+            let text = format!("e{}", self.random.random_range(0..9));
+            (identity, text)
+        });
         Row {
             id: Some(id),
             value,
             hot,
             seen: seen.filter(|_| self.is_timed()),
+            extra,
         }
     }
 

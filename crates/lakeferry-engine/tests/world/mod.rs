@@ -12,10 +12,12 @@ use std::{
 };
 
 use lakeferry_engine::{
-    Job, Meter, OnSourceReplaced, Policy, Report, Request, Retry, RunError, StepKind, Why, drive,
+    DropColumns, Job, Meter, OnSchemaChange, OnSourceReplaced, Policy, Report, Request, Retry,
+    RunError, StepKind, Why, drive,
 };
 use lakeferry_model::{
-    BadRows, Clock, Holder, Instant, JobKey, RowCounts, Source as _, Stage, Watermark,
+    Alteration, BadRows, Clock, ColumnRole, Holder, Instant, JobKey, Progress, RowCounts,
+    Source as _, Stage, Watermark,
 };
 use lakeferry_testkit::{
     Fault, History, KEY, MemoryServer, MemorySource, MemoryTarget, StepClock, oracle::Oracle,
@@ -45,6 +47,12 @@ pub(crate) const MUST_HAPPEN: &[&str] = &[
     "rebuild: Refresh LargeChanges",
     "rebuild: Refresh Asked",
     "rebuild: Refresh FirstFill",
+    "column added",
+    "column detached",
+    "column dropped",
+    "column renamed",
+    "columns changed: halted",
+    "rebuild: Refresh FingerprintChanged",
     "changes: Feed",
     "changes: Files",
     "advance",
@@ -71,6 +79,8 @@ pub(crate) struct World {
     engines: Vec<Engine>,
     standby: Option<Box<dyn Fn()>>,
     next_id: i64,
+    /// How many extra columns there were.
+    extras: u64,
     seen: Option<Watermark<u64>>,
     /// The version and the pieces of the fill that is under way.
     filling: Option<(u64, u64)>,
@@ -133,7 +143,18 @@ fn policy(random: &mut ChaCha8Rng, name: &str, replaced: OnSourceReplaced) -> Po
         filter: Some("hot".to_owned()),
         timezone: "UTC".to_owned(),
         always_refresh: false,
+        lists_columns: false,
         on_source_replaced: replaced,
+        on_schema_change: match random.random_range(0..4) {
+            0 => OnSchemaChange::Halt,
+            1 => OnSchemaChange::Ignore,
+            _ => OnSchemaChange::Evolve,
+        },
+        drop_columns: match random.random_range(0..4) {
+            0 => DropColumns::Halt,
+            1 => DropColumns::Drop,
+            _ => DropColumns::Detach,
+        },
         refresh_above: if random.random_bool(0.3) {
             1.0
         } else {
@@ -199,6 +220,7 @@ impl World {
             engines,
             standby: None,
             next_id: 0,
+            extras: 0,
             seen: None,
             filling: None,
             may_leave: replaced == OnSourceReplaced::Refresh,
@@ -226,7 +248,8 @@ impl World {
     /// One thing happens; then everything must still be right.
     pub(crate) fn step(&mut self) -> Result<(), String> {
         match self.random.random_range(0..1000) {
-            0..100 => self.commit(),
+            0..95 => self.commit(),
+            95..100 => self.alter(),
             100..108 => self.trouble_at_source(),
             108..150 => self.trouble_at_server(),
             150..170 => self.crash(),
@@ -258,7 +281,11 @@ impl World {
 
     fn poll(&mut self, engine: usize) {
         let asked = self.random.random_bool(0.03);
-        let tries_again = self.random.random_bool(0.1);
+        let other = match self.random.random_range(0..20) {
+            0..2 => Request::Retry,
+            2 => Request::RefreshSchema,
+            _ => Request::Sync,
+        };
         let Engine {
             job,
             attempt,
@@ -267,10 +294,9 @@ impl World {
         let attempt = attempt.get_or_insert_with(|| {
             let (job, request) = (
                 Arc::clone(job),
-                match (asked, tries_again) {
-                    (true, _) => Request::Backfill,
-                    (false, true) => Request::Retry,
-                    (false, false) => Request::Sync,
+                match asked {
+                    true => Request::Backfill,
+                    false => other,
                 },
             );
             *was_asked = asked;
@@ -289,8 +315,8 @@ impl World {
         self.engines[engine].attempt = None;
         for step in report.steps {
             // What an earlier attempt had loaded is not read again.
-            let kept = match step.kind {
-                StepKind::Resumed { rows, .. } => Some(rows),
+            let kept = match &step.kind {
+                StepKind::Resumed { rows, .. } => Some(*rows),
                 StepKind::Rebuild(Stage::Fill, _) => Some(0),
                 _ => None,
             };
@@ -300,6 +326,7 @@ impl World {
             {
                 assert_eq!(kept + step.rows_read, step.rows.inserted, "{:?}", step.kind);
             }
+            self.note_alterations(&step.kind);
             for (what, count) in [
                 ("quarantined", step.bad.quarantined),
                 ("released", step.bad.released),
@@ -313,6 +340,7 @@ impl World {
                 StepKind::Rebuild(_, Why::SourceReplaced) => "source replaced: rebuilt".to_owned(),
                 StepKind::Rebuild(stage, why) => format!("rebuild: {stage:?} {why:?}"),
                 StepKind::Changes(reading) => format!("changes: {reading:?}"),
+                StepKind::Alter(_) => "altered".to_owned(),
                 StepKind::Adopt => "adopted".to_owned(),
                 StepKind::Retry => "tried again".to_owned(),
                 StepKind::Advance => "advance".to_owned(),
@@ -324,6 +352,21 @@ impl World {
         }
     }
 
+    fn note_alterations(&mut self, kind: &StepKind) {
+        let StepKind::Alter(alterations) = kind else {
+            return;
+        };
+        for alteration in alterations {
+            self.note(match alteration {
+                Alteration::Detach(_) => "column detached",
+                Alteration::Drop(_) => "column dropped",
+                Alteration::Rename { .. } => "column renamed",
+                Alteration::Widen(_) => "column widened",
+                Alteration::Add(_) => "column added",
+            });
+        }
+    }
+
     fn failed(&mut self, error: &RunError) {
         match error {
             RunError::Fenced { .. } => self.note("fenced"),
@@ -331,6 +374,9 @@ impl World {
             RunError::Held { .. } => self.note("held"),
             RunError::Halted { reason, .. } if reason.contains("is not the one") => {
                 self.note("source replaced: halted");
+            }
+            RunError::Halted { reason, .. } if reason.contains("columns changed") => {
+                self.note("columns changed: halted");
             }
             other => self.note(format!("failed: {other}")),
         }
@@ -385,6 +431,7 @@ impl World {
             "end of rows",
             "inspect",
             "claim",
+            "alter",
             "stage",
             "put",
             "fill",
@@ -429,22 +476,12 @@ impl World {
             self.note("fill started anew");
         }
         self.filling = filling;
-        let Some(watermark) = standing.watermark() else {
+        let Some(progress) = &standing.progress else {
             return Ok(());
         };
-        let digest = watermark.digest.ok_or("the watermark has no digest")?;
-        let (table, version) = (&watermark.table_id, watermark.version);
-        let instant = self.is_timed().then_some(watermark.instant);
-        let expected = self.oracle.expected(table, version, digest.0, instant);
-        let expected = expected.ok_or(format!("there never was version {version} of {table}"))?;
-        let rows = self.server.rows().ok_or("the target table is gone")?;
-        let quarantined = self.server.quarantined();
-        if rows != expected.rows || quarantined != expected.quarantined {
-            return Err(format!(
-                "the target is not version {version} of {table} at {instant:?}:\n{rows:?} and \
-                 {quarantined:?} in quarantine\nbut should be\n{expected:?}"
-            ));
-        }
+        self.check_columns(progress)?;
+        let watermark = &progress.watermark;
+        let version = watermark.version;
         if let Some(seen) = &self.seen
             && !self.may_leave
             && !self.engines.iter().any(|engine| engine.asked)
@@ -463,12 +500,55 @@ impl World {
         Ok(())
     }
 
+    /// Each synced column has what the source has there at the watermark, unless a rebuild is under
+    /// way, before which no rows are to be trusted in columns that came.
+    fn check_columns(&self, progress: &Progress<u64>) -> Result<(), String> {
+        let Progress {
+            watermark,
+            fingerprint,
+        } = progress;
+        let digest = watermark.digest.ok_or("the watermark has no digest")?;
+        let (table, version) = (&watermark.table_id, watermark.version);
+        let at = (table, version, digest.0);
+        let instant = self.is_timed().then_some(watermark.instant);
+        for column in &fingerprint.columns {
+            let (name, identity) = (&column.name, &column.identity);
+            let expected = self.oracle.expected(at, instant, identity);
+            let expected =
+                expected.ok_or(format!("there never was version {version} of {table}"))?;
+            let cells = self.server.cells(name);
+            let quarantined = self.server.quarantined();
+            let is_right = match (column.role, &cells) {
+                _ if identity == KEY => true,
+                (ColumnRole::LeftOut, _) => true,
+                (ColumnRole::Detached, cells) => cells.is_some(),
+                // The rows are those of the version all the same.
+                (ColumnRole::Synced, Some(cells)) if fingerprint.rows.is_empty() => {
+                    cells.keys().eq(expected.cells.keys())
+                }
+                (ColumnRole::Synced, Some(cells)) => *cells == expected.cells,
+                (ColumnRole::Synced, None) => false,
+            };
+            if !is_right || quarantined != expected.quarantined {
+                return Err(format!(
+                    "{column:?} is not version {version} of {table} at {instant:?}:\n{cells:?} and \
+                     {quarantined:?} in quarantine\nbut should be\n{expected:?}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// No more trouble: the job must reach the head, if need be with an operator's word.
     pub(crate) fn calm_down(&mut self) -> Result<(), String> {
         *self.source.faults.lock().unwrap() = lakeferry_testkit::Faults::default();
         *self.server.faults.lock().unwrap() = lakeferry_testkit::Faults::default();
         self.engines[1].attempt = None;
-        for round in 0..4 {
+        // An empty table that lacks a column is for its owner.
+        if self.server.standing().progress.is_none() {
+            self.server.drop_table();
+        }
+        for round in 0..6 {
             for _ in 0..2000 {
                 self.poll(0);
                 self.check()?;
@@ -496,6 +576,10 @@ impl World {
                 let job = Arc::clone(&self.engines[0].job);
                 let backfill = attempted(job, Request::Backfill);
                 self.engines[0].attempt = Some(Box::pin(backfill));
+            } else if round == 1 || round == 3 {
+                let job = Arc::clone(&self.engines[0].job);
+                let refresh = attempted(job, Request::RefreshSchema);
+                self.engines[0].attempt = Some(Box::pin(refresh));
             }
         }
         Err(format!(

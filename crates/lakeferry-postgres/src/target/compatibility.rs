@@ -75,6 +75,20 @@ pub(super) fn fit(source: PgType, existing: &Existing<'_>, is_key: bool) -> Opti
     Some(fit)
 }
 
+/// Whether a column of the type `existing` becomes one of `wider` without being written anew: a number
+/// that gets more digits before the point.
+pub(super) fn is_without_rewrite(wider: PgType, existing: &Existing<'_>) -> bool {
+    let PgType::Scalar(Scalar::Numeric { precision, scale }) = wider else {
+        return false;
+    };
+    let (precision, scale) = (i32::from(precision), i32::from(scale));
+    let kept = |(had, had_scale)| precision >= had && scale == had_scale;
+    match Kind::of(existing) {
+        Kind::Numeric(Some(digits)) => !existing.in_domain && kept(digits),
+        _ => false,
+    }
+}
+
 /// Whether all values of `source` are values of `kind` too, texts but for their length.
 fn holds(source: Scalar, kind: Kind) -> bool {
     match (source, kind) {
@@ -284,6 +298,24 @@ mod tests {
                 "{source:?} {existing:?}"
             );
         }
+    }
+
+    #[test]
+    fn only_numbers_grow_where_they_are() {
+        let wider = |precision, scale| PgType::Scalar(Scalar::Numeric { precision, scale });
+        assert!(is_without_rewrite(wider(12, 2), &numeric(10, 2)));
+        assert!(!is_without_rewrite(wider(12, 4), &numeric(10, 2)));
+        assert!(!is_without_rewrite(wider(9, 2), &numeric(10, 2)));
+        let bigint = PgType::Scalar(Scalar::BigInt);
+        assert!(!is_without_rewrite(
+            bigint,
+            &existing("integer", "int4", -1)
+        ));
+        let domain = Existing {
+            in_domain: true,
+            ..numeric(10, 2)
+        };
+        assert!(!is_without_rewrite(wider(12, 2), &domain));
     }
 
     #[test]

@@ -40,8 +40,8 @@ pub(super) enum LockMode {
 /// Moves the progress from what the session read to what this apply brings. The row stays locked
 /// to the end of the transaction, so a claim waits for it.
 const MOVE: &str = "\
-UPDATE {} AS p SET ({}, updated_at) = ROW($1, $2, $3, $4, $5, $6, pg_catalog.clock_timestamp()) \
-WHERE p.job_id = $7 AND p.epoch = $8 AND {} \
+UPDATE {} AS p SET ({}, updated_at) = ROW($1, $2, $3, $4, $5, $6, $7, pg_catalog.clock_timestamp()) \
+WHERE p.job_id = $8 AND p.epoch = $9 AND {} \
 AND EXISTS (SELECT FROM {} AS l WHERE l.job_id = p.job_id AND l.epoch = p.epoch \
     AND l.backend_pid = pg_catalog.pg_backend_pid())";
 
@@ -81,7 +81,7 @@ pub(super) async fn move_progress<P: Position>(
 fn move_sql(state: &StateSchema) -> Sql {
     let columns = PROGRESS_COLUMNS.map(Sql::name);
     // The values of before follow those of after, the job and the epoch.
-    let same = PROGRESS_COLUMNS.iter().zip(9_u64..).map(|(name, place)| {
+    let same = PROGRESS_COLUMNS.iter().zip(10_u64..).map(|(name, place)| {
         let parts = [&Sql::name(name), &Sql::number(place)];
         Sql::of("p.{} IS NOT DISTINCT FROM ${}", &parts)
     });

@@ -19,7 +19,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 5] = [
     Migration {
         number: 1,
         name: "state",
@@ -39,6 +39,11 @@ const MIGRATIONS: [Migration; 4] = [
         number: QUARANTINE,
         name: "quarantine",
         sql: include_str!("migrations/0004_quarantine.sql"),
+    },
+    Migration {
+        number: 5,
+        name: "columns",
+        sql: include_str!("migrations/0005_columns.sql"),
     },
 ];
 

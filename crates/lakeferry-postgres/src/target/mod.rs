@@ -4,6 +4,7 @@
 //! inspect                                   a look: no claim, no transaction id, no wait
 //! claim      ─→ migrations, claim           the lease, and the settled state
 //! fill       ─→ filling, loader, copy       pieces of a first fill, each for good
+//! alter      ─→ alter                       columns in step with the source's, behind the fence
 //! stage, put ─→ shape, staging, copy        rows wait beside the target
 //!               aside                         bad ones wait in memory
 //! apply      ─→ fence, then                 one transaction
@@ -12,6 +13,7 @@
 //! ```
 
 mod adopt;
+mod alter;
 mod apply;
 mod aside;
 mod changes;
@@ -27,6 +29,7 @@ mod filling;
 mod hazards;
 mod history;
 mod inspect;
+mod kept_columns;
 mod key_index;
 mod lease;
 mod loader;
@@ -59,6 +62,7 @@ use lakeferry_model::{Claim, Holder, Position, Session as _, Standing, Target};
 
 use self::state::StateSchema;
 pub use self::{
+    alter::ddl_of,
     ddl::ddl_for,
     history::read_history,
     loader::PostgresLoader,

@@ -41,7 +41,7 @@ const FORGET: &str = "\
 WITH job AS (UPDATE {} AS j SET target_oid = NULL FROM {} AS p \
     WHERE j.job_id = $1 AND p.job_id = $1 AND p.epoch = $2) \
 UPDATE {} SET table_id = NULL, version = NULL, digest = NULL, instant = NULL, key = NULL, \
-    fingerprint = NULL, updated_at = NULL \
+    fingerprint = NULL, columns = NULL, updated_at = NULL \
 WHERE job_id = $1 AND epoch = $2 AND version IS NOT NULL";
 
 impl<P: Position> PostgresSession<P> {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use lakeferry_model::{
-    CommitOutcome, Effect, FillPlan, Fingerprint, Loaded, Position, Progress, Session, Stage,
-    Standing, TableStanding, Watermark,
+    Alteration, CommitOutcome, Effect, FillPlan, Fingerprint, Loaded, Position, Progress, Session,
+    Stage, Standing, TableStanding, Watermark,
 };
 use tokio_postgres::types::Type;
 
@@ -18,7 +18,7 @@ use crate::{
     sql::Sql,
     sqlstate::Doing,
     target::{
-        Job, adopt,
+        Job, adopt, alter,
         apply::{Apply, Ended},
         aside::Scope,
         changes,
@@ -208,13 +208,8 @@ impl<P: Position> PostgresSession<P> {
         )
     }
 
-    async fn apply_staging(
-        &self,
-        staging: Option<Staging>,
-        filling: Option<Filling<P>>,
-        after: (&Watermark<P>, &Fingerprint),
-    ) -> Result<Ended, Error> {
-        let apply = Apply {
+    fn applying<'a>(&'a self, after: (&'a Watermark<P>, &'a Fingerprint)) -> Apply<'a, P> {
+        Apply {
             link: &self.link,
             settings: &self.job.settings,
             state: &self.job.state,
@@ -223,7 +218,63 @@ impl<P: Position> PostgresSession<P> {
             after,
             oid: self.oid,
             is_filled: self.standing.table == TableStanding::Filled,
+        }
+    }
+
+    async fn alter_table(
+        &self,
+        alterations: &[Alteration],
+        fingerprint: &Fingerprint,
+    ) -> Result<(Watermark<P>, Ended), Error> {
+        let job = &self.job.settings.job;
+        let (Some(watermark), TableStanding::Filled, None, None) = (
+            self.standing.watermark(),
+            self.standing.table,
+            &self.staging,
+            &self.filling,
+        ) else {
+            let what = format!("a table that job {job} did not fill, or is filling, was altered");
+            return Err(Error::bug(what));
         };
+        let ended = alter::alter(&self.applying((watermark, fingerprint)), alterations).await?;
+        Ok((watermark.clone(), ended))
+    }
+
+    /// What a transaction came to that would have led to this progress.
+    fn settled(&mut self, ended: Ended, progress: Progress<P>, has_rows: bool) -> CommitOutcome {
+        match ended {
+            Ended::Fenced => CommitOutcome::Fenced,
+            Ended::Differs(differences) => CommitOutcome::Differs(differences),
+            Ended::Unknown { applied } => {
+                self.is_broken = true;
+                CommitOutcome::Unknown(applied)
+            }
+            Ended::Applied {
+                applied,
+                oid,
+                quarantined,
+            } => {
+                self.standing.progress = Some(progress);
+                self.oid = oid;
+                if has_rows {
+                    self.standing.unfinished = None;
+                    self.standing.table = TableStanding::Filled;
+                }
+                if let Some(quarantined) = quarantined {
+                    self.standing.quarantined = quarantined;
+                }
+                CommitOutcome::Applied(applied)
+            }
+        }
+    }
+
+    async fn apply_staging(
+        &self,
+        staging: Option<Staging>,
+        filling: Option<Filling<P>>,
+        after: (&Watermark<P>, &Fingerprint),
+    ) -> Result<Ended, Error> {
+        let apply = self.applying(after);
         if let Some(filling) = filling {
             return fill::apply(&apply, &filling).await;
         }
@@ -299,33 +350,27 @@ impl<P: Position> Session for PostgresSession<P> {
         let is_staged = staging.is_some() || filling.is_some();
         let after = (watermark, fingerprint);
         let ended = self.apply_staging(staging, filling, after).await;
-        match self.ended(ended)? {
-            Ended::Fenced => Ok(CommitOutcome::Fenced),
-            Ended::Differs(differences) => Ok(CommitOutcome::Differs(differences)),
-            Ended::Unknown { applied } => {
-                self.is_broken = true;
-                Ok(CommitOutcome::Unknown(applied))
-            }
-            Ended::Applied {
-                applied,
-                oid,
-                quarantined,
-            } => {
-                self.standing.progress = Some(Progress {
-                    watermark: watermark.clone(),
-                    fingerprint: fingerprint.clone(),
-                });
-                self.oid = oid;
-                if is_staged {
-                    self.standing.unfinished = None;
-                    self.standing.table = TableStanding::Filled;
-                }
-                if let Some(quarantined) = quarantined {
-                    self.standing.quarantined = quarantined;
-                }
-                Ok(CommitOutcome::Applied(applied))
-            }
-        }
+        let ended = self.ended(ended)?;
+        let progress = Progress {
+            watermark: watermark.clone(),
+            fingerprint: fingerprint.clone(),
+        };
+        Ok(self.settled(ended, progress, is_staged))
+    }
+
+    async fn alter(
+        &mut self,
+        alterations: &[Alteration],
+        fingerprint: &Fingerprint,
+    ) -> Result<CommitOutcome, Error> {
+        self.begun()?;
+        let altered = self.alter_table(alterations, fingerprint).await;
+        let (watermark, ended) = self.ended(altered)?;
+        let progress = Progress {
+            watermark,
+            fingerprint: fingerprint.clone(),
+        };
+        Ok(self.settled(ended, progress, false))
     }
 
     async fn release(mut self) -> Result<(), Error> {

@@ -28,6 +28,8 @@ pub struct TargetSettings {
     pub lease: Duration,
     /// What one apply may delete.
     pub guard: Guard,
+    /// Whether a column may be given a type for which the whole table is written anew.
+    pub allow_rewrite: bool,
     /// What becomes of rows that Postgres cannot hold.
     pub bad_rows: BadRows,
     /// How many connections to the server a run of the job may have at once.

@@ -22,13 +22,14 @@ use crate::{
 
 /// Types are seen through domains (`b`); `y` is what a domain is of in the end. A column that takes
 /// no NULL and has nothing else to put there is `unfilled`.
-const COLUMNS: &str = "\
+pub(super) const COLUMNS: &str = "\
 SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod) AS declared, \
     a.attgenerated::text AS generated, a.attidentity <> '' AS is_identity, \
     l_n.nspname AS collation_schema, l.collname AS collation, \
     l.collisdeterministic AS is_deterministic, \
     pg_catalog.format_type(b.oid, b.modifier) AS shown, y_n.nspname AS type_schema, \
     y.typname AS type_name, b.modifier AS modifier, o.typtype = 'd' AS in_domain, \
+    a.attnotnull AS not_null, \
     (a.attnotnull OR o.typnotnull) AND NOT a.atthasdef AND o.typdefault IS NULL \
         AND a.attidentity = '' AS unfilled \
 FROM pg_catalog.pg_attribute AS a \

@@ -12,7 +12,7 @@ use crate::{
     target::{
         migrations,
         settings::TargetSettings,
-        state::{Kept, PROGRESS_COLUMNS, StateSchema},
+        state::{Kept, StateSchema, progress_columns_of},
         unfinished::Fills,
     },
 };
@@ -70,11 +70,10 @@ impl<P: Position> Found<P> {
         let doing = Doing::new(format!("read the state of job {}", settings.job))
             .needs(format!("USAGE ON SCHEMA {state}"))
             .locks(format!("the tables of schema {state}"));
-        let columns = PROGRESS_COLUMNS.map(|name| Sql::of("p.{}", &[&Sql::name(name)]));
         let sql = Sql::of(
             BOTH,
             &[
-                &Sql::list(", ", columns),
+                &progress_columns_of("p"),
                 &state.table("migrations"),
                 &state.table("jobs"),
                 &state.table("progress"),

@@ -14,6 +14,7 @@ use crate::{
     error::Error,
     link::Param,
     sql::{Sql, Table},
+    target::kept_columns,
 };
 
 /// The schema that holds the state. `Display` is for messages.
@@ -80,14 +81,31 @@ impl FromSql<'_> for Moment {
 }
 
 /// The columns of `progress` that [`Progress`] fills, in the order in which [`Kept`] holds them.
-pub(crate) const PROGRESS_COLUMNS: [&str; 6] = [
+pub(crate) const PROGRESS_COLUMNS: [&str; 7] = [
     "table_id",
     "version",
     "digest",
     "instant",
     "key",
     "fingerprint",
+    COLUMNS,
 ];
+
+/// The one that came with a migration.
+const COLUMNS: &str = "columns";
+
+/// Those of the table with this alias, also where an earlier build made it.
+pub(crate) fn progress_columns_of(alias: &'static str) -> Sql {
+    let alias = Sql::from(alias);
+    let column = |name| match name {
+        COLUMNS => Sql::of(
+            "pg_catalog.to_jsonb({}) ->> {}",
+            &[&alias, &Sql::text(name)],
+        ),
+        _ => Sql::of("{}.{}", &[&alias, &Sql::name(name)]),
+    };
+    Sql::list(", ", PROGRESS_COLUMNS.map(column))
+}
 
 /// A [`Progress`], or its absence, as `progress` keeps it.
 #[derive(Debug, Default)]
@@ -98,6 +116,7 @@ pub(crate) struct Kept {
     instant: Option<Moment>,
     key: Option<Vec<String>>,
     fingerprint: Option<String>,
+    columns: Option<String>,
 }
 
 impl Kept {
@@ -118,6 +137,7 @@ impl Kept {
             instant: Some(Moment(watermark.instant)),
             key: Some(fingerprint.key.clone()),
             fingerprint: Some(fingerprint.rows.clone()),
+            columns: kept_columns::to_json(&fingerprint.columns, fingerprint.columns_made),
         })
     }
 
@@ -133,11 +153,12 @@ impl Kept {
             instant: row.try_get(first + 3)?,
             key: row.try_get(first + 4)?,
             fingerprint: row.try_get(first + 5)?,
+            columns: row.try_get(first + 6)?,
         })
     }
 
     /// The values of [`PROGRESS_COLUMNS`].
-    pub(crate) fn params(&self) -> [Param<'_>; 6] {
+    pub(crate) fn params(&self) -> [Param<'_>; 7] {
         [
             (&self.table_id, Type::TEXT),
             (&self.version, Type::INT8),
@@ -145,6 +166,7 @@ impl Kept {
             (&self.instant, Type::TIMESTAMPTZ),
             (&self.key, Type::TEXT_ARRAY),
             (&self.fingerprint, Type::TEXT),
+            (&self.columns, Type::TEXT),
         ]
     }
 
@@ -153,6 +175,11 @@ impl Kept {
         let digest = match self.digest {
             Some(bytes) => Some(Digest(bytes.try_into().ok()?)),
             None => None,
+        };
+        let (columns, columns_made) = match self.columns {
+            Some(text) => kept_columns::from_json(&text)?,
+            // An earlier build kept none.
+            None => (Vec::new(), 0),
         };
         Some(Progress {
             watermark: Watermark {
@@ -164,6 +191,8 @@ impl Kept {
             fingerprint: Fingerprint {
                 key: self.key?,
                 rows: self.fingerprint?,
+                columns,
+                columns_made,
             },
         })
     }

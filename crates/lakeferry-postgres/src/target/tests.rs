@@ -39,6 +39,7 @@ pub(super) fn evil_settings() -> TargetSettings {
         comment: Some("it's \\ kept by lakeferry".to_owned()),
         lease: Duration::from_secs(30),
         guard: Guard::default(),
+        allow_rewrite: false,
         bad_rows: BadRows::HALT,
         max_connections: 8,
     }

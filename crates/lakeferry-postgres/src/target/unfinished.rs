@@ -12,7 +12,7 @@ use crate::{
     target::{
         fence::Hold,
         reserved,
-        state::{Kept, Moment, PROGRESS_COLUMNS, StateSchema},
+        state::{Kept, Moment, PROGRESS_COLUMNS, StateSchema, progress_columns_of},
     },
 };
 
@@ -28,7 +28,7 @@ WHERE f.job_id = $1 AND pg_catalog.obj_description(c.oid, 'pg_class') = $3";
 
 const INSERT: &str = "\
 INSERT INTO {} ({}, job_id, pieces, pieces_digest, reserved_oid) \
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, pg_catalog.to_regclass($10)::oid) \
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, pg_catalog.to_regclass($11)::oid) \
 RETURNING reserved_oid, started_at";
 
 /// The note that a piece is loaded, if the session that had it loaded still holds the lease, and
@@ -90,10 +90,8 @@ impl Fills<'_> {
 
     /// The fill that can be gone on with in `schema`.
     pub(super) async fn find<P: Position>(&self, schema: &str) -> Result<Option<Begun<P>>, Error> {
-        let columns = PROGRESS_COLUMNS.map(|name| Sql::of("f.{}", &[&Sql::name(name)]));
         let [pieces, fills] = ["fill_pieces", "fills"].map(|name| self.state.table(name));
-        let columns = Sql::list(", ", columns);
-        let sql = Sql::of(FIND, &[&pieces, &pieces, &columns, &fills]);
+        let sql = Sql::of(FIND, &[&pieces, &pieces, &progress_columns_of("f"), &fills]);
         let comment = reserved::comment(self.job_id);
         let params = [
             self.job(),

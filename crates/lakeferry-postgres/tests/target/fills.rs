@@ -152,7 +152,7 @@ async fn a_reset_removes_what_a_fill_left_and_no_more() {
     on_each_server(async |desk| {
         let target = desk.target();
         let holder = Holder("operator".to_owned());
-        let reset = async |forget| match target.reset(&holder, forget).await.unwrap() {
+        let reset = async |forget| match Box::pin(target.reset(&holder, forget)).await.unwrap() {
             Claim::Granted(removed) => Some(removed),
             Claim::Held(_) => None,
         };

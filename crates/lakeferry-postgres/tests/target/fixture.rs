@@ -45,6 +45,7 @@ impl Desk {
             lease: Duration::from_secs(30),
             // Tests delete what they like; guards have tests of their own.
             guard: Guard::OFF,
+            allow_rewrite: false,
             bad_rows: BadRows::HALT,
             max_connections: 8,
         };
@@ -169,6 +170,8 @@ pub(crate) fn fingerprint() -> Fingerprint {
     Fingerprint {
         key: vec!["id".to_owned()],
         rows: "rows".to_owned(),
+        columns: Vec::new(),
+        columns_made: 0,
     }
 }
 

@@ -7,6 +7,7 @@
 )]
 
 mod adopting;
+mod altering;
 mod claiming;
 mod column_types;
 mod existing_tables;

@@ -64,6 +64,7 @@ fn row(id: i64, value: &str, hot: impl Into<Option<bool>>) -> Row {
         value: Some(value.to_owned()),
         hot: hot.into(),
         seen: None,
+        extra: None,
     }
 }
 

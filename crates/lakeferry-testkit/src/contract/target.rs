@@ -5,15 +5,17 @@
 use std::collections::BTreeMap;
 
 use arrow_array::RecordBatch;
+use arrow_schema::{FieldRef, Schema};
 use lakeferry_model::{
-    Applied, BadRows, Claim, CommitOutcome, Digest, Effect, Epoch, Failure, FailureClass, FillPlan,
-    Fingerprint, Holder, Instant, Loader, Position, RowCounts, Session, Stage, TableId,
-    TableStanding, Target, Watermark,
+    Applied, BadRows, Claim, ColumnRole, CommitOutcome, Digest, Effect, Epoch, Failure,
+    FailureClass, FillPlan, Fingerprint, Holder, Instant, Loader, Position, RowCounts, Session,
+    Stage, TableId, TableStanding, Target, TargetColumn, Watermark,
 };
 
 use crate::{KEY, Row, Values, batch, columns};
 
 mod adopt;
+mod alter;
 mod fill;
 mod keyless;
 mod quarantine;
@@ -43,6 +45,8 @@ pub trait Harness {
     async fn quarantined(&self) -> Vec<i64>;
     /// The same of a table without a key, sorted.
     async fn all_rows(&self) -> Option<Vec<Values>>;
+    /// What a reader sees in one column; `None` if there is no such column.
+    async fn cells(&self, column: &str) -> Option<Rows>;
     /// Makes a table under the target's name, keyed and of the right columns, that the job did
     /// not fill.
     async fn make_table(&self, rows: Rows);
@@ -76,6 +80,7 @@ pub async fn holds<H: Harness>(make: impl AsyncFn() -> H) {
     mass_deletes_are_refused(make().await).await;
     holders_that_stand_still_lose_the_lease(make().await).await;
     adopt::holds(&make).await;
+    alter::holds(&make).await;
     fill::holds(&make).await;
     keyless::holds(&make).await;
     quarantine::holds(&make).await;
@@ -94,6 +99,7 @@ fn rows_batch(pairs: &[(i64, &str)]) -> RecordBatch {
         value: Some((*value).to_owned()),
         hot: Some(true),
         seen: None,
+        extra: None,
     };
     batch(&pairs.iter().map(row).collect::<Vec<_>>())
 }
@@ -107,10 +113,23 @@ fn watermark<P: Position>(version: u64) -> Watermark<P> {
     }
 }
 
+/// What a target is made from that has all of `columns`.
+fn made_from(columns: &Schema) -> Vec<TargetColumn> {
+    let column = |field: &FieldRef| TargetColumn {
+        name: field.name().clone(),
+        identity: field.name().clone(),
+        of: field.data_type().to_string(),
+        role: ColumnRole::Synced,
+    };
+    columns.fields().iter().map(column).collect()
+}
+
 fn fingerprint() -> Fingerprint {
     Fingerprint {
         key: vec![KEY.to_owned()],
         rows: "one".to_owned(),
+        columns: made_from(&columns()),
+        columns_made: 0,
     }
 }
 
@@ -388,6 +407,7 @@ async fn bad_keys_and_values<H: Harness>(harness: H) {
         value: None,
         hot: Some(true),
         seen: None,
+        extra: None,
     }]);
     let twice = rows_batch(&[(1, "a"), (1, "b")]);
     let nul = rows_batch(&[(1, "a\0b")]);

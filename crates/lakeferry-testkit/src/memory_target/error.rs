@@ -19,6 +19,8 @@ pub enum TargetError {
     Fenced,
     #[error("{0}")]
     Disagrees(String),
+    #[error("{0}")]
+    Misfit(String),
     #[error("it would delete {0}")]
     MassDelete(MassDelete),
     #[error("{0}")]
@@ -35,6 +37,7 @@ impl Failure for TargetError {
             Self::NullKey
             | Self::DuplicateKey(_)
             | Self::Disagrees(_)
+            | Self::Misfit(_)
             | Self::MassDelete(_)
             | Self::TooManyBad(_) => FailureClass::NeedsOperator,
             Self::Misused(_) => FailureClass::Bug,

@@ -10,6 +10,8 @@ use super::rows::Sifted;
 #[derive(Clone)]
 pub(super) struct Fill<P> {
     pub(super) plan: FillPlan<P>,
+    /// What the cells of its rows are called.
+    pub(super) columns: Vec<String>,
     pub(super) pieces: BTreeMap<u64, Sifted>,
 }
 

@@ -8,10 +8,13 @@ use lakeferry_model::{
     RowCounts, Stage,
 };
 
-use super::{Rows, TargetError, Values};
-use crate::rows_of;
+use super::{
+    TargetError,
+    table::{Cells, Rows, Values},
+};
+use crate::row::cells_of;
 
-type Keyed = BTreeMap<i64, Option<String>>;
+type Keyed = BTreeMap<i64, Cells>;
 
 /// What identifies the rows of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,19 +48,26 @@ impl Sifted {
         effect: Effect,
         rows: &RecordBatch,
     ) -> Result<(), TargetError> {
-        for (id, value) in rows_of(rows) {
+        for (id, mut cells) in cells_of(rows) {
             if keying == Keying::ById && id.is_none() {
                 return Err(TargetError::NullKey);
             }
-            let is_bad = value.as_ref().is_some_and(|value| value.contains('\0'));
+            let is_bad =
+                |cell: &Option<String>| cell.as_ref().is_some_and(|text| text.contains('\0'));
+            let bad = cells.iter().filter(|cell| is_bad(cell)).count() as u64;
             match policy {
                 // Of what goes, the value does not matter.
-                _ if !is_bad || effect == Effect::Delete => self.staged.push((effect, (id, value))),
-                OnBadValue::Quarantine => self.bad.push((effect, (id, value))),
+                _ if bad == 0 || effect == Effect::Delete => {
+                    self.staged.push((effect, (id, cells)))
+                }
+                OnBadValue::Quarantine => self.bad.push((effect, (id, cells))),
                 OnBadValue::Halt => return Err(TargetError::BadRow(id)),
                 OnBadValue::Null => {
-                    self.nulled += 1;
-                    self.staged.push((effect, (id, None)));
+                    self.nulled += bad;
+                    for cell in cells.iter_mut().filter(|cell| is_bad(cell)) {
+                        *cell = None;
+                    }
+                    self.staged.push((effect, (id, cells)));
                 }
             }
         }

@@ -202,7 +202,7 @@ impl One {
         trouble.hint(match self.request {
             Request::Adopt => format!("lakeferry adopt {name} starts again"),
             Request::Retry => format!("lakeferry quarantine retry {name} goes on from there"),
-            Request::Sync | Request::Backfill => {
+            Request::Sync | Request::Backfill | Request::RefreshSchema => {
                 format!("the next lakeferry sync {name} goes on from there")
             }
         })

@@ -11,6 +11,7 @@ mod init;
 mod outcome;
 mod plan;
 mod quarantine;
+mod refresh_schema;
 mod reset;
 mod status;
 mod sync;
@@ -43,6 +44,9 @@ pub(crate) async fn execute(arguments: &Arguments) -> Result<Done, Trouble> {
             accept_deletes,
         } => backfill::backfill(configuration()?, job, *accept_deletes, arguments.output).await,
         Command::Adopt { job } => adopt::adopt(configuration()?, job, arguments.output).await,
+        Command::RefreshSchema { job } => {
+            refresh_schema::refresh_schema(configuration()?, job, arguments.output).await
+        }
         Command::Reset { job, forget } => reset::reset(&configuration()?, job, *forget).await,
         Command::Quarantine { action } => {
             quarantine::quarantine(configuration()?, action, arguments.output).await

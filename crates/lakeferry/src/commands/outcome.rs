@@ -54,7 +54,7 @@ pub(crate) fn told(
             Request::Retry => {
                 format!("{name}: nothing in quarantine, and up to date at version {through}\n")
             }
-            Request::Sync | Request::Backfill => {
+            Request::Sync | Request::Backfill | Request::RefreshSchema => {
                 format!("{name}: up to date at version {through}\n")
             }
         };
@@ -64,7 +64,7 @@ pub(crate) fn told(
     for step in &report.steps {
         total += step.rows;
         bad += step.bad;
-        let what = step_wording(step.kind, step.through, job.timezone);
+        let what = step_wording(&step.kind, step.through, job.timezone);
         lines.push_str(&format!("  {what}: {}\n", rows_told(step)));
     }
     let place = match report.from {
@@ -108,7 +108,7 @@ pub(crate) fn outcome(
     trouble: Option<&Trouble>,
 ) -> Outcome {
     let steps = report.steps.iter().map(|step| StepDone {
-        kind: step_wording(step.kind, step.through, job.timezone),
+        kind: step_wording(&step.kind, step.through, job.timezone),
         through: step.through.0,
         rows_read: step.rows_read,
         inserted: step.rows.inserted,

@@ -3,7 +3,7 @@
 use lakeferry_config::Config;
 use lakeferry_engine::{Plan, Preview, Request, StepKind, preview};
 use lakeferry_model::{DeltaVersion, Size, Stage};
-use lakeferry_postgres::ddl_for;
+use lakeferry_postgres::{ddl_for, ddl_of};
 use serde::Serialize;
 
 use self::warnings::{Warning, warnings};
@@ -11,8 +11,8 @@ use crate::{
     commands::{
         filter_time::{FilterTime, instant_wording},
         wording::{
-            reading_wording, rebuild_wording, size_wording, step_wording, table_wording,
-            unfinished_wording,
+            alterations_wording, reading_wording, rebuild_wording, size_wording, step_wording,
+            table_wording, unfinished_wording,
         },
     },
     exit::Trouble,
@@ -108,6 +108,7 @@ async fn would(
         Plan::UpToDate => ("nothing: it is up to date".to_owned(), Size::default()),
         Plan::Broken(broken) => (format!("fail: {broken}"), Size::default()),
         Plan::Halt(halt) => (format!("halt: {}", halt.reason()), Size::default()),
+        Plan::Alter { alterations, .. } => (alterations_wording(alterations), Size::default()),
         Plan::Rebuild { at, stage, why } => {
             (rebuild_wording(*stage, *why, at.version), preview.head.size)
         }
@@ -123,15 +124,15 @@ async fn would(
             (would, size)
         }
         Plan::Adopt { at } => {
-            let would = step(StepKind::Adopt, at.version);
+            let would = step(&StepKind::Adopt, at.version);
             (would, preview.head.size)
         }
         Plan::Retry { at } => {
-            let would = step(StepKind::Retry, at.version);
+            let would = step(&StepKind::Retry, at.version);
             (would, preview.head.size)
         }
         Plan::Advance { range } => {
-            let would = step(StepKind::Advance, range.through().version);
+            let would = step(&StepKind::Advance, range.through().version);
             (would, Size::default())
         }
         Plan::Changes { range, reading } => {
@@ -161,7 +162,7 @@ async fn would(
             let size = wired.source.moved_size(at, *until).await;
             let size = size.map_err(|error| wiring::source_trouble(job, &error))?;
             let from = instant_wording(at.instant, job.timezone);
-            let moves = step(StepKind::Moved { until: *until }, at.version);
+            let moves = step(&StepKind::Moved { until: *until }, at.version);
             let would = format!("{moves}, from {from}: it depends on time");
             (would, size)
         }
@@ -174,14 +175,14 @@ fn ddl(
     key: Vec<String>,
     preview: &Preview<DeltaVersion>,
 ) -> Result<Option<String>, Trouble> {
-    let Plan::Rebuild {
-        stage: Stage::Fill, ..
-    } = preview.plan
-    else {
-        return Ok(None);
-    };
     let settings = wiring::target_settings(config, job, key)?;
-    let ddl = ddl_for(&settings, &preview.head.columns);
+    let ddl = match &preview.plan {
+        Plan::Rebuild {
+            stage: Stage::Fill, ..
+        } => ddl_for(&settings, &preview.head.columns),
+        Plan::Alter { alterations, .. } => ddl_of(&settings, alterations),
+        _ => return Ok(None),
+    };
     ddl.map(Some)
         .map_err(|error| wiring::target_trouble(job, &error))
 }

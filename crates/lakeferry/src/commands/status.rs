@@ -1,7 +1,7 @@
 //! `status`: how far each job has come. Writes nothing.
 
 use lakeferry_config::Config;
-use lakeferry_model::{Source, Target};
+use lakeferry_model::{ColumnRole, DeltaVersion, Source, Standing, Target};
 use lakeferry_postgres::read_status;
 use serde::Serialize;
 
@@ -33,6 +33,12 @@ struct JobStatus {
     /// Who works on it now.
     #[serde(skip_serializing_if = "Option::is_none")]
     holder: Option<String>,
+    /// Columns of the target that the source does not have any more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    detached_columns: Vec<String>,
+    /// Columns of the source that the target does not have.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    columns_left_out: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_run: Option<LastRun>,
     /// A first fill that was begun and has not ended.
@@ -115,6 +121,11 @@ async fn look(config: &Config, job: &lakeferry_config::Job) -> Result<JobStatus,
         lag_versions: watermark.map(|watermark| head.version.0.saturating_sub(watermark)),
         filter_time: FilterTime::of(job, &wired, &standing),
         holder: holder.map(|holder| holder.to_string()),
+        detached_columns: columns(&standing, ColumnRole::Detached),
+        columns_left_out: columns(&standing, ColumnRole::LeftOut)
+            .into_iter()
+            .filter(|name| head.columns.index_of(name).is_ok())
+            .collect(),
         last_run: last_run.map(|run| LastRun {
             finished_at: time_wording(run.finished_at),
             kind: run.kind,
@@ -125,6 +136,14 @@ async fn look(config: &Config, job: &lakeferry_config::Job) -> Result<JobStatus,
         unfinished_fill,
         quarantined,
     })
+}
+
+/// The columns that are this to their job.
+fn columns(standing: &Standing<DeltaVersion>, role: ColumnRole) -> Vec<String> {
+    let columns = standing.progress.iter();
+    let columns = columns.flat_map(|progress| &progress.fingerprint.columns);
+    let such = columns.filter(|column| column.role == role);
+    such.map(|column| column.name.clone()).collect()
 }
 
 fn told(status: &JobStatus) -> String {
@@ -156,6 +175,14 @@ fn told(status: &JobStatus) -> String {
     }
     if let Some(time) = &status.filter_time {
         text.push_str(&format!("  filter: {}\n", time.told()));
+    }
+    for (what, columns) in [
+        ("detached", &status.detached_columns),
+        ("left out", &status.columns_left_out),
+    ] {
+        if !columns.is_empty() {
+            text.push_str(&format!("  {what}: {}\n", columns.join(", ")));
+        }
     }
     if let Some(fill) = &status.unfinished_fill {
         text.push_str(&format!("  unfinished: {}\n", fill.told));

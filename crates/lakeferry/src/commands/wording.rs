@@ -3,7 +3,8 @@
 use chrono_tz::Tz;
 use lakeferry_engine::{StepKind, Why};
 use lakeferry_model::{
-    BadRowCounts, DeltaVersion, Instant, Reading, Size, Stage, TableStanding, UnfinishedFill,
+    Alteration, BadRowCounts, DeltaVersion, Instant, Reading, Size, Stage, TableStanding,
+    UnfinishedFill,
 };
 
 use crate::commands::filter_time::instant_wording;
@@ -53,13 +54,14 @@ pub(crate) fn size_wording(size: &Size) -> String {
 }
 
 /// What a step does, or did, in a job of this time zone.
-pub(crate) fn step_wording(kind: StepKind, through: DeltaVersion, zone: Tz) -> String {
+pub(crate) fn step_wording(kind: &StepKind, through: DeltaVersion, zone: Tz) -> String {
     match kind {
-        StepKind::Rebuild(stage, why) => rebuild_wording(stage, why, through),
+        StepKind::Rebuild(stage, why) => rebuild_wording(*stage, *why, through),
+        StepKind::Alter(alterations) => alterations_wording(alterations),
         StepKind::Resumed { pieces, rows } => format!(
             "fill the table from version {through} (going on after {}, {}, that were loaded)",
-            counted(pieces, "piece"),
-            counted(rows, "row")
+            counted(*pieces, "piece"),
+            counted(*rows, "row")
         ),
         StepKind::Adopt => format!("adopt the table, which has the rows of version {through}"),
         StepKind::Retry => format!("try the rows in quarantine again, as of version {through}"),
@@ -67,12 +69,28 @@ pub(crate) fn step_wording(kind: StepKind, through: DeltaVersion, zone: Tz) -> S
         StepKind::Changes(reading) => {
             format!(
                 "apply the changes through version {through} {}",
-                reading_wording(reading)
+                reading_wording(*reading)
             )
         }
         StepKind::Moved { until } => {
-            format!("move the filter to {}", instant_wording(until, zone))
+            format!("move the filter to {}", instant_wording(*until, zone))
         }
+    }
+}
+
+/// How a table is altered.
+pub(crate) fn alterations_wording(alterations: &[Alteration]) -> String {
+    let told: Vec<String> = alterations.iter().map(alteration_wording).collect();
+    format!("alter the table: {}", told.join(", "))
+}
+
+fn alteration_wording(alteration: &Alteration) -> String {
+    match alteration {
+        Alteration::Detach(name) => format!("detach column {name}"),
+        Alteration::Drop(name) => format!("drop column {name}"),
+        Alteration::Rename { from, to } => format!("rename column {from} to {to}"),
+        Alteration::Widen(field) => format!("widen column {}", field.name()),
+        Alteration::Add(field) => format!("add column {}", field.name()),
     }
 }
 
@@ -98,7 +116,7 @@ pub(crate) fn rebuild_wording(stage: Stage, why: Why, at: DeltaVersion) -> Strin
         Why::SourceReplaced => "the source was replaced",
         Why::PastHorizon => "the changes can no longer be read",
         Why::LargeChanges => "the changes are a large part of the table",
-        Why::OtherColumns => "its columns changed, and changed back",
+        Why::OtherColumns => "its columns changed while they were read",
         Why::FilterMoved => "time changes what the filter lets through",
         Why::Opaque => "a commit does not tell enough of the files that it removed",
     };

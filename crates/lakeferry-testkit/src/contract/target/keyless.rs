@@ -42,6 +42,7 @@ fn rows(times: &[Times]) -> RecordBatch {
         value,
         hot: Some(true),
         seen: None,
+        extra: None,
     };
     batch(&values(times).into_iter().map(row).collect::<Vec<_>>())
 }
