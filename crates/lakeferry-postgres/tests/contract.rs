@@ -175,10 +175,10 @@ async fn postgres_keeps_the_contract_of_a_target() {
         let server = Server::start(version).unwrap();
         println!("postgres {}", server.release());
         let number = std::cell::Cell::new(0);
-        holds(async || {
+        let all = holds(async || {
             number.set(number.get() + 1);
             Bystander::new(&server, &format!("part_{}", number.get())).await
-        })
-        .await;
+        });
+        Box::pin(all).await;
     }
 }
