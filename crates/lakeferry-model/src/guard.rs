@@ -6,8 +6,8 @@ use std::fmt;
 ///
 /// | deletes | verdict |
 /// |---|---|
-/// | all rows that the target has, and none comes | refused, unless `allow_empty` |
-/// | more than `max_delete_share` of the rows that it had, of 1,000 or more | refused |
+/// | all rows that the target has, and none comes | refused, unless `allow_empty`, and then allowed |
+/// | else more than `max_delete_share` of the rows that it had, of 1,000 or more | refused |
 /// | anything else | allowed |
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Guard {
@@ -59,23 +59,16 @@ impl Guard {
         let had = deleted.saturating_add(remaining);
         let empties = deleted > 0 && inserted == 0 && remaining == 0;
         let is_large = had >= LEAST_ROWS && deleted as f64 > self.max_delete_share * had as f64;
-        let share = self.max_delete_share;
-        if empties && !self.allow_empty {
-            Some(MassDelete {
-                deleted,
-                had,
-                limit: Limit::Empty,
-            })
-        } else if is_large {
-            let limit = Limit::Share(share);
-            Some(MassDelete {
-                deleted,
-                had,
-                limit,
-            })
-        } else {
-            None
-        }
+        let limit = match (empties, self.allow_empty) {
+            (true, true) => return None,
+            (true, false) => Limit::Empty,
+            (false, _) => is_large.then_some(Limit::Share(self.max_delete_share))?,
+        };
+        Some(MassDelete {
+            deleted,
+            had,
+            limit,
+        })
     }
 }
 
@@ -163,6 +156,8 @@ mod tests {
             (none, 1, 999, 0, false),
             (none, 1, 1_000, 0, true),
             (none, 0, 1_000, 0, false),
+            (none, 1_000, 1_000, 0, false),
+            (none, 1_000, 1_000, 1, true),
             (Guard::OFF, 5_000, 5_000, 0, false),
         ] {
             assert_eq!(

@@ -1,10 +1,17 @@
 //! Nothing deletes a large share of a target by itself: the run halts with the counts, changes
 //! nothing, and goes through once it is told to.
 
-use lakeferry_delta_testkit::NewTable;
+use lakeferry_delta_testkit::{
+    NewTable,
+    runways::{RunwaysHistory, RunwaysReplay, history_file},
+};
 use lakeferry_postgres_testkit::servers;
 
-use crate::{deployment::Deployment, tables};
+use crate::{
+    deployment::Deployment,
+    oracle::{Oracle, Rows, Version},
+    tables,
+};
 
 /// Rows with ids from 1 through `count`.
 fn rows(count: i64) -> Vec<(i64, Option<&'static str>)> {
@@ -93,6 +100,59 @@ async fn the_guards_of_a_job_are_its_own() {
                 .unwrap();
             assert_eq!(deployment.run(&["sync"]).code, 0);
             assert_eq!(deployment.dump("careful"), "9,nine");
+        }
+    }
+}
+
+/// The runways' version 1008 deletes every row: by mistake, for 1009 brings them back.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_wipe_of_the_runways_halts_with_its_counts() {
+    const WIPE: i64 = 1_008;
+    let Some(parquet) = history_file() else {
+        return;
+    };
+    let mut oracle = Oracle::start(&parquet);
+    for server in servers() {
+        for table in [NewTable::with_feed(), NewTable::without_feed()] {
+            let mut deployment = Deployment::start(server).guarded();
+            let lake = deployment.lake("runways");
+            let history = RunwaysHistory::read(&parquet).unwrap();
+            let mut source = RunwaysReplay::start_at(history, WIPE - 1, &lake, table)
+                .await
+                .unwrap();
+            for job in ["waits", "asked", "follows"] {
+                let allowed: &[&str] = match job {
+                    "follows" => &["allow_empty: true"],
+                    _ => &[],
+                };
+                deployment.job(job, &lake, allowed);
+            }
+            assert_eq!(deployment.run(&["sync"]).code, 0);
+            let mut has = |table: &str, seq| {
+                let dump = deployment.dump(table);
+                oracle.assert_equal(&dump, Version { seq, shift: 0 }, Rows::All)
+            };
+            let rows = has("waits", WIPE - 1);
+
+            source.next().await.unwrap();
+            let said = deployment.run(&["sync"]);
+            assert_eq!(said.code, 1, "{said}");
+            let failure = deployment.run(&["sync", "waits"]).failure(1);
+            assert!(failure.contains(&format!("all {rows} rows")), "{failure}");
+            println!("postgres {}: {failure}", deployment.release());
+            let done = deployment
+                .run(&["sync", "asked", "--accept-deletes"])
+                .jobs_done();
+            assert_eq!(done[0].rows(), [0, 0, rows]);
+            for (job, seq) in [("waits", WIPE - 1), ("asked", WIPE), ("follows", WIPE)] {
+                has(job, seq);
+            }
+
+            source.next().await.unwrap();
+            assert_eq!(deployment.run(&["sync"]).code, 0);
+            for job in ["waits", "asked", "follows"] {
+                has(job, WIPE + 1);
+            }
         }
     }
 }
