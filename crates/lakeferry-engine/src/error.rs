@@ -75,9 +75,9 @@ impl RunError {
 
     pub(crate) fn halted(job: String, halt: &Halt) -> Self {
         Self::Halted {
-            job,
             reason: halt.reason(),
-            hint: halt.hint().to_owned(),
+            hint: halt.hint(&job),
+            job,
         }
     }
 

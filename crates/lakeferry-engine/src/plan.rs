@@ -565,32 +565,32 @@ impl Halt {
         }
     }
 
-    /// What an operator can do.
-    pub fn hint(&self) -> &'static str {
+    /// What an operator can do about it, for the job of this name.
+    pub fn hint(&self, job: &str) -> String {
         match self {
-            Self::ForeignTable => {
+            Self::ForeignTable => format!(
                 "if these are the rows of the source, take the table over as it is with: \
-                 lakeferry adopt; else choose another table, or empty or drop this one"
-            }
-            Self::NothingToAdopt => "create and fill it with: lakeferry sync",
-            Self::TableGone => "fill it anew with: lakeferry backfill",
-            Self::TableReplaced => {
+                 lakeferry adopt {job}; else choose another table, or empty or drop this one"
+            ),
+            Self::NothingToAdopt => format!("create and fill it with: lakeferry sync {job}"),
+            Self::TableGone => format!("fill it anew with: lakeferry backfill {job}"),
+            Self::TableReplaced => format!(
                 "if it is a copy of the one that was filled, such as a restored one, take it over \
-                 with: lakeferry adopt; else drop or rename it, then fill anew with: lakeferry \
-                 backfill"
-            }
-            Self::KeyChanged { .. } => {
+                 with: lakeferry adopt {job}; else drop or rename it, then fill anew with: \
+                 lakeferry backfill {job}"
+            ),
+            Self::KeyChanged { .. } => format!(
                 "set the key back, or drop the target table and fill it anew with: \
-                 lakeferry backfill"
-            }
-            Self::SourceReplaced { .. } => {
+                 lakeferry backfill {job}"
+            ),
+            Self::SourceReplaced { .. } => format!(
                 "if that is meant, rebuild the target by difference with: lakeferry backfill \
-                 (or set on_source_replaced: refresh)"
-            }
-            Self::ColumnsChanged { .. } => {
-                "take this over once with: lakeferry refresh-schema; or always, with \
+                 {job} (or set on_source_replaced: refresh)"
+            ),
+            Self::ColumnsChanged { .. } => format!(
+                "take this over once with: lakeferry refresh-schema {job}; or always, with \
                  on_schema_change: evolve"
-            }
+            ),
         }
     }
 }

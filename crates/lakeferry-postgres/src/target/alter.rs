@@ -257,8 +257,12 @@ impl<P: Position> Altering<'_, P> {
     }
 
     fn gone(&self, name: &str) -> Error {
-        Error::needs_operator(format!("{} has no column {name:?} any more", self.table()))
-            .advise("rename it back, or drop the table and fill it anew with: lakeferry backfill")
+        let job = &self.apply.settings.job.name;
+        Error::needs_operator(format!("{} has no column {name:?} any more", self.table())).advise(
+            format!(
+                "rename it back, or drop the table and fill it anew with: lakeferry backfill {job}"
+            ),
+        )
     }
 
     /// Whatever the server does not take is told with the statement, for somebody to run it.

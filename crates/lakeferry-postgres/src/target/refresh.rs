@@ -164,8 +164,11 @@ async fn refuse_rows_of_others<P: Position>(apply: &Apply<'_, P>) -> Result<(), 
     }
     Err(
         Error::needs_operator(format!("{table} has rows that its job did not write")).advise(
-            "if these are the rows of the source: lakeferry adopt; else empty or drop the \
+            format!(
+                "if these are the rows of the source: lakeferry adopt {}; else empty or drop the \
                  table, or give the job another one",
+                apply.settings.job.name
+            ),
         ),
     )
 }

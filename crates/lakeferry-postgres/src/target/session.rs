@@ -201,10 +201,11 @@ impl<P: Position> PostgresSession<P> {
         };
         Err(
             Error::needs_operator(format!("job {job} does not touch {table}: it {refused}"))
-                .advise(
-                    "if it has the rows of the source: lakeferry adopt; else drop or rename the \
-                     table, or give the job another one",
-                ),
+                .advise(format!(
+                    "if it has the rows of the source: lakeferry adopt {}; else drop or rename \
+                     the table, or give the job another one",
+                    job.name
+                )),
         )
     }
 

@@ -35,7 +35,7 @@ struct Planned {
     would: String,
     /// What to do about a halt.
     #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<&'static str>,
+    hint: Option<String>,
     /// What the first step reads.
     files: u64,
     bytes: u64,
@@ -72,7 +72,7 @@ async fn look(config: &Config, job: &lakeferry_config::Job) -> Result<Planned, T
     let preview = preview.map_err(|error| Trouble::from(error).about(job))?;
     let (would, size) = would(job, &wired, &preview).await?;
     let hint = match &preview.plan {
-        Plan::Halt(halt) => Some(halt.hint()),
+        Plan::Halt(halt) => Some(halt.hint(&job.name.to_string())),
         _ => None,
     };
     let warnings = warnings(job, &wired, &preview, size.bytes).await?;
@@ -203,7 +203,7 @@ fn told(plan: &Planned) -> String {
     if let Some(time) = &plan.filter_time {
         text.push_str(&format!("  filter: {}\n", time.told()));
     }
-    if let Some(hint) = plan.hint {
+    if let Some(hint) = &plan.hint {
         text.push_str(&format!("  hint: {hint}\n"));
     }
     if size.files > 0 {
