@@ -3,6 +3,7 @@
 //! Each check reports what it finds and lets the others go on; one mistake makes one problem.
 
 mod catalogs;
+mod columns;
 mod jobs;
 mod options;
 mod targets;

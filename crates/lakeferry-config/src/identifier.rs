@@ -28,18 +28,24 @@ impl Part {
     }
 }
 
-/// Whether Postgres can have an object of this name.
-pub(crate) fn check_identifier(text: &str) -> Result<(), Fault> {
-    let shown = shown(text);
+/// Whether this can be a name at all; one of a source may be longer than Postgres allows, for it may
+/// be called otherwise there.
+pub(crate) fn check_name(text: &str) -> Result<(), Fault> {
     if text.is_empty() {
         return Err(Fault::new("a name is empty", "write a name"));
     }
     if text.contains('\0') {
-        let what = format!("the name {shown} holds a NUL character");
+        let what = format!("the name {} holds a NUL character", shown(text));
         return Err(Fault::new(what, "Postgres has no such names; remove it"));
     }
+    Ok(())
+}
+
+/// Whether Postgres can have an object of this name.
+pub(crate) fn check_identifier(text: &str) -> Result<(), Fault> {
+    check_name(text)?;
     if text.len() > LONGEST_BYTES {
-        let what = format!("the name {shown} has {} bytes", text.len());
+        let what = format!("the name {} has {} bytes", shown(text), text.len());
         return Err(Fault::new(
             what,
             format!("Postgres allows {LONGEST_BYTES}; shorten it"),

@@ -3,6 +3,9 @@
 //! Nothing here knows what a value means; [`crate::check`] does. Numbers are texts too, so that
 //! other ways to declare a job can hand in the same types.
 
+mod columns;
+
+pub(crate) use self::columns::RawColumns;
 use crate::{
     field::{Field, Written},
     node::{Content, Entry, Node},
@@ -81,7 +84,8 @@ pub(crate) struct RawOptions {
     pub(crate) filter: Field<String>,
     pub(crate) timezone: Field<String>,
     pub(crate) filter_every: Field<String>,
-    pub(crate) columns: Field<Vec<Written<String>>>,
+    pub(crate) columns: Field<RawColumns>,
+    pub(crate) names: Field<String>,
     pub(crate) on_source_replaced: Field<String>,
     pub(crate) on_schema_change: Field<String>,
     pub(crate) drop_columns: Field<String>,
@@ -96,7 +100,15 @@ pub(crate) struct RawOptions {
 
 /// Every setting there is, by the mapping it stands in.
 #[cfg(test)]
-pub(crate) const KNOWN: [&[&str]; 6] = [&FILE, &CATALOG, &TARGET, &PASSWORD, &JOB, &OPTIONS];
+pub(crate) const KNOWN: [&[&str]; 7] = [
+    &FILE,
+    &CATALOG,
+    &columns::COLUMNS,
+    &TARGET,
+    &PASSWORD,
+    &JOB,
+    &OPTIONS,
+];
 
 const FILE: [&str; 7] = [
     "version",
@@ -113,7 +125,7 @@ const PASSWORD: [&str; 3] = ["env", "file", "command"];
 const JOB: [&str; 3] = ["from", "into", "exclude"];
 /// To YAML, `null` without quotes is no value.
 const BAD_VALUE_HINT: &str = "write quarantine, halt, or \"null\" in quotes";
-const OPTIONS: [&str; 17] = [
+const OPTIONS: [&str; 18] = [
     "key",
     "mode",
     "schedule",
@@ -121,6 +133,7 @@ const OPTIONS: [&str; 17] = [
     "timezone",
     "filter_every",
     "columns",
+    "names",
     "on_source_replaced",
     "on_schema_change",
     "drop_columns",
@@ -293,7 +306,8 @@ impl RawOptions {
             filter: options.text("filter", report),
             timezone: options.text("timezone", report),
             filter_every: options.text("filter_every", report),
-            columns: options.texts("columns", report),
+            columns: RawColumns::read(options, report),
+            names: options.text("names", report),
             on_source_replaced: options.text("on_source_replaced", report),
             on_schema_change: options.text("on_schema_change", report),
             drop_columns: options.text("drop_columns", report),

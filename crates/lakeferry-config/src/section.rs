@@ -11,7 +11,7 @@ use crate::{
 
 /// What the documentation describes and this version does not read yet: a plainer answer than
 /// "unknown".
-const LATER: [&str; 14] = [
+const LATER: [&str; 13] = [
     "allow_rewrite",
     "control_poll",
     "cron",
@@ -21,7 +21,6 @@ const LATER: [&str; 14] = [
     "http",
     "keep_previous",
     "max_quarantined",
-    "names",
     "on_bad_value",
     "on_schema_change",
     "storage",
@@ -96,6 +95,12 @@ impl Section {
     pub(crate) fn is_list(&self, name: &str) -> bool {
         let mut found = self.entries.iter().filter(|entry| entry.name == name);
         found.any(|entry| matches!(entry.value.content, Content::List(_)))
+    }
+
+    /// Whether a setting is a mapping.
+    pub(crate) fn is_mapping(&self, name: &str) -> bool {
+        let mut found = self.entries.iter().filter(|entry| entry.name == name);
+        found.any(|entry| matches!(entry.value.content, Content::Map(_)))
     }
 
     /// A text. Numbers, true and false are refused: what YAML makes of `1.10` is not what was
@@ -187,6 +192,36 @@ impl Section {
         Field::Given(Written {
             value,
             place: node.place,
+        })
+    }
+
+    /// A mapping from names to texts; all its wrong texts are reported.
+    pub(crate) fn pairs(
+        &mut self,
+        name: &str,
+        report: &mut Report,
+    ) -> Field<Vec<(Written<String>, Written<String>)>> {
+        let Some(node) = self.take(name) else {
+            return Field::Absent;
+        };
+        let Some(section) = Self::open(node, &format!("`{name}`"), report) else {
+            return Field::Faulty;
+        };
+        let count = section.entries.len();
+        let pairs = section
+            .entries
+            .into_iter()
+            .filter_map(|Entry { name, place, value }| {
+                let value = into_text(value, &shown(&name), "a text", report).given()?;
+                Some((Written { value: name, place }, value))
+            });
+        let value: Vec<_> = pairs.collect();
+        if value.len() < count {
+            return Field::Faulty;
+        }
+        Field::Given(Written {
+            value,
+            place: section.place,
         })
     }
 

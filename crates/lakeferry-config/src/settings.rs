@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use chrono_tz::Tz;
-use lakeferry_model::{JobKey, OnBadValue};
+use lakeferry_model::{ColumnChoice, JobKey, OnBadValue};
 
 use crate::{
     Connection, DeploymentName, JobName, MaxQuarantined, Password, PostgresUrl, RefreshAbove,
@@ -64,7 +64,7 @@ pub struct Job {
     pub name: JobName,
     pub source: SourceLocation,
     pub target: TargetTable,
-    /// The columns that identify a row in the target, each once; none in [`Mode::Snapshot`] alone.
+    /// The columns that identify a row, as the source calls them, each once; none in [`Mode::Snapshot`] alone.
     pub key: Vec<String>,
     pub mode: Mode,
     pub schedule: Schedule,
@@ -75,8 +75,8 @@ pub struct Job {
     /// How long the steps are in which a filter moves that depends on the time of day, at most a
     /// day; absent where that is for the schedule to say.
     pub filter_every: Option<Duration>,
-    /// The columns to sync, the key's among them; absent for all.
-    pub columns: Option<Vec<String>>,
+    /// The columns to sync, the key's among them, and what the target calls them.
+    pub columns: ColumnChoice,
     pub on_source_replaced: OnSourceReplaced,
     pub on_schema_change: OnSchemaChange,
     pub drop_columns: DropColumns,

@@ -15,10 +15,11 @@ use crate::{
 
 /// What a job has where neither it nor `defaults` says, as it would be written. Options that are
 /// not here are absent then.
-pub(crate) const JOB_DEFAULTS: [(&str, &str); 13] = [
+pub(crate) const JOB_DEFAULTS: [(&str, &str); 14] = [
     ("mode", "incremental"),
     ("schedule", "none"),
     ("timezone", "UTC"),
+    ("names", "as_is"),
     ("on_source_replaced", "halt"),
     ("on_schema_change", "evolve"),
     ("drop_columns", "detach"),

@@ -10,22 +10,31 @@ use arrow_schema::{
     DataType as ArrowType, Field, Schema, SchemaRef, TimeUnit, extension::EXTENSION_TYPE_NAME_KEY,
 };
 use delta_kernel::schema::{ColumnMetadataKey, DataType, PrimitiveType, StructField, StructType};
-use lakeferry_model::{COLUMN_IDENTITY, COLUMN_NUMBER, JSON};
+use lakeferry_model::{COLUMN_IDENTITY, COLUMN_NUMBER, ColumnChoice, JSON};
 
 use crate::error::{Error, Result};
 
-/// The fields of `schema` that a job syncs: those it lists, in its order, or all of them. Columns
-/// of type void hold nothing and are left out unless listed.
+/// The fields of `schema` that a job syncs: those it lists, in its order, or all but those that it
+/// excludes. Columns of type void hold nothing and are left out unless listed.
 ///
 /// # Errors
 /// `Unfit` for a name that is absent, ambiguous or listed twice, and for a type that is not read.
 pub(crate) fn chosen(
     table: &str,
     schema: &StructType,
-    listed: Option<&[String]>,
+    choice: &ColumnChoice,
 ) -> Result<Vec<StructField>> {
-    let fields = match listed {
-        None => schema.fields().filter(|field| !is_void(field)).collect(),
+    // One that is not there may be there under another name, and is not to be synced.
+    let excluded = choice
+        .excluded
+        .iter()
+        .map(|name| find(table, schema, name))
+        .collect::<Result<Vec<_>>>()?;
+    let fields = match &choice.listed {
+        None => schema
+            .fields()
+            .filter(|field| !is_void(field) && !excluded.contains(field))
+            .collect(),
         Some(names) => names
             .iter()
             .map(|name| find(table, schema, name))
@@ -51,10 +60,20 @@ pub(crate) fn chosen(
     Ok(fields.into_iter().cloned().collect())
 }
 
-/// The columns of type void.
-pub(crate) fn void(schema: &StructType) -> Vec<String> {
+/// The columns that are left out for they are of type void.
+pub(crate) fn void(schema: &StructType, choice: &ColumnChoice) -> Vec<String> {
+    let is_excluded = |name: &String| (choice.excluded.iter()).any(|other| is_called(name, other));
     let void = schema.fields().filter(|field| is_void(field));
-    void.map(|field| field.name().clone()).collect()
+    let names = void.map(|field| field.name().clone());
+    match choice.listed {
+        None => names.filter(|name| !is_excluded(name)).collect(),
+        Some(_) => Vec::new(),
+    }
+}
+
+/// Whether these are names of one column: as in Spark, case does not matter.
+fn is_called(name: &str, other: &str) -> bool {
+    name.to_lowercase() == other.to_lowercase()
 }
 
 fn is_void(field: &StructField) -> bool {
@@ -63,10 +82,9 @@ fn is_void(field: &StructField) -> bool {
 
 /// The field that `name` means, as in Spark: without regard to case, an exact match or not.
 pub(crate) fn find<'a>(table: &str, schema: &'a StructType, name: &str) -> Result<&'a StructField> {
-    let folded = name.to_lowercase();
     let mut matches = schema
         .fields()
-        .filter(|field| field.name().to_lowercase() == folded);
+        .filter(|field| is_called(field.name(), name));
     match (matches.next(), matches.next()) {
         (Some(field), None) => Ok(field),
         (Some(one), Some(other)) => {
@@ -219,7 +237,7 @@ fn plain_scalar(primitive: &PrimitiveType) -> Option<ArrowType> {
     })
 }
 
-fn unfit(table: &str, what: String, hint: &str) -> Error {
+pub(crate) fn unfit(table: &str, what: String, hint: &str) -> Error {
     Error::Unfit {
         table: table.to_owned(),
         what,

@@ -10,7 +10,7 @@
 //! | `location`, `log` | where a table is; which commits its log has, byte for byte |
 //! | `commit`, `survey` | what a commit did to the rows |
 //! | `table`, `head` | a version of a table and what a job sees there |
-//! | `columns`, `filter` | the job's columns and its filter, resolved against a table |
+//! | `columns`, `names`, `filter` | the job's columns, what its target calls them, and its filter, resolved against a table |
 //! | `shape`, `plain` | what is read for a job and how it becomes the job's rows |
 //! | `variant` | variants as JSON text |
 //! | `engine`, `parquet` | the kernel on our threads, its data files read by our rules |
@@ -37,6 +37,7 @@ mod listing;
 mod location;
 mod log;
 mod moved;
+mod names;
 mod net;
 mod parquet;
 mod pieces;

@@ -12,13 +12,13 @@ use delta_kernel::{
     table_features::ColumnMappingMode,
 };
 
-use lakeferry_model::{COLUMNS_MADE, FILTER_COLUMNS, Instant, Sign};
+use lakeferry_model::{COLUMNS_MADE, FILTER_COLUMNS, Instant, Sign, source_name};
 
 use crate::{
     columns,
     error::{Cause, Error, Result},
     filter::{self, At, Filter, Skipping},
-    plain,
+    names, plain,
     source::Settings,
 };
 
@@ -32,7 +32,7 @@ pub(crate) struct Shape {
     /// The job's columns, then the columns that only the filter reads, then what counts the rows.
     pub(crate) read: Vec<StructField>,
     layout: SchemaRef,
-    /// The job's columns.
+    /// The job's columns, as its target calls them.
     pub(crate) output: SchemaRef,
     filter: Option<Filter>,
     /// Where the rows are wanted that time moves: the filter at the instant before.
@@ -67,8 +67,8 @@ impl Shape {
     ) -> Result<Self> {
         let table = settings.location.as_str();
         let schema = snapshot.schema();
-        let mut read = columns::chosen(table, &schema, settings.columns.as_deref())?;
-        let output = columns::arrow_schema(table, &read)?;
+        let mut read = columns::chosen(table, &schema, &settings.columns)?;
+        let output = names::called(table, &schema, &read, &settings.columns)?;
         let parsed = settings
             .filter
             .as_deref()
@@ -81,7 +81,10 @@ impl Shape {
         }
         let configuration = snapshot.table_configuration();
         let mapping = configuration.column_mapping_mode();
-        let mut told = filter_columns(&output, &read);
+        let mut told = match &parsed {
+            Some(parsed) => filter_columns(&output, &parsed.columns),
+            None => HashMap::new(),
+        };
         if mapping != ColumnMappingMode::None {
             let made = configuration.metadata().configuration().get(MAX_COLUMN_ID);
             // Where it is not told, any column may be an old one.
@@ -249,17 +252,19 @@ fn some_stored(table: &str, schema: &StructType, partitions: &[String]) -> Resul
         })
 }
 
-/// What the columns of `read` are that come after those of `output`: only the filter reads them, and
-/// where one of them changes so may its verdicts.
-fn filter_columns(output: &Schema, read: &[StructField]) -> HashMap<String, String> {
-    let others = &read[output.fields().len()..];
-    if others.is_empty() {
-        return HashMap::new();
-    }
-    let told = others.iter().map(|field| {
+/// What the columns of the filter are that are not synced, or under other names: where one of them
+/// changes so may its verdicts.
+fn filter_columns(output: &Schema, of_filter: &[StructField]) -> HashMap<String, String> {
+    let is_synced = |field: &&StructField| {
+        let synced = output.field_with_name(field.name());
+        synced.is_ok_and(|synced| source_name(synced) == field.name())
+    };
+    let others = of_filter.iter().filter(|field| !is_synced(field));
+    let told = others.map(|field| {
         let physical = columns::physical_names(field).unwrap_or_else(|| field.name().clone());
         format!("{} {} {physical}", field.name(), field.data_type())
     });
     let told = told.collect::<Vec<_>>().join(", ");
-    [(FILTER_COLUMNS.to_owned(), told)].into()
+    let told = (!told.is_empty()).then(|| (FILTER_COLUMNS.to_owned(), told));
+    told.into_iter().collect()
 }

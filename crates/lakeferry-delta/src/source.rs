@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use arrow_array::RecordBatch;
 use chrono_tz::Tz;
 use lakeferry_model::{
-    ChangeBatch, CommitRange, DeltaVersion, Head, Instant, Reading, Size, Source, Survey, Watermark,
+    ChangeBatch, ColumnChoice, CommitRange, DeltaVersion, Head, Instant, Reading, Size, Source,
+    Survey, Watermark,
 };
 
 use crate::{
@@ -28,9 +29,8 @@ use crate::{
 pub struct Settings {
     /// A path of the local file system, or a URL.
     pub location: String,
-    /// The columns to sync, in this order, named as in Spark without regard to case; all columns
-    /// in the table's order where absent.
-    pub columns: Option<Vec<String>>,
+    /// The columns to sync, named as in Spark without regard to case, and what they are called.
+    pub columns: ColumnChoice,
     /// A DataFusion predicate over the table's columns, synced or not.
     pub filter: Option<String>,
     /// In which the filter reads dates and times.
@@ -92,10 +92,8 @@ impl DeltaSource {
     /// [`Error::Unreadable`].
     pub async fn left_out(&self) -> Result<Vec<String>> {
         let newest = head::look(&self.0).await?;
-        Ok(match self.0.settings.columns {
-            None => columns::void(&newest.snapshot.schema()),
-            Some(_) => Vec::new(),
-        })
+        let choice = &self.0.settings.columns;
+        Ok(columns::void(&newest.snapshot.schema(), choice))
     }
 }
 

@@ -25,7 +25,8 @@ use arrow_schema::{
     DataType, Field, FieldRef, Schema, TimeUnit, extension::EXTENSION_TYPE_NAME_KEY,
 };
 use lakeferry_model::{
-    Alteration, COLUMN_IDENTITY, COLUMN_NUMBER, COLUMNS_MADE, ColumnRole, Fingerprint, TargetColumn,
+    Alteration, COLUMN_IDENTITY, COLUMN_NUMBER, COLUMNS_MADE, ColumnRole, Fingerprint,
+    TargetColumn, source_name,
 };
 
 use crate::job::{DropColumns, OnSchemaChange, Policy, Request};
@@ -116,7 +117,7 @@ fn synced(field: &Field) -> TargetColumn {
     // The names of inner fields follow in brackets, which a name in storage does not have.
     let (identity, inner) = match field.metadata().get(COLUMN_IDENTITY) {
         Some(all) => all.split_at(all.find('(').unwrap_or(all.len())),
-        None => (name.as_str(), ""),
+        None => (source_name(field), ""),
     };
     let extension = field.metadata().get(EXTENSION_TYPE_NAME_KEY);
     let extension = extension.map(|name| format!(" as {name}"));

@@ -33,6 +33,9 @@ pub fn fingerprint(policy: &Policy, columns: &Schema, encoding: &str) -> Fingerp
         "all"
     };
     part("columns", columns_are);
+    for name in &policy.excluded {
+        part("excluded", name);
+    }
     let digest = Sha256::digest(text.as_bytes());
     let mut rows = String::new();
     for byte in digest.iter().take(16) {
@@ -101,11 +104,16 @@ mod tests {
             lists_columns: true,
             ..policy()
         };
+        let all_but_one = Policy {
+            excluded: vec!["b".to_owned()],
+            ..policy()
+        };
         for other in [
             fingerprint(&policy(), &column("a", DataType::Int32), "e2"),
             fingerprint(&filtered, &column("a", DataType::Int32), "e1"),
             fingerprint(&elsewhere, &column("a", DataType::Int32), "e1"),
             fingerprint(&listed, &column("a", DataType::Int32), "e1"),
+            fingerprint(&all_but_one, &column("a", DataType::Int32), "e1"),
         ] {
             assert_ne!(one.rows, other.rows);
         }

@@ -29,7 +29,7 @@ impl<S, T, C> Job<S, T, C> {
 pub struct Policy {
     pub key: JobKey,
     pub holder: Holder,
-    /// The key columns, as they are called in the source.
+    /// The key columns, as they are called in the target.
     pub key_columns: Vec<String>,
     /// The filter in its canonical text; part of the fingerprint.
     pub filter: Option<String>,
@@ -39,6 +39,9 @@ pub struct Policy {
     pub always_refresh: bool,
     /// Whether `columns` says which columns are synced, and not all of the source's are.
     pub lists_columns: bool,
+    /// The source's columns that are not synced, in one order and case; part of the fingerprint, for
+    /// one that is synced from now on need not be new.
+    pub excluded: Vec<String>,
     pub on_source_replaced: OnSourceReplaced,
     pub on_schema_change: OnSchemaChange,
     pub drop_columns: DropColumns,

@@ -150,6 +150,7 @@ fn policy() -> Policy {
         timezone: "UTC".to_owned(),
         always_refresh: false,
         lists_columns: false,
+        excluded: Vec::new(),
         on_schema_change: OnSchemaChange::Evolve,
         drop_columns: DropColumns::Detach,
         on_source_replaced: OnSourceReplaced::Halt,

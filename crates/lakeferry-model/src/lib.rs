@@ -42,6 +42,7 @@
 
 mod change;
 mod clock;
+mod column_choice;
 mod differences;
 mod failure;
 mod fill;
@@ -58,6 +59,7 @@ mod watermark;
 
 pub use change::{ChangeBatch, Effect, NetChanges, RowCounts, Sign};
 pub use clock::Clock;
+pub use column_choice::{ColumnChoice, Naming, SOURCE_NAME, source_name};
 pub use differences::{Differences, DifferingKeys, MOST_EXAMPLES};
 pub use failure::{Failure, FailureClass};
 pub use fill::{FillPlan, Loaded, Piece, UnfinishedFill};

@@ -1,7 +1,7 @@
 //! From checked settings to a job that can run: the one place where the parts meet.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
     process,
@@ -12,7 +12,7 @@ use lakeferry_config::{
 };
 use lakeferry_delta::{Check, DeltaSource, tables_below};
 use lakeferry_engine::{DropColumns, Job, Meter, OnSchemaChange, OnSourceReplaced, Policy, Retry};
-use lakeferry_model::{BadRows, DeltaVersion, Guard, Holder};
+use lakeferry_model::{BadRows, ColumnChoice, DeltaVersion, Guard, Holder, source_name};
 use lakeferry_postgres::{ConnectSettings, PasswordSource, PostgresTarget, Table, TargetSettings};
 
 use crate::{
@@ -76,7 +76,7 @@ pub(crate) fn chosen<'a>(
     Ok(config.jobs.iter().filter(is_chosen).collect())
 }
 
-/// The source of a job, what its settings mean there, and its key as the columns are called there.
+/// The source of a job, what its settings mean there, and its key as the target calls the columns.
 pub(crate) async fn source(
     job: &lakeferry_config::Job,
 ) -> Result<(DeltaSource, Check, Vec<String>), Trouble> {
@@ -100,14 +100,15 @@ pub(crate) async fn source(
     Ok((source, check, key))
 }
 
-/// The key's columns as the job's source calls them: as in Spark, case does not matter.
+/// The key's columns as the job's target calls them. The job says what they are in the source, where,
+/// as in Spark, case does not matter.
 fn key_columns(job: &lakeferry_config::Job, check: &Check) -> Result<Vec<String>, Trouble> {
     let columns = check.head.columns.fields();
     let find = |wanted: &String| {
         let wanted_name = wanted.to_lowercase();
         let mut found = columns
             .iter()
-            .filter(|column| column.name().to_lowercase() == wanted_name);
+            .filter(|column| source_name(column).to_lowercase() == wanted_name);
         let wrong = match (found.next(), found.next()) {
             (Some(column), None) if column.data_type().is_nested() => {
                 "has parts (array, map or struct), and only columns without can be keys"
@@ -116,16 +117,21 @@ fn key_columns(job: &lakeferry_config::Job, check: &Check) -> Result<Vec<String>
             (None, _) => "is not a column of its source",
             (Some(_), Some(_)) => "is more than one column of its source, by case",
         };
-        let names: Vec<_> = columns
-            .iter()
-            .map(|column| column.name().as_str())
-            .collect();
+        let names: Vec<_> = columns.iter().map(|column| source_name(column)).collect();
         let reason = format!("column {wanted} of its key {wrong}");
         Err(Trouble::new(Code::Configuration, reason)
             .about(job)
             .hint(format!("the columns are: {}", names.join(", "))))
     };
     job.key.iter().map(find).collect()
+}
+
+/// The columns that are left out, so that neither their order nor their case says anything.
+fn excluded(columns: &ColumnChoice) -> Vec<String> {
+    let names: BTreeSet<_> = (columns.excluded.iter())
+        .map(|name| name.to_lowercase())
+        .collect();
+    names.into_iter().collect()
 }
 
 /// The target of a job, for what needs no source.
@@ -149,7 +155,8 @@ pub(crate) async fn job(config: &Config, job: &lakeferry_config::Job) -> Result<
         filter: check.filter,
         timezone: job.timezone.name().to_owned(),
         always_refresh: job.mode == Mode::Snapshot,
-        lists_columns: job.columns.is_some(),
+        lists_columns: job.columns.listed.is_some(),
+        excluded: excluded(&job.columns),
         on_schema_change: match job.on_schema_change {
             lakeferry_config::OnSchemaChange::Evolve => OnSchemaChange::Evolve,
             lakeferry_config::OnSchemaChange::Halt => OnSchemaChange::Halt,

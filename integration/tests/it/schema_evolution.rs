@@ -4,6 +4,7 @@
 mod asking;
 mod following;
 mod interrupted;
+mod names;
 mod other_types;
 
 use lakeferry_delta_testkit::{Cells, MappedTable};

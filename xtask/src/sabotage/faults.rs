@@ -323,6 +323,30 @@ pub(super) const FAULTS: &[Fault] = &[
         test: SIMULATION,
     },
     Fault {
+        name: "renamed-column-taken-for-new",
+        breaks: "what the job calls otherwise from now on is detached, and an empty column comes",
+        file: "crates/lakeferry-engine/src/evolve.rs",
+        find: "None => (source_name(field), \"\"),",
+        replace: "None => (field.name().as_str(), \"\"),",
+        test: NamedTest {
+            package: "lakeferry-engine",
+            program: &["--lib"],
+            filter: "evolve::tests",
+        },
+    },
+    Fault {
+        name: "excluded-columns-do-not-count",
+        breaks: "a column that was excluded until now is NULL in rows that did not change",
+        file: "crates/lakeferry-engine/src/fingerprint.rs",
+        find: "    for name in &policy.excluded {",
+        replace: "    for name in policy.excluded.iter().take(0) {",
+        test: NamedTest {
+            package: "lakeferry-engine",
+            program: &["--lib"],
+            filter: "fingerprint::tests",
+        },
+    },
+    Fault {
         name: "alteration-unfenced",
         breaks: "a session that lost its lease alters the target all the same",
         file: "crates/lakeferry-postgres/src/target/alter.rs",

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, btree_map::Entry};
 
 use chrono_tz::Tz;
-use lakeferry_model::OnBadValue;
+use lakeferry_model::{Naming, OnBadValue};
 
 use crate::{
     DropColumns, Job, JobName, MaxQuarantined, Mode, OnSchemaChange, OnSourceReplaced,
     RefreshAbove, Schedule, SourceLocation, TargetName, TargetTable,
     check::{
-        options::{self, Options, same_column},
+        columns::{self, Columns},
+        options::{self, Options},
         targets::{Found, Targets},
     },
     connection::Address,
@@ -87,14 +88,7 @@ fn check_job(
         check_alone(name, destination, writers, report);
     }
     let options = options::check(raw.options, report).over(context.defaults);
-    let lost = lost_key_columns(&options);
-    if !lost.is_empty() {
-        let what = format!("`columns` lacks the key column {}", lost.join(", "));
-        report.add(
-            &name.place,
-            Fault::new(what, "add it to `columns`, or remove `columns`"),
-        );
-    }
+    check_key_is_synced(&options, name, report);
     let mode = options.mode.or_default(Mode::Incremental);
     let key = match mode {
         Some(Mode::Snapshot) => options.key.optional().map(Option::unwrap_or_default),
@@ -104,13 +98,14 @@ fn check_job(
         name: job_name?.value,
         source: source?,
         target: destination?.table,
-        key: texts(key?),
+        key: columns::texts(key?),
         mode: mode?,
         schedule: options.schedule.or_default(Schedule::OnCommand)?,
         filter: options.filter.optional()?,
         timezone: options.timezone.or_default(Tz::UTC)?,
         filter_every: options.filter_every.optional()?,
-        columns: options.columns.optional()?.map(texts),
+        columns: (options.columns.or_default(Columns::default())?)
+            .named(options.names.or_default(Naming::default())?),
         on_source_replaced: options
             .on_source_replaced
             .or_default(OnSourceReplaced::Halt)?,
@@ -243,24 +238,32 @@ fn parse_destination(text: &str, targets: &Targets) -> Result<Option<Destination
     }))
 }
 
-/// The key's columns that `columns` leaves out.
-fn lost_key_columns(options: &Options) -> Vec<String> {
+/// Reports a column of the key that `columns` leaves out.
+fn check_key_is_synced(options: &Options, job: &Written<String>, report: &mut Report) {
     let (Field::Given(key), Field::Given(columns)) = (&options.key, &options.columns) else {
-        return Vec::new();
+        return;
     };
-    let is_lost = |name: &&Written<String>| {
-        !columns
-            .value
-            .iter()
-            .any(|column| same_column(&column.value, &name.value))
+    let lost = |lacks: fn(&Columns, &str) -> bool| {
+        let key = key.value.iter().map(|column| column.value.as_str());
+        let lost = key
+            .filter(|column| lacks(&columns.value, column))
+            .map(shown);
+        lost.collect::<Vec<_>>().join(", ")
     };
-    key.value
-        .iter()
-        .filter(is_lost)
-        .map(|name| shown(&name.value))
-        .collect()
-}
-
-fn texts(columns: Vec<Written<String>>) -> Vec<String> {
-    columns.into_iter().map(|column| column.value).collect()
+    for (lost, what, hint) in [
+        (
+            lost(Columns::lacks),
+            "`columns` lacks the key column",
+            "add it to `columns`, or remove `columns`",
+        ),
+        (
+            lost(Columns::excludes),
+            "`columns` excludes the key column",
+            "remove it from `exclude`",
+        ),
+    ] {
+        if !lost.is_empty() {
+            report.add(&job.place, Fault::new(format!("{what} {lost}"), hint));
+        }
+    }
 }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use chrono_tz::{TZ_VARIANTS, Tz};
-use lakeferry_model::OnBadValue;
+use lakeferry_model::{Naming, OnBadValue};
 
 use crate::{
     DropColumns, MaxQuarantined, Mode, OnSchemaChange, OnSourceReplaced, RefreshAbove, Schedule,
     amount::{parse_memory_bytes, parse_share, parse_step},
+    check::columns::{Columns, check_list},
     field::{Field, Written},
-    identifier::check_identifier,
     problem::{Fault, Report},
     raw::RawOptions,
     secret::shown,
@@ -18,8 +18,6 @@ use crate::{
 
 /// The most columns that a key can have (`INDEX_MAX_KEYS` of Postgres).
 const KEY_COLUMNS: usize = 32;
-/// The most columns that a table of Postgres can have.
-const TABLE_COLUMNS: usize = 1_600;
 
 /// Options of a job that are checked one by one but may still be absent.
 #[derive(Debug, Default)]
@@ -30,7 +28,8 @@ pub(crate) struct Options {
     pub(crate) filter: Field<String>,
     pub(crate) timezone: Field<Tz>,
     pub(crate) filter_every: Field<Duration>,
-    pub(crate) columns: Field<Vec<Written<String>>>,
+    pub(crate) columns: Field<Columns>,
+    pub(crate) names: Field<Naming>,
     pub(crate) on_source_replaced: Field<OnSourceReplaced>,
     pub(crate) on_schema_change: Field<OnSchemaChange>,
     pub(crate) drop_columns: Field<DropColumns>,
@@ -54,6 +53,7 @@ impl Options {
             timezone: self.timezone.or(&defaults.timezone),
             filter_every: self.filter_every.or(&defaults.filter_every),
             columns: self.columns.or(&defaults.columns),
+            names: self.names.or(&defaults.names),
             on_source_replaced: self.on_source_replaced.or(&defaults.on_source_replaced),
             on_schema_change: self.on_schema_change.or(&defaults.on_schema_change),
             drop_columns: self.drop_columns.or(&defaults.drop_columns),
@@ -72,7 +72,7 @@ impl Options {
 
 pub(crate) fn check(raw: RawOptions, report: &mut Report) -> Options {
     Options {
-        key: check_columns(raw.key, KEY_COLUMNS, "key", report),
+        key: check_list(raw.key, KEY_COLUMNS, "key", report),
         mode: raw.mode.check(report, |text| {
             let known = [
                 ("snapshot", Mode::Snapshot),
@@ -84,7 +84,8 @@ pub(crate) fn check(raw: RawOptions, report: &mut Report) -> Options {
         filter: raw.filter.check(report, check_filter),
         timezone: raw.timezone.check(report, |text| check_timezone(&text)),
         filter_every: raw.filter_every.check(report, |text| parse_step(&text)),
-        columns: check_columns(raw.columns, TABLE_COLUMNS, "columns", report),
+        columns: Columns::check(raw.columns, report),
+        names: raw.names.check(report, |text| check_naming(&text)),
         on_source_replaced: raw.on_source_replaced.check(report, |text| {
             let known = [
                 ("halt", OnSourceReplaced::Halt),
@@ -159,6 +160,15 @@ fn choice<T: Copy>(
     Err(Fault::new(what, suggest::hint(text, words, "write one of")))
 }
 
+fn check_naming(text: &str) -> Result<Naming, Fault> {
+    let known = [
+        ("as_is", Naming::AsIs),
+        ("lower", Naming::Lower),
+        ("snake", Naming::Snake),
+    ];
+    choice("names", text, &known, &[])
+}
+
 fn check_filter(text: String) -> Result<String, Fault> {
     let filter = text.trim();
     if filter.is_empty() {
@@ -182,57 +192,4 @@ fn check_timezone(text: &str) -> Result<Tz, Fault> {
         };
         Fault::new(format!("unknown time zone {}", shown(text)), hint)
     })
-}
-
-/// A list of columns; each wrong one is reported where it stands. Column names are compared as
-/// Delta does, without regard to case.
-fn check_columns(
-    raw: Field<Vec<Written<String>>>,
-    most: usize,
-    option: &str,
-    report: &mut Report,
-) -> Field<Vec<Written<String>>> {
-    let mut faulty = false;
-    let checked = raw.check(report, |columns| match columns.len() {
-        0 => Err(Fault::new(
-            format!("`{option}` is empty"),
-            "name at least one column",
-        )),
-        count if count > most => {
-            let what = format!("`{option}` has {count} columns");
-            Err(Fault::new(what, format!("Postgres allows {most}")))
-        }
-        _ => Ok(columns),
-    });
-    if let Field::Given(columns) = &checked {
-        for (index, column) in columns.value.iter().enumerate() {
-            let before = columns.value.iter().take(index);
-            if let Err(fault) = check_column(&column.value, before, option) {
-                report.add(&column.place, fault);
-                faulty = true;
-            }
-        }
-    }
-    if faulty { Field::Faulty } else { checked }
-}
-
-fn check_column<'a>(
-    column: &str,
-    mut before: impl Iterator<Item = &'a Written<String>>,
-    option: &str,
-) -> Result<(), Fault> {
-    check_identifier(column)?;
-    if before.any(|other| same_column(&other.value, column)) {
-        let what = format!("column {} is in `{option}` twice", shown(column));
-        return Err(Fault::new(
-            what,
-            "name each column once; case makes no difference",
-        ));
-    }
-    Ok(())
-}
-
-/// Whether two names are of the same column of a source.
-pub(crate) fn same_column(one: &str, other: &str) -> bool {
-    one.to_lowercase() == other.to_lowercase()
 }

@@ -1,6 +1,7 @@
 //! Right files: the ones that users start from, and the meaning of what can be written in two ways.
 
 use insta::assert_debug_snapshot;
+use lakeferry_model::{ColumnChoice, Naming};
 
 use super::{MINIMAL, PRODUCTION, REFERENCE, load_text};
 use crate::{Config, Error, Job, Tables, raw};
@@ -79,6 +80,30 @@ fn a_job_goes_before_the_defaults() {
         "key: [a], mode: INCREMENTAL, schedule: every 60 minutes, refresh_above: 0.3",
     );
     assert_eq!(mixed, job(&load_text(&text).unwrap(), "j"));
+}
+
+#[test]
+fn columns_are_a_list_or_a_mapping() {
+    let columns = |options: &str| {
+        let text = with_options("", &format!("key: [id], {options}"));
+        job(&load_text(&text).unwrap(), "j").columns
+    };
+    let long = "x".repeat(64);
+    assert_eq!(
+        columns("columns: [id, a]"),
+        columns("columns: { include: [id, a] }")
+    );
+    let all =
+        format!("columns: {{ exclude: [{long}], rename: {{ Id: \"Die ID\" }} }}, names: Snake");
+    assert_eq!(
+        columns(&all),
+        ColumnChoice {
+            listed: None,
+            excluded: vec![long],
+            renamed: vec![("Id".to_owned(), "Die ID".to_owned())],
+            naming: Naming::Snake,
+        }
+    );
 }
 
 #[test]

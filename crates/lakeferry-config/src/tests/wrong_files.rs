@@ -180,6 +180,15 @@ wrong_files! {
     ].iter().enumerate().map(|(n, key)| {
         format!("  j{n}: {{ from: ./a, into: serving.public.t{n}, key: {key} }}\n")
     }).collect::<String>()),
+    wrong_columns: with_jobs(&[
+        "{}", "{ includes: [a] }", "{ include: [id], exclude: [a] }", "{ exclude: [a, ID] }", "{ exclude: [] }",
+        "{ rename: [a] }", "{ rename: { a: 1, b: ~ } }", "{ rename: { a: b, A: c, d: b } }",
+        "{ include: [id], rename: { a: b } }", "{ exclude: [a], rename: { A: b } }",
+        &format!("{{ rename: {{ a: {} }} }}", "b".repeat(64)),
+        "[id, a]\n    names: camel",
+    ].iter().enumerate().map(|(n, columns)| {
+        format!("  j{n}:\n    from: ./a\n    into: serving.public.t{n}\n    key: [id]\n    columns: {columns}\n")
+    }).collect::<String>()),
     key_left_out_of_columns: with_options("columns: [name, \"\"]").replace("\"\"", "other"),
     wrong_modes: with_jobs(
         "  a: { from: ./a, into: serving.public.a, key: [id], mode: continuous }

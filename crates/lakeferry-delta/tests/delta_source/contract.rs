@@ -8,6 +8,7 @@ use arrow_array::{
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use lakeferry_delta::{DeltaSource, Settings};
 use lakeferry_delta_testkit::{DeltaTable, NewTable, OP_COLUMN};
+use lakeferry_model::ColumnChoice;
 use lakeferry_testkit::{KEY, Row, STEP, WINDOW, contract::source};
 use tempfile::TempDir;
 
@@ -23,7 +24,10 @@ impl OnDisk {
     fn filtered(&self, filter: &str, filter_every: Option<Duration>) -> DeltaSource {
         DeltaSource::new(Settings {
             location: self.path().to_str().unwrap().to_owned(),
-            columns: Some(vec!["ID".to_owned(), "value".to_owned()]),
+            columns: ColumnChoice {
+                listed: Some(vec!["ID".to_owned(), "value".to_owned()]),
+                ..ColumnChoice::default()
+            },
             filter: Some(filter.to_owned()),
             filter_every,
             ..Settings::default()

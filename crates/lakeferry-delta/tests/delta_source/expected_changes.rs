@@ -9,7 +9,7 @@ use std::{
 };
 
 use lakeferry_delta::{DeltaSource, Settings};
-use lakeferry_model::{DeltaVersion, Reading, Watermark};
+use lakeferry_model::{ColumnChoice, DeltaVersion, Reading, Watermark};
 use serde_json::Value;
 
 use crate::world::{changes, watermark};
@@ -69,7 +69,10 @@ async fn feeds_of_others_are_read_as_they_are() {
 async fn found(path: &Path, columns: &[String], after: u64, last: Option<u64>) -> Signed {
     let source = DeltaSource::new(Settings {
         location: path.to_str().unwrap().to_owned(),
-        columns: Some(columns.to_vec()),
+        columns: ColumnChoice {
+            listed: Some(columns.to_vec()),
+            ..ColumnChoice::default()
+        },
         ..Settings::default()
     })
     .unwrap();

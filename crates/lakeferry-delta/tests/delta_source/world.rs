@@ -9,8 +9,8 @@ use futures_util::TryStreamExt as _;
 use lakeferry_delta::{DeltaSource, Error, Settings};
 use lakeferry_delta_testkit::{DeltaTable, NewTable};
 use lakeferry_model::{
-    CommitRange, Content, DeltaVersion, Failure as _, Instant, Reading, Sign, Source as _,
-    Watermark,
+    ColumnChoice, CommitRange, Content, DeltaVersion, Failure as _, Instant, Reading, Sign,
+    Source as _, Watermark,
 };
 use tempfile::TempDir;
 
@@ -52,7 +52,10 @@ impl World {
     pub(crate) fn settings(&self, columns: Option<&[&str]>, filter: Option<&str>) -> Settings {
         Settings {
             location: self.path().to_str().unwrap().to_owned(),
-            columns: columns.map(|names| names.iter().map(ToString::to_string).collect()),
+            columns: ColumnChoice {
+                listed: columns.map(|names| names.iter().map(ToString::to_string).collect()),
+                ..ColumnChoice::default()
+            },
             filter: filter.map(ToOwned::to_owned),
             ..Settings::default()
         }

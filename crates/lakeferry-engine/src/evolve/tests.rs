@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use lakeferry_model::SOURCE_NAME;
+
 use super::*;
 use crate::plan::tests::policy;
 
@@ -88,6 +90,25 @@ fn a_new_column_is_added() {
     assert!(!evolution.rebuilds);
     let halted = refused(&had, &[ID, WORD], OnSchemaChange::Halt);
     assert_eq!(halted, ["column word is new"]);
+}
+
+/// Where a source gives columns no identity, it is what it calls them that stays, not the target.
+#[test]
+fn a_column_that_the_job_calls_otherwise_is_renamed() {
+    let called = |name: &str| {
+        let field = Field::new(name, DataType::Utf8, true);
+        let told = [(SOURCE_NAME.to_owned(), "Word".to_owned())];
+        match name {
+            "Word" => Schema::new(vec![field]),
+            _ => Schema::new(vec![field.with_metadata(told.into())]),
+        }
+    };
+    for (before, after) in [("Word", "word"), ("word", "Word"), ("word", "w")] {
+        let had = made(made_from(&called(before)));
+        let evolution = evolve(&had, &called(after), &with(EVOLVE), Request::Sync);
+        assert_eq!(told(&evolution), [format!("{before} to {after}")]);
+        assert!(!evolution.rebuilds);
+    }
 }
 
 #[test]

@@ -25,6 +25,7 @@ pub(crate) fn policy() -> Policy {
         timezone: "UTC".to_owned(),
         always_refresh: false,
         lists_columns: false,
+        excluded: Vec::new(),
         on_source_replaced: OnSourceReplaced::Halt,
         on_schema_change: OnSchemaChange::Evolve,
         drop_columns: DropColumns::Detach,

@@ -144,6 +144,7 @@ fn policy(random: &mut ChaCha8Rng, name: &str, replaced: OnSourceReplaced) -> Po
         timezone: "UTC".to_owned(),
         always_refresh: false,
         lists_columns: false,
+        excluded: Vec::new(),
         on_source_replaced: replaced,
         on_schema_change: match random.random_range(0..4) {
             0 => OnSchemaChange::Halt,

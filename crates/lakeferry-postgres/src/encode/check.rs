@@ -38,9 +38,9 @@ pub(crate) struct Fault {
     pub(crate) what: String,
 }
 
-/// Says that column `name` holds a value that Postgres cannot.
-pub(crate) fn refusal(name: &str, what: &str) -> Error {
-    Error::bad_row(format!("column {name:?} holds {what}")).advise(POLICY)
+/// Says that `column`, in words, holds a value that Postgres cannot.
+pub(crate) fn refusal(column: &str, what: &str) -> Error {
+    Error::bad_row(format!("column {column} holds {what}")).advise(POLICY)
 }
 
 /// The rows that are longer than `limit` bytes, each by its longest value.

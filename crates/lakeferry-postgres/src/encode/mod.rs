@@ -89,7 +89,7 @@ impl Encoder {
         self.checked(batch, mark)?.map_err(|faults| {
             let named = faults.first().and_then(|fault| {
                 let (name, _) = self.columns.get(fault.column)?;
-                Some(refusal(name, &fault.what))
+                Some(refusal(&format!("{name:?}"), &fault.what))
             });
             named.unwrap_or_else(|| Error::bug("a batch was refused without a fault"))
         })

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use arrow_array::{Array, RecordBatch, new_null_array};
 use arrow_schema::{Field, Schema};
+use lakeferry_model::source_name;
 
 use crate::{
     encode::{Encoder, Fault, refusal},
@@ -20,6 +21,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct Column {
     pub(super) name: String,
+    /// What the source calls it.
+    source: String,
     pub(super) postgres: PgType,
     /// As the target's column has it, where it is not the one of the type.
     pub(super) collation: Option<Table>,
@@ -51,6 +54,7 @@ impl Columns {
             }
             all.push(Column {
                 name: field.name().clone(),
+                source: source_name(field).to_owned(),
                 postgres: PgType::of(field)?,
                 collation: None,
                 fit: Fit::default(),
@@ -132,7 +136,8 @@ impl Columns {
 
     /// Says that a column holds a value that Postgres cannot.
     pub(super) fn refusal(&self, fault: &Fault) -> Error {
-        refusal(self.name_at(fault.column), &fault.what)
+        let column = self.all.get(fault.column).map(Column::in_words);
+        refusal(&column.unwrap_or_default(), &fault.what)
     }
 
     /// Where the key columns stand, in the order of the key.
@@ -250,10 +255,10 @@ impl Columns {
                 .get(*place)
                 .map_or(0, |array| array.null_count());
             if nulls > 0 {
-                let name = &self.all[*place].name;
+                let name = self.all[*place].in_words();
                 let count = rows.num_rows();
                 return Err(Error::needs_operator(format!(
-                    "key column {name:?} of {table} is null in {nulls} of {count} rows"
+                    "key column {name} of {table} is null in {nulls} of {count} rows"
                 ))
                 .advise("choose a key that is never null, or keep such rows out by the filter"));
             }
@@ -276,6 +281,14 @@ fn differ_in<'a>(
 }
 
 impl Column {
+    /// `"a"`, or `"a" ("A" in the source)`.
+    fn in_words(&self) -> String {
+        match self.name == self.source {
+            true => format!("{:?}", self.name),
+            false => format!("{:?} ({:?} in the source)", self.name, self.source),
+        }
+    }
+
     fn of(&self, alias: &'static str) -> Sql {
         Sql::of("{}.{}", &[&alias.into(), &Sql::name(&self.name)])
     }
