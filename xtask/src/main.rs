@@ -1,10 +1,11 @@
-//! The chores of this repository: `cargo xtask ci | test | tidy | corpus | sabotage | memory`.
+//! The chores of this repository: `cargo xtask ci | test | tidy | corpus | bench | memory | sabotage`.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "a chore talks to who runs it"
 )]
 
+mod bench;
 mod checkout;
 mod ci;
 mod corpus;
@@ -43,6 +44,17 @@ enum Chore {
         #[arg(long, value_name = "PART")]
         only: Option<String>,
     },
+    /// Measures speed beside other tools; builds with the release profile
+    Bench {
+        /// `backfill` or `increment`
+        name: String,
+        /// With the development profile on little data: whether it works, no figures
+        #[arg(long)]
+        quick: bool,
+        /// Options of `benches/bench.py`, after `--`
+        #[arg(last = true)]
+        options: Vec<String>,
+    },
     /// Measures what first fills of 6 and of 60 million rows take; builds with the release profile
     Memory,
     /// Breaks the product in one place at a time: each fault must turn its test red
@@ -69,6 +81,11 @@ fn run(chore: Chore, checkout: &Checkout) -> Result<ExitCode> {
         Chore::Test => test::run(checkout)?,
         Chore::Tidy => return tidy::run(checkout).map(|()| ExitCode::SUCCESS),
         Chore::Corpus { only } => return corpus::run(checkout, only.as_deref()),
+        Chore::Bench {
+            name,
+            quick,
+            options,
+        } => return bench::run(checkout, &name, quick, &options),
         Chore::Memory => return memory::run(checkout).map(|()| ExitCode::SUCCESS),
         Chore::Sabotage { only } => {
             return sabotage::run(checkout, only.as_deref()).map(|()| ExitCode::SUCCESS);

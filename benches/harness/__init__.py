@@ -1,0 +1,1 @@
+"""What the benchmarks share: a Postgres of their own, measuring, contenders, reports."""
