@@ -14,7 +14,7 @@ use tracing::{Instrument, info_span};
 
 use crate::{
     error::RunError,
-    evolve::{Evolution, evolve},
+    evolve::{Evolution, evolve, evolve_replaced},
     fingerprint::fingerprint,
     job::{Job, Request},
     meter::Phase,
@@ -192,7 +192,11 @@ where
             Some(had) => {
                 let made = &mut self.fingerprint.columns_made;
                 *made = had.fingerprint.columns_made.max(*made);
-                evolve(&had.fingerprint, columns, policy, self.request)
+                let held_against = match had.watermark.table_id == self.head.table_id {
+                    true => evolve,
+                    false => evolve_replaced,
+                };
+                held_against(&had.fingerprint, columns, policy, self.request)
             }
             None => Evolution {
                 columns: self.fingerprint.columns.clone(),

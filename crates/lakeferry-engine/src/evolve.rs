@@ -8,13 +8,14 @@
 //! | has a new column | gets it, NULL in all rows | are right | ADD COLUMN |
 //! | has one that was left out until now, or that it had before | gets it | differ: rebuild | RESTORE |
 //! | calls one otherwise | calls it so too | are right | RENAME COLUMN |
-//! | has a wider type | takes its values | are right, but for more digits after the point or a filter: rebuild | type widening |
+//! | has a wider type | takes its values | are right, but for more digits after the point, a filter, or a key that is written otherwise: rebuild | type widening |
 //! | has any other type | is left as it is | differ: rebuild | overwriteSchema |
 //! | has no such column any more | keeps it, detached; or drops it | are right | DROP COLUMN |
 //! | has one again that was detached | has it still | differ: rebuild | RESTORE |
 //! | has another one of that name | keeps the old one under a name that tells, gets the new one | differ: rebuild | DROP and ADD |
 //! | has them in another order, or takes NULL | is left as it is | are right | |
-//! | has no column with the identity that one of the key had | takes columns of one name for the same | differ: rebuild | REPLACE TABLE |
+//! | has no column with the identity that one of the key had, or is another table | takes columns of one name for the same | differ: rebuild | REPLACE TABLE |
+//! | calls a column as it called another one | as said above | with a filter: rebuild, for it knows columns by their names | |
 //!
 //! A job that lists its columns wants them: such a column is new to the target, but need not be to
 //! the source, so it is a rebuild.
@@ -51,6 +52,10 @@ pub struct Evolution {
     /// What the job's policy does not follow, in words.
     pub refused: Vec<String>,
 }
+
+/// Begins the identity of a column that was there before its table was written anew: another one may
+/// have the rest of it now.
+const OF_BEFORE: &str = "before: ";
 
 /// A column of the source as it is now.
 struct Now<'a> {
@@ -135,6 +140,25 @@ fn synced(field: &Field) -> TargetColumn {
 
 /// What a target that was made under `had` has to become for the columns of `source`.
 pub fn evolve(had: &Fingerprint, source: &Schema, policy: &Policy, request: Request) -> Evolution {
+    held_against(had, source, policy, (request, false))
+}
+
+/// As [`evolve`], where `source` is of another table: what is the same there says nothing here.
+pub(crate) fn evolve_replaced(
+    had: &Fingerprint,
+    source: &Schema,
+    policy: &Policy,
+    request: Request,
+) -> Evolution {
+    held_against(had, source, policy, (request, true))
+}
+
+fn held_against(
+    had: &Fingerprint,
+    source: &Schema,
+    policy: &Policy,
+    (request, is_another): (Request, bool),
+) -> Evolution {
     if had.columns.is_empty() {
         // An earlier build did not keep them.
         return Evolution {
@@ -152,12 +176,14 @@ pub fn evolve(had: &Fingerprint, source: &Schema, policy: &Policy, request: Requ
         })
         .collect();
     let mut known = had.columns.clone();
-    let anew = is_written_anew(&had.key, &known, &now);
+    let anew = is_another || is_written_anew(&had.key, &known, &now);
     if anew {
         for column in &mut known {
             let same = now.iter().find(|now| now.column.name == column.name);
-            if let Some(same) = same {
-                column.identity.clone_from(&same.column.identity);
+            match same {
+                Some(same) => column.identity.clone_from(&same.column.identity),
+                None if column.identity.starts_with(OF_BEFORE) => {}
+                None => column.identity.insert_str(0, OF_BEFORE),
             }
         }
     }
@@ -167,11 +193,12 @@ pub fn evolve(had: &Fingerprint, source: &Schema, policy: &Policy, request: Requ
             rebuilds: anew,
             ..Evolution::default()
         },
+        key: &had.key,
         made: had.columns_made,
         renames: Vec::new(),
         last: Vec::new(),
     }
-    .settle(&had.key, &known, &now)
+    .settle(&known, &now)
 }
 
 /// Whether the columns are no longer those that they were, whatever their names say: a column of
@@ -192,9 +219,11 @@ fn is_written_anew(key: &[String], known: &[TargetColumn], now: &[Now<'_>]) -> b
 }
 
 /// Differences as they are gathered.
-struct Differences {
+struct Differences<'a> {
     rules: Rules,
     evolution: Evolution,
+    /// As its columns were called.
+    key: &'a [String],
     /// Columns that have no greater number were made before.
     made: u64,
     renames: Vec<(String, String)>,
@@ -202,15 +231,16 @@ struct Differences {
     last: Vec<Alteration>,
 }
 
-impl Differences {
-    fn settle(mut self, key: &[String], known: &[TargetColumn], now: &[Now<'_>]) -> Evolution {
+impl Differences<'_> {
+    fn settle(mut self, known: &[TargetColumn], now: &[Now<'_>]) -> Evolution {
         let mut columns = Vec::new();
         for column in now {
+            self.evolution.rebuilds |= self.rules.is_filtered && has_name_of_another(known, column);
             let was = known
                 .iter()
                 .find(|known| known.identity == column.column.identity);
             columns.push(match was {
-                None => self.new_column(known, column),
+                None => self.new_column(column),
                 Some(was) => self.known_column(was, column),
             });
         }
@@ -226,7 +256,7 @@ impl Differences {
             is.map_or(name, |is| &is.name).clone()
         };
         let mut evolution = self.evolution;
-        evolution.key = key.iter().map(called_now).collect();
+        evolution.key = self.key.iter().map(called_now).collect();
         evolution.alterations.append(&mut self.last);
         evolution.columns = columns;
         evolution
@@ -238,10 +268,7 @@ impl Differences {
         }
     }
 
-    fn new_column(&mut self, known: &[TargetColumn], now: &Now<'_>) -> TargetColumn {
-        let has_name = |known: &TargetColumn| known.name == now.column.name;
-        // What a filter finds under that name is another column now, be it synced or not.
-        self.evolution.rebuilds |= self.rules.is_filtered && known.iter().any(has_name);
+    fn new_column(&mut self, now: &Now<'_>) -> TargetColumn {
         if self.rules.leaves_out {
             return left_out(now);
         }
@@ -294,9 +321,14 @@ impl Differences {
         match widening(&was.of, now.field.data_type()) {
             Some(widening) => {
                 self.last.push(Alteration::Widen(now.field.clone()));
-                // What a predicate says of a value may depend on its type.
-                self.evolution.rebuilds |=
-                    widening == Widening::OtherScale || self.rules.is_filtered;
+                // What a predicate says of a value may depend on its type, and rows in quarantine
+                // are known by their keys as they are written.
+                self.evolution.rebuilds |= self.rules.is_filtered
+                    || match widening {
+                        Widening::Plain => false,
+                        Widening::OtherText => self.key.contains(&was.name),
+                        Widening::OtherScale => true,
+                    };
             }
             None => self.evolution.rebuilds = true,
         }
@@ -381,6 +413,13 @@ impl Differences {
     }
 }
 
+/// Whether a filter finds `now` under a name under which it found another column, synced or not. What
+/// the source had stands before what it had earlier.
+fn has_name_of_another(known: &[TargetColumn], now: &Now<'_>) -> bool {
+    let had_name = known.iter().find(|known| known.name == now.column.name);
+    had_name.is_some_and(|known| known.identity != now.column.identity)
+}
+
 fn left_out(now: &Now<'_>) -> TargetColumn {
     TargetColumn {
         role: ColumnRole::LeftOut,
@@ -406,6 +445,8 @@ fn free_name(name: &str, why: &str, taken: &HashSet<String>) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Widening {
     Plain,
+    /// With the same values, which are written otherwise: `1` as `1.0`.
+    OtherText,
     /// With another number of digits after the point, which shows where a target keeps them.
     OtherScale,
 }
@@ -426,9 +467,9 @@ fn widening(old: &str, new: &DataType) -> Option<Widening> {
     match (&old, new) {
         (T::Int8, T::Int16 | T::Int32 | T::Int64)
         | (T::Int16, T::Int32 | T::Int64)
-        | (T::Int32, T::Int64)
-        | (T::Int8 | T::Int16 | T::Int32 | T::Float32, T::Float64)
-        | (T::Date32, T::Timestamp(TimeUnit::Microsecond, None)) => Some(Widening::Plain),
+        | (T::Int32, T::Int64) => Some(Widening::Plain),
+        (T::Int8 | T::Int16 | T::Int32 | T::Float32, T::Float64)
+        | (T::Date32, T::Timestamp(TimeUnit::Microsecond, None)) => Some(Widening::OtherText),
         (T::Decimal128(had, had_scale), T::Decimal128(has, scale)) => {
             let room = |precision: u8, scale: i8| i32::from(precision) - i32::from(scale);
             let holds = room(*has, *scale) >= room(*had, *had_scale) && scale >= had_scale;

@@ -317,6 +317,35 @@ fn renames_wait_for_the_names_that_they_need() {
     assert_eq!(told(&round), steps);
 }
 
+/// A filter knows columns by their names, and sees others under them.
+#[test]
+fn names_that_other_columns_have_now_may_change_verdicts() {
+    let number = |name, identity| (name, identity, DataType::Int32);
+    let had = made_of(&[ID, number("a", "ca"), number("b", "cb")]);
+    let filtered = Policy {
+        filter: Some("a > 1".to_owned()),
+        ..policy()
+    };
+    for (a, b, rebuilds) in [("a", "b", false), ("b", "a", true), ("c", "a", true)] {
+        let now = source(&[ID, number(a, "ca"), number(b, "cb")]);
+        let evolution = evolve(&had, &now, &filtered, Request::Sync);
+        assert_eq!(evolution.rebuilds, rebuilds, "{a} {b}");
+        let settled = evolve(&made(evolution.columns), &now, &filtered, Request::Sync);
+        assert!(!settled.rebuilds);
+        assert!(!evolve(&had, &now, &policy(), Request::Sync).rebuilds);
+    }
+    // One that is dropped here and there is not forgotten, and means nothing any more.
+    let drops = Policy {
+        drop_columns: DropColumns::Drop,
+        ..filtered
+    };
+    let again = source(&[ID, number("a", "cc"), number("b", "cb")]);
+    let dropped = evolve(&had, &again, &drops, Request::Sync);
+    assert!(dropped.rebuilds);
+    let settled = evolve(&made(dropped.columns), &again, &drops, Request::Sync);
+    assert!(!settled.rebuilds);
+}
+
 #[test]
 fn order_does_not_matter() {
     let evolution = followed(&made_of(&[ID, WORD]), &[WORD, ID]);
@@ -357,6 +386,17 @@ fn wider_types_are_followed_and_others_rebuild() {
         for on in [OnSchemaChange::Halt, OnSchemaChange::Ignore] {
             assert_eq!(refused(&had, &now, on).len(), 1);
         }
+    }
+    // Keys in quarantine are known as they are written, and these would be written otherwise.
+    for (old, new, rebuilds) in [
+        (T::Int32, T::Int64, false),
+        (T::Int32, decimal(10, 0), false),
+        (T::Int32, T::Float64, true),
+        (T::Date32, T::Timestamp(TimeUnit::Microsecond, None), true),
+    ] {
+        let evolution = followed(&made_of(&[("id", "c1", old)]), &[("id", "c1", new)]);
+        assert_eq!(told(&evolution), ["widen id"]);
+        assert_eq!(evolution.rebuilds, rebuilds);
     }
     // 3 / 2 is 1, and 1.5.
     let policy = Policy {
@@ -406,6 +446,21 @@ fn a_table_that_is_written_anew_keeps_the_names_of_its_columns() {
     };
     let evolution = followed(&keyless, &[("word", "d2", DataType::Utf8)]);
     assert_eq!(told(&evolution), [""; 0]);
+    assert!(evolution.rebuilds);
+}
+
+/// Names in files mean something in one table only; so do those that were written before column
+/// mapping, or by a writer that counts.
+#[test]
+fn columns_of_another_table_are_known_by_their_names() {
+    let had = made_of(&[ID, WORD]);
+    let now = source(&[
+        ("id", "c2", DataType::Int64),
+        ("text", "c1", DataType::Utf8),
+    ]);
+    let evolution = evolve_replaced(&had, &now, &with(EVOLVE), Request::Sync);
+    assert_eq!(told(&evolution), ["detach word", "add text"]);
+    assert_eq!(evolution.key, ["id"]);
     assert!(evolution.rebuilds);
 }
 

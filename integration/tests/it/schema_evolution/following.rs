@@ -131,6 +131,26 @@ fn a_key_column_that_is_renamed_waits_for_the_configuration() {
     });
 }
 
+/// The filter's words stay the same, and mean another column.
+#[test]
+fn names_that_are_exchanged_under_a_filter() {
+    everywhere(|version, has_feed| {
+        let mut world = World::filled(version, has_feed, &[]);
+        world.table.add_column("other", "string").unwrap();
+        let seen = [("word", "seen"), ("other", "hidden")];
+        let hidden = [("word", "hidden"), ("other", "seen")];
+        world.table.put(&[(1, &seen), (2, &hidden)]).unwrap();
+        world.configure(&["filter: word = 'seen'", "max_delete_share: 100%"]);
+        world.deployment.sync();
+        assert_eq!(world.select(&["id", "word"]), "1,seen");
+        for [from, to] in [["word", "x"], ["other", "word"], ["x", "other"]] {
+            world.table.rename_column(from, to).unwrap();
+        }
+        world.deployment.sync();
+        assert_eq!(world.select(&["id", "word"]), "2,seen");
+    });
+}
+
 /// Without column mapping, by the writer that most have.
 #[tokio::test(flavor = "multi_thread")]
 async fn columns_that_an_append_brings() {
