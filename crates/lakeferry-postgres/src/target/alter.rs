@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use arrow_schema::{FieldRef, Schema};
-use lakeferry_model::{Alteration, BadRowCounts, Position, RowCounts};
+use lakeferry_model::{Alteration, BadRowCounts, ColumnRole, Position, RowCounts, TargetColumn};
 use tokio_postgres::{Row, error::SqlState, types::Type};
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     sqlstate::{self, Doing},
     target::{
         apply::{Apply, Ended},
-        columns::{Column, Columns},
+        columns::{Column, Columns, check_column_name},
         compatibility::{Existing, fit, is_without_rewrite},
         fence::{self, Fence, LockMode},
         settings::TargetSettings,
@@ -33,14 +33,15 @@ const PAUSE: &str = "SELECT pg_catalog.pg_sleep(1)";
 
 const IMPATIENTLY: &str = "SET LOCAL lock_timeout = '2s'";
 
-/// The views and rules that read a column, which keep its type as it is.
+/// The views and rules that read a column, which keep its type as it is; also those of partitions.
 const READERS: &str = "\
+WITH tree AS (SELECT $1::oid AS oid UNION SELECT relid FROM pg_catalog.pg_partition_tree($1)) \
 SELECT DISTINCT r.ev_class::regclass::text FROM pg_catalog.pg_attribute AS a \
 JOIN pg_catalog.pg_depend AS d ON d.refclassid = 'pg_catalog.pg_class'::regclass \
     AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum \
     AND d.classid = 'pg_catalog.pg_rewrite'::regclass \
 JOIN pg_catalog.pg_rewrite AS r ON r.oid = d.objid \
-WHERE a.attrelid = $1 AND a.attname = $2 ORDER BY 1";
+WHERE a.attrelid IN (SELECT oid FROM tree) AND a.attname = $2 ORDER BY 1";
 
 /// What became of a try.
 enum Try {
@@ -132,6 +133,8 @@ impl<P: Position> Altering<'_, P> {
                 (Some(_), None) => true,
                 (None, Some(_)) => false,
                 (Some(_), Some(_)) => return Err(self.taken(from, to)),
+                // Whoever drops what is detached wants nothing of it.
+                (None, None) if self.is_detached(from, to) => false,
                 (None, None) => return Err(self.gone(from)),
             },
             Alteration::Add(field) => match found.get(field.name()) {
@@ -244,6 +247,17 @@ impl<P: Position> Altering<'_, P> {
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
+    /// Whether the column is not written until now, or from now on.
+    fn is_detached(&self, from: &str, to: &str) -> bool {
+        let is_detached = |columns: &[TargetColumn], name: &str| {
+            let mut of_name = columns.iter().filter(|column| column.name == name);
+            of_name.any(|column| column.role == ColumnRole::Detached)
+        };
+        let Apply { before, after, .. } = self.apply;
+        let before = before.map_or(&[][..], |before| &before.fingerprint.columns);
+        is_detached(before, from) || is_detached(&after.1.columns, to)
+    }
+
     fn taken(&self, from: &str, to: &str) -> Error {
         let rename = Sql::of("RENAME COLUMN {} TO …", &[&Sql::name(to)]);
         Error::needs_operator(format!(
@@ -294,6 +308,7 @@ fn statement(table: &Table, alteration: &Alteration) -> Result<Sql, Error> {
         Alteration::Detach(name) => Sql::of("ALTER COLUMN {} DROP NOT NULL", &[&Sql::name(name)]),
         Alteration::Drop(name) => Sql::of("DROP COLUMN {}", &[&Sql::name(name)]),
         Alteration::Rename { from, to } => {
+            check_column_name(to)?;
             let names = [&Sql::name(from), &Sql::name(to)];
             Sql::of("RENAME COLUMN {} TO {}", &names)
         }
@@ -353,7 +368,13 @@ mod tests {
             Alteration::Add(field("é \"", DataType::Utf8)),
         ];
         insta::assert_snapshot!(ddl_of(&evil_settings(), &alterations).unwrap());
-        let system = [Alteration::Add(field("ctid", DataType::Utf8))];
-        assert!(ddl_of(&evil_settings(), &system).is_err());
+        let system = Alteration::Add(field("ctid", DataType::Utf8));
+        let rename = |to: &str| Alteration::Rename {
+            from: "a".to_owned(),
+            to: to.to_owned(),
+        };
+        for refused in [system, rename("ctid"), rename(&"x".repeat(64))] {
+            assert!(ddl_of(&evil_settings(), &[refused]).is_err());
+        }
     }
 }

@@ -47,8 +47,7 @@ impl Columns {
         let mut seen = HashSet::new();
         let mut all = Vec::with_capacity(schema.fields().len());
         for field in schema.fields() {
-            check_name("column", field.name())?;
-            refuse_system_column(field.name())?;
+            check_column_name(field.name())?;
             if !seen.insert(field.name()) {
                 return Err(twice(field.name()));
             }
@@ -344,6 +343,13 @@ fn constraint_name(table: &str, column: &str, label: &str) -> String {
         column.floor_char_boundary(second),
     );
     format!("{}_{}_{label}", &table[..first], &column[..second])
+}
+
+/// # Errors
+/// [`Error::NeedsOperator`] if a column cannot have that name in Postgres, which would cut it.
+pub(super) fn check_column_name(name: &str) -> Result<(), Error> {
+    check_name("column", name)?;
+    refuse_system_column(name)
 }
 
 /// Every table has these (Postgres manual, "System Columns").

@@ -207,13 +207,33 @@ fn does_not_fit(table: &Table, column: &Column, row: &Row) -> Error {
     } else {
         "column"
     };
-    let change = Sql::of("ALTER COLUMN {} TYPE {}", &[&Sql::name(name), &expected]);
+    let mut change = Sql::of("ALTER COLUMN {} TYPE {}", &[&Sql::name(name), &expected]);
+    let name_sql = Sql::name(name);
+    if column.postgres == PgType::Jsonb {
+        change = Sql::of("{} USING to_jsonb({})", &[&change, &name_sql]);
+    } else if !is_converted(shown, expected.as_str()) {
+        change = Sql::of("{} USING {}::text::{}", &[&change, &name_sql, &expected]);
+    }
     Error::needs_operator(format!(
         "{key} {name:?} of {table} is {declared} and not {}, nor anything that holds each of its \
          values exactly",
         expected.as_str()
     ))
     .advise(alter(table, &change))
+}
+
+/// Whether Postgres turns values of the type `from` into those of `to` without being told how: any
+/// into texts, numbers into numbers, dates and times into each other, and arrays of these.
+fn is_converted(from: &str, to: &str) -> bool {
+    let kind = |shown: &str| match shown.split(['[', '(', ' ']).next() {
+        Some("smallint" | "integer" | "bigint" | "real" | "double" | "numeric") => 'n',
+        Some("date" | "timestamp") => 't',
+        _ => 'o',
+    };
+    let (of_from, of_to) = (kind(from), kind(to));
+    let are_alike =
+        of_from == of_to && of_from != 'o' && from.ends_with("[]") == to.ends_with("[]");
+    are_alike || to == "text"
 }
 
 fn refuse_computed(table: &Table, name: &str, row: &Row) -> Result<(), Error> {

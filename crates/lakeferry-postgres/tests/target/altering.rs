@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field};
-use lakeferry_model::{Alteration, CommitOutcome, FailureClass, Session as _};
+use lakeferry_model::{
+    Alteration, ColumnRole, CommitOutcome, Effect, FailureClass, Fingerprint, Session as _, Stage,
+    TargetColumn,
+};
 use lakeferry_postgres::ConnectSettings;
 
-use crate::fixture::{Desk, Lease, batch, fingerprint, on_each_server, told};
+use crate::fixture::{Desk, Lease, batch, brought, fingerprint, on_each_server, told};
 
 fn add(name: &str, of: DataType) -> Alteration {
     Alteration::Add(Arc::new(Field::new(name, of, true)))
@@ -86,6 +89,64 @@ async fn a_table_is_written_anew_only_if_that_is_allowed() {
             columns(&desk).await,
             "id bigint NOT NULL, value text, n bigint"
         );
+    })
+    .await;
+}
+
+/// Whoever drops a column that is detached is not asked for it when another one wants its name, or
+/// when it comes back.
+#[tokio::test]
+async fn what_is_detached_need_not_be_there() {
+    on_each_server(async |desk| {
+        let mut session = desk.filled(&batch(&[(1, Some("a"))])).await;
+        let column = |name: &str, role| TargetColumn {
+            name: name.to_owned(),
+            identity: "c2".to_owned(),
+            of: "Utf8".to_owned(),
+            role,
+        };
+        let made_with = |column| Fingerprint {
+            columns: vec![column],
+            ..fingerprint()
+        };
+        let rename = |from: &str, to: &str| Alteration::Rename {
+            from: from.to_owned(),
+            to: to.to_owned(),
+        };
+        let error = session
+            .alter(&[rename("gone", "back")], &fingerprint())
+            .await;
+        assert_eq!(told(&error.unwrap_err()).0, FailureClass::NeedsOperator);
+        let evaded = made_with(column("away", ColumnRole::Detached));
+        let back = made_with(column("back", ColumnRole::Synced));
+        let mut session = desk.claim().await;
+        for (alteration, noted) in [
+            (rename("gone", "away"), &evaded),
+            (rename("away", "back"), &back),
+        ] {
+            let outcome = session.alter(&[alteration], noted).await.unwrap();
+            assert!(matches!(outcome, CommitOutcome::Applied(_)), "{outcome:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn views_on_partitions_are_told() {
+    on_each_server(async |mut desk| {
+        desk.settings.allow_rewrite = true;
+        desk.run(
+            "CREATE TABLE target (id bigint PRIMARY KEY, value text, n integer) \
+                PARTITION BY RANGE (id); \
+             CREATE TABLE part PARTITION OF target DEFAULT; CREATE VIEW v AS SELECT n FROM part",
+        )
+        .await;
+        let mut session = desk.claim().await;
+        let rows = batch(&[(1, Some("a"))]);
+        brought(&mut session, 1, Stage::Refresh, &[(Effect::Insert, &rows)]).await;
+        drop(session);
+        let (_, text) = refused(&desk, widen("n", DataType::Int64)).await;
+        assert!(text.contains("and v read it"), "{text}");
     })
     .await;
 }

@@ -143,6 +143,11 @@ async fn what_does_not_fit_is_refused_by_name() {
             "id int PRIMARY KEY, value text",
             "\"id\" of public.target is integer and not bigint",
         ),
+        // Postgres wants to be told how.
+        (
+            "id varchar(9) PRIMARY KEY, value text",
+            "\"id\" of public.target is character varying(9) and not bigint",
+        ),
         (
             "id bigint, value text",
             "no unique index on exactly its key (id)",
