@@ -9,7 +9,9 @@ use std::{collections::HashMap, sync::Arc};
 use arrow_schema::{
     DataType as ArrowType, Field, Schema, SchemaRef, TimeUnit, extension::EXTENSION_TYPE_NAME_KEY,
 };
-use delta_kernel::schema::{ColumnMetadataKey, DataType, PrimitiveType, StructField, StructType};
+use delta_kernel::schema::{
+    ColumnMetadataKey, DataType, MetadataValue, PrimitiveType, StructField, StructType,
+};
 use lakeferry_model::{COLUMN_IDENTITY, COLUMN_NUMBER, ColumnChoice, JSON};
 
 use crate::error::{Error, Result};
@@ -133,18 +135,29 @@ fn number(field: &StructField) -> Option<(String, String)> {
     Some((COLUMN_NUMBER.to_owned(), number.to_string()))
 }
 
-/// `col-1`, or `col-1(col-2,col-3)` where structs are in it; nothing without column mapping.
+/// `col-1`, or `col-1(col-2,col-3)` where structs are in it; nothing without column mapping. What is
+/// called in files as it is in the table, as where column mapping was turned on later, is not told.
 pub(crate) fn physical_names(field: &StructField) -> Option<String> {
     let mut name = field
         .get_config_value(&ColumnMetadataKey::ColumnMappingPhysicalName)?
         .to_string();
     let mut parts = Vec::new();
     inner_fields(field.data_type(), &mut parts);
-    let parts: Vec<_> = parts.into_iter().filter_map(physical_names).collect();
-    if !parts.is_empty() {
+    if !parts.iter().all(|part| is_called_alike(part)) {
+        let parts: Vec<_> = parts.into_iter().filter_map(physical_names).collect();
         name.push_str(&format!("({})", parts.join(",")));
     }
     Some(name)
+}
+
+/// Whether a field and all in it have the same names in files.
+fn is_called_alike(field: &StructField) -> bool {
+    let physical = field.get_config_value(&ColumnMetadataKey::ColumnMappingPhysicalName);
+    let mut parts = Vec::new();
+    inner_fields(field.data_type(), &mut parts);
+    let is_alike =
+        |of: &MetadataValue| matches!(of, MetadataValue::String(name) if name == field.name());
+    physical.is_none_or(is_alike) && parts.into_iter().all(is_called_alike)
 }
 
 /// The fields of the outermost structs in `data_type`.
@@ -267,6 +280,10 @@ mod tests {
         assert_eq!(physical_names(&leaf("c4")).as_deref(), Some("c4"));
         let plain = StructField::nullable("a", one(leaf("c5")));
         assert_eq!(physical_names(&plain), None);
+        let alike = |inner| physical_names(&named("c6", one(named("any", inner))));
+        assert_eq!(alike(DataType::LONG).as_deref(), Some("c6"));
+        assert_eq!(alike(one(leaf("any"))).as_deref(), Some("c6"));
+        assert_eq!(alike(one(leaf("c7"))).as_deref(), Some("c6(any(c7))"));
     }
 
     #[test]
