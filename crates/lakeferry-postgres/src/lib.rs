@@ -5,6 +5,7 @@
 //! `sql` alone, and what the server refuses becomes an [`Error`] in `sqlstate` alone.
 
 mod connect;
+mod decode;
 pub mod encode;
 mod error;
 mod link;

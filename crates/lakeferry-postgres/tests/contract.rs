@@ -142,6 +142,12 @@ impl Harness for Bystander {
         }
     }
 
+    async fn refuse(&self, value: &str) {
+        let check = "ALTER TABLE target ADD CHECK (value <> '{}') NOT VALID";
+        let check = check.replace("{}", value);
+        self.client.batch_execute(&check).await.unwrap();
+    }
+
     async fn drop_table(&self) {
         self.client
             .batch_execute("DROP TABLE target")

@@ -131,6 +131,11 @@ impl<P: Position> MemoryServer<P> {
         self.lock().make_table(columns, rows.collect());
     }
 
+    /// Lets the table refuse this value from now on, as a constraint of a user's does.
+    pub fn refuse(&self, value: &str) {
+        self.lock().refused = Some(value.to_owned());
+    }
+
     /// Drops the target table.
     pub fn drop_table(&self) {
         self.lock().table = None;
@@ -349,8 +354,11 @@ impl<P: Position> MemorySession<P> {
         state: &mut State<P>,
         stage: Stage,
         names: &[String],
-        sifted: Sifted,
+        mut sifted: Sifted,
     ) -> Result<Applied, TargetError> {
+        if let (Some(refused), false) = (&state.refused, stage == Stage::Adopt) {
+            sifted.refuse(refused, self.policy.bad.on_bad_value)?;
+        }
         let Some(table) = &mut state.table else {
             return Err(TargetError::Misused("there is no table to write"));
         };

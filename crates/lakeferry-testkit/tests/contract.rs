@@ -38,6 +38,9 @@ impl<P: Position> target::Harness for Server<P> {
     async fn make_table(&self, rows: target::Rows) {
         self.0.make_table(rows);
     }
+    async fn refuse(&self, value: &str) {
+        self.0.refuse(value);
+    }
     async fn drop_table(&self) {
         self.0.drop_table();
     }

@@ -1,6 +1,8 @@
 //! Rows that Postgres cannot hold: kept aside with key, column and reason, while all others arrive;
 //! back as soon as their value can be held.
 
+mod refused;
+
 use std::{path::Path, sync::Arc};
 
 use arrow_array::{ArrayRef, Date32Array, Decimal128Array, Int64Array, RecordBatch, StringArray};

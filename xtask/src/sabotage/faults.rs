@@ -314,6 +314,22 @@ pub(super) const FAULTS: &[Fault] = &[
         test: TARGET_CONTRACT,
     },
     Fault {
+        name: "refused-update-forgotten",
+        breaks: "a row that the server refuses leaves the older one of its key in the target",
+        file: "crates/lakeferry-postgres/src/target/sift.rs",
+        find: "is_by_key && one.effect == Effect::Update;",
+        replace: "is_by_key && one.effect == Effect::Delete;",
+        test: TARGET_CONTRACT,
+    },
+    Fault {
+        name: "refused-by-halves-only",
+        breaks: "good rows beside a bad one are held back with it",
+        file: "crates/lakeferry-postgres/src/target/sift/bisection.rs",
+        find: "if until - from <= 1 {",
+        replace: "if until - from <= 1 << BITS_IN_BLOCK {",
+        test: TARGET_CONTRACT,
+    },
+    Fault {
         name: "left-out-column-taken-for-new",
         breaks: "rows keep NULL in a column that was left out until now",
         file: "crates/lakeferry-engine/src/evolve.rs",

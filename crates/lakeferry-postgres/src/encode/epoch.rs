@@ -24,6 +24,11 @@ pub(super) fn date(days: i32) -> i32 {
     days.wrapping_sub(EPOCH_DAYS)
 }
 
+/// The way back, of what the server holds.
+pub(crate) fn days_since_1970(date: i32) -> Option<i32> {
+    date.checked_add(EPOCH_DAYS)
+}
+
 /// `micros` must be in [`TIMESTAMPS`]; else the result means nothing.
 #[inline]
 pub(super) fn timestamp(micros: i64) -> i64 {

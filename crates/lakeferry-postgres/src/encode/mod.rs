@@ -24,7 +24,7 @@ use bytes::BytesMut;
 
 pub(crate) use self::{
     check::{Fault, refusal},
-    epoch::{checked_timestamp, micros_since_1970},
+    epoch::{checked_timestamp, days_since_1970, micros_since_1970},
     json::JsonRows,
 };
 use self::{

@@ -24,9 +24,9 @@ const SHOWN_CHARACTERS: u64 = 100;
 
 pub(super) async fn apply<P: Position>(
     apply: &Apply<'_, P>,
-    staged: &Staged,
+    staged: &mut Staged,
 ) -> Result<Ended, Error> {
-    let StagedIn::Reserved(staging) = &staged.place else {
+    let StagedIn::Reserved(staging) = staged.place.clone() else {
         return Err(Error::bug("what to adopt was staged in a temporary table"));
     };
     let place = staging.sql();
@@ -41,7 +41,7 @@ pub(super) async fn apply<P: Position>(
     let differences = statements.differences(apply).await?;
     if !differences.is_empty() {
         apply.batch("ROLLBACK").await?;
-        dropped(apply, staging).await;
+        dropped(apply, &staging).await;
         return Ok(Ended::Differs(differences));
     }
     let oid = apply.record_table().await?;
@@ -51,7 +51,7 @@ pub(super) async fn apply<P: Position>(
     apply.record_run("adopt", staged.started, rows, bad).await?;
     let ended = apply.commit(rows, Some(quarantined), Some(oid)).await?;
     if matches!(ended, Ended::Applied { .. }) {
-        dropped(apply, staging).await;
+        dropped(apply, &staging).await;
     }
     Ok(ended)
 }

@@ -1,7 +1,8 @@
 //! The one transaction: fence, rows, progress, and nothing of them without the others.
 
 use lakeferry_model::{
-    Applied, BadRowCounts, Differences, Fingerprint, Position, Progress, RowCounts, Watermark,
+    Applied, BadRowCounts, Differences, Fingerprint, OnBadValue, Position, Progress, RowCounts,
+    Watermark,
 };
 use tokio_postgres::types::Type;
 
@@ -17,6 +18,7 @@ use crate::{
         refusal,
         settings::TargetSettings,
         shape::{self, Shape},
+        sift::{BEFORE_ROWS, sift_long_texts},
         staging::Staged,
         state::{Moment, StateSchema, bigint},
     },
@@ -118,8 +120,11 @@ impl<P: Position> Apply<'_, P> {
 
     /// The fence, for an apply to a table that exists: from here on it cannot be altered.
     /// What it was found to be before the stage is looked at once more, now that it stays so.
-    /// Nothing comes back where the fence is shut.
-    pub(super) async fn fence_and_lock(&self, staged: &Staged) -> Result<Option<Locked>, Error> {
+    /// Nothing comes back where the fence is shut. From here on, `before_rows` is a savepoint.
+    pub(super) async fn fence_and_lock(
+        &self,
+        staged: &mut Staged,
+    ) -> Result<Option<Locked>, Error> {
         let (table, Some(oid)) = (&self.settings.table, self.oid) else {
             return Ok(None);
         };
@@ -140,9 +145,15 @@ impl<P: Position> Apply<'_, P> {
                 "{table} was altered while rows for it were staged"
             )));
         }
-        self.refuse_long_texts(&columns, &staged.place.sql())
-            .await?;
-        self.batch("SET CONSTRAINTS ALL DEFERRED").await?;
+        match staged.aside.allows().on_bad_value {
+            OnBadValue::Halt => {
+                let place = staged.place.sql();
+                self.refuse_long_texts(&columns, &place).await?;
+            }
+            _ => sift_long_texts(self, &columns, staged).await?,
+        }
+        let defer = "SET CONSTRAINTS ALL DEFERRED; {}";
+        self.batch(Sql::of(defer, &[&BEFORE_ROWS.into()])).await?;
         Ok(Some(Locked { columns, shape }))
     }
 

@@ -4,6 +4,8 @@
 //! A row is known by its key as JSON text, which any value has, also one that Postgres cannot hold.
 //! Without a key it is known by all of it.
 
+mod store;
+
 use std::collections::{HashMap, HashSet, hash_map::Entry as Place};
 
 use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, make_array};
@@ -13,6 +15,9 @@ use lakeferry_model::{BadRowCounts, BadRows, OnBadValue, Position};
 use sha2::{Digest as _, Sha256};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
+
+pub(super) use self::store::refuse_too_many;
+use self::store::{Again, Store};
 
 use crate::{
     encode::{Fault, JsonRows},
@@ -29,7 +34,7 @@ use crate::{
 };
 
 /// The most bad rows of one staging, or of one piece of a fill: they wait in memory.
-const MOST_ROWS: usize = 65_536;
+pub(super) const MOST_ROWS: usize = 65_536;
 
 /// A longer row is kept without its values.
 const LONGEST_PAYLOAD: usize = 1 << 20;
@@ -127,8 +132,17 @@ impl Aside {
         Ok(aside)
     }
 
+    pub(super) fn allows(&self) -> BadRows {
+        self.allows
+    }
+
     pub(super) fn nulled(&self) -> u64 {
         self.nulled
+    }
+
+    /// Takes note of values that were written as NULL.
+    pub(super) fn count_nulled(&mut self, values: u64) {
+        self.nulled += values;
     }
 
     /// The rows whose key is in quarantine, and the others. From now on their keys count as put.
@@ -203,18 +217,33 @@ impl Aside {
             }
             OnBadValue::Quarantine => {}
         }
-        let (keys, whole) = (identities(columns, rows)?, values(rows)?);
         let mut is_bad = vec![false; rows.num_rows()];
-        for fault in faults {
-            // One that has two faults is told by the first.
-            if !std::mem::replace(&mut is_bad[fault.row], true) {
-                let what = (columns.name_at(fault.column).to_owned(), fault.what.clone());
-                let payload = |most| whole.object_within(fault.row, most);
-                self.set_aside(columns, keys.of(fault.row), what, payload)?;
-            }
-        }
+        // One that has two faults is told by the first.
+        let first = |fault: &&Fault| !std::mem::replace(&mut is_bad[fault.row], true);
+        let refused = faults.iter().filter(first).map(|fault| {
+            let column = columns.name_at(fault.column).to_owned();
+            (fault.row, column, fault.what.clone())
+        });
+        let refused = refused.collect();
+        self.refuse(columns, rows, refused)?;
         let (bad, good) = part(rows, is_bad.into())?;
         Ok(Judged::Parted { good, bad })
+    }
+
+    /// Sets rows aside, each known by its place among `rows`, with the column that is at fault,
+    /// empty if that is not known, and the reason.
+    pub(super) fn refuse(
+        &mut self,
+        columns: &Columns,
+        rows: &RecordBatch,
+        refused: Vec<(usize, String, String)>,
+    ) -> Result<(), Error> {
+        let (keys, whole) = (identities(columns, rows)?, values(rows)?);
+        for (row, column, reason) in refused {
+            let payload = |most| whole.object_within(row, most);
+            self.set_aside(columns, keys.of(row), (column, reason), payload)?;
+        }
+        Ok(())
     }
 
     fn set_aside(
@@ -321,143 +350,6 @@ impl Aside {
             false => Again::Counts,
         };
         store.insert(&self.rows, version, again, doing).await
-    }
-}
-
-const MOST_FREQUENT: &str = "\
-SELECT column_name, reason, sum(rows)::bigint FROM {} \
-WHERE job_id = $1 AND dropped_at IS NULL \
-GROUP BY column_name, reason ORDER BY sum(rows) DESC, column_name, reason LIMIT 1";
-
-/// # Errors
-/// [`Error::NeedsOperator`] if the quarantine holds more than the job allows. `loaded` is how many
-/// rows the target has, if that is known.
-pub(super) async fn refuse_too_many<P: Position>(
-    apply: &Apply<'_, P>,
-    allows: BadRows,
-    loaded: Option<u64>,
-) -> Result<u64, Error> {
-    let table = &apply.settings.table;
-    let sql = "SELECT coalesce(sum(rows), 0)::bigint FROM {} \
-        WHERE job_id = $1 AND dropped_at IS NULL";
-    let sql = Sql::of(sql, &[&apply.state.table("quarantine")]);
-    let params: [Param<'_>; 1] = [(&apply.hold.job_id, Type::UUID)];
-    let row = apply.link.query_one(&sql, &params, &apply.doing()).await?;
-    let quarantined = u64::try_from(row.get::<_, i64>(0)).unwrap_or(0);
-    let limit = allows.rows_to_count(quarantined);
-    let held = match loaded {
-        Some(loaded) => loaded,
-        None if limit == 0 => 0,
-        None => {
-            // As many as a server can count.
-            let limit = Sql::number(limit.min(i64::MAX.unsigned_abs()));
-            let sql = "SELECT count(*) FROM (SELECT FROM {} LIMIT {}) AS held";
-            apply.count(&Sql::of(sql, &[&table.sql(), &limit])).await?
-        }
-    };
-    match allows.refusal(quarantined, held.saturating_add(quarantined)) {
-        None => Ok(quarantined),
-        Some(too_many) => {
-            let sql = Sql::of(MOST_FREQUENT, &[&apply.state.table("quarantine")]);
-            let row = apply.link.query_one(&sql, &params, &apply.doing()).await?;
-            let (column, reason, count): (String, String, i64) =
-                (row.get(0), row.get(1), row.get(2));
-            Err(Error::needs_operator(format!(
-                "of the source of {table}, {too_many}; in {count} of them column {column:?} holds \
-                 {reason}; nothing was changed"
-            ))
-            .advise(too_many.hint()))
-        }
-    }
-}
-
-/// The quarantine of one job.
-struct Store<'a> {
-    link: &'a Link,
-    state: &'a StateSchema,
-    job_id: Uuid,
-}
-
-/// What a row does that is in quarantine already.
-#[derive(Clone, Copy, Debug)]
-enum Again {
-    /// It takes the place of the one there.
-    Renews,
-    /// It is one more, of another piece.
-    Counts,
-    /// It is of another piece, and its key comes twice.
-    IsRefused,
-}
-
-impl Again {
-    fn sql(self) -> Sql {
-        match self {
-            Self::IsRefused => "DO NOTHING",
-            Self::Counts => "DO UPDATE SET rows = q.rows + excluded.rows",
-            Self::Renews => {
-                "DO UPDATE SET (rows, column_name, reason, payload) = \
-                    ROW(excluded.rows, excluded.column_name, excluded.reason, \
-                        CASE WHEN q.dropped_at IS NULL THEN excluded.payload END)"
-            }
-        }
-        .into()
-    }
-}
-
-const INSERT: &str = "\
-INSERT INTO {} AS q (job_id, digest, key, rows, column_name, reason, payload, version) \
-SELECT $1, r.digest, r.key::json, r.rows, r.column_name, r.reason, r.payload::json, $8 \
-FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), \
-    pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7)) \
-    AS r (digest, key, rows, column_name, reason, payload) ON CONFLICT (job_id, digest) {}";
-
-impl Store<'_> {
-    async fn remove(&self, left: &[&[u8]], doing: &Doing) -> Result<(), Error> {
-        if left.is_empty() {
-            return Ok(());
-        }
-        let sql = "DELETE FROM {} WHERE job_id = $1 AND digest = ANY ($2)";
-        let sql = Sql::of(sql, &[&self.state.table("quarantine")]);
-        let params: [Param<'_>; 2] = [(&self.job_id, Type::UUID), (&left, Type::BYTEA_ARRAY)];
-        self.link.execute(&sql, &params, doing).await?;
-        Ok(())
-    }
-
-    async fn insert(
-        &self,
-        rows: &HashMap<Known, BadRow>,
-        version: i64,
-        again: Again,
-        doing: &Doing,
-    ) -> Result<(), Error> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let sql = Sql::of(INSERT, &[&self.state.table("quarantine"), &again.sql()]);
-        let digests: Vec<&[u8]> = rows.keys().map(|known| &known[..]).collect();
-        let keys: Vec<&str> = rows.values().map(|row| row.key.as_str()).collect();
-        let counts: Vec<i64> = rows.values().map(|row| row.rows).collect();
-        let columns: Vec<&str> = rows.values().map(|row| row.column.as_str()).collect();
-        let reasons: Vec<&str> = rows.values().map(|row| row.reason.as_str()).collect();
-        let payloads: Vec<Option<&str>> = rows.values().map(|row| row.payload.as_deref()).collect();
-        let params: [Param<'_>; 8] = [
-            (&self.job_id, Type::UUID),
-            (&digests, Type::BYTEA_ARRAY),
-            (&keys, Type::TEXT_ARRAY),
-            (&counts, Type::INT8_ARRAY),
-            (&columns, Type::TEXT_ARRAY),
-            (&reasons, Type::TEXT_ARRAY),
-            (&payloads, Type::TEXT_ARRAY),
-            (&version, Type::INT8),
-        ];
-        let inserted = self.link.execute(&sql, &params, doing).await?;
-        if inserted == rows.len() as u64 {
-            return Ok(());
-        }
-        Err(Error::needs_operator(
-            "two rows have the same key, and both hold a value that postgres cannot",
-        )
-        .advise("choose a key that is unique, or keep one out by the filter"))
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
         aside::Scope,
         parking::Updates,
         refusal,
+        sift::{Bringing, sift},
         staging::{EFFECT, EffectCounts, Staged, mark},
     },
 };
@@ -25,7 +26,7 @@ const ANALYZE_ROWS: u64 = 1_000;
 /// `kind` is how the run is called in the history, `scope` what it knows of the quarantine.
 pub(super) async fn apply<P: Position>(
     apply: &Apply<'_, P>,
-    staged: &Staged,
+    staged: &mut Staged,
     (kind, scope): (&'static str, Scope),
 ) -> Result<Ended, Error> {
     let place = staged.place.sql();
@@ -36,40 +37,54 @@ pub(super) async fn apply<P: Position>(
         return apply.shut().await;
     };
     let statements = Statements::new(&apply.settings.table, &place, &locked);
+    let rows = loop {
+        match write(apply, &locked, &statements, staged.counts).await {
+            Ok(rows) => break rows,
+            Err(error) => sift(apply, &locked, staged, &statements.bringing(), error).await?,
+        }
+    };
+    let quarantined = staged.aside.write(apply, scope).await?;
+    let bad = quarantined.counts;
+    apply.record_run(kind, staged.started, rows, bad).await?;
+    apply.commit(rows, Some(quarantined), apply.oid).await
+}
+
+async fn write<P: Position>(
+    apply: &Apply<'_, P>,
+    locked: &Locked,
+    statements: &Statements,
+    counts: EffectCounts,
+) -> Result<RowCounts, Error> {
     let mut rows = RowCounts::default();
-    let counts = staged.counts;
     if counts.deletes > 0 {
         rows.deleted = apply.execute(&statements.delete).await?;
         if rows.deleted != counts.deletes {
             let kept = apply.count(&statements.kept).await?;
-            held_back(apply, &locked, "delete", (counts.deletes, kept))?;
+            held_back(apply, locked, "delete", (counts.deletes, kept))?;
             let missing = counts.deletes.abs_diff(rows.deleted);
             agree(apply, "delete", counts.deletes, missing)?;
         }
         apply.guard(rows.deleted, counts.inserts).await?;
     }
     if counts.updates > 0 {
-        rows.updated = statements.updates.run(apply, &locked).await?;
+        rows.updated = statements.updates.run(apply, locked).await?;
         // Equal rows are not written; only then it takes a look whether all are equal now.
         if rows.updated != counts.updates {
             let unlike = apply.count(&statements.unlike).await?;
             if unlike > 0 {
                 let missing = apply.count(&statements.missing).await?;
                 agree(apply, "update", counts.updates, missing)?;
-                held_back(apply, &locked, "update", (counts.updates, unlike))?;
+                held_back(apply, locked, "update", (counts.updates, unlike))?;
             }
         }
     }
     if counts.inserts > 0 {
-        rows.inserted = insert(apply, &statements, counts.inserts).await?;
+        rows.inserted = insert(apply, statements, counts.inserts).await?;
     }
     if !locked.shape.triggers.is_empty() {
-        verify(apply, &locked, &statements, counts).await?;
+        verify(apply, locked, statements, counts).await?;
     }
-    let quarantined = staged.aside.write(apply, scope).await?;
-    let bad = quarantined.counts;
-    apply.record_run(kind, staged.started, rows, bad).await?;
-    apply.commit(rows, Some(quarantined), apply.oid).await
+    Ok(rows)
 }
 
 async fn insert<P: Position>(
@@ -218,6 +233,14 @@ impl Statements {
             ),
             unlike_inserts: Sql::of(UNLIKE, &[staging, inserts, target, same_key, differ]),
             present: Sql::of(PRESENT, &[staging, inserts, target, same_key]),
+        }
+    }
+
+    fn bringing(&self) -> Bringing<'_> {
+        Bringing {
+            delete: Some(&self.delete),
+            updates: Some(&self.updates),
+            insert: &self.insert,
         }
     }
 }

@@ -9,6 +9,7 @@
 //!               aside                         bad ones wait in memory
 //! apply      ─→ fence, then                 one transaction
 //!               fill | refresh | changes | adopt  rows
+//!               sift, aside                   those that the server refuses
 //!               state                         progress, run
 //! ```
 
@@ -47,6 +48,7 @@ mod rivals;
 mod session;
 mod settings;
 mod shape;
+mod sift;
 mod staging;
 mod standing;
 mod state;

@@ -14,13 +14,13 @@ use crate::{
 };
 
 /// What else a user's settings could shorten.
-const EXACT_TEXT: &str = "SET LOCAL extra_float_digits = 1";
+pub(super) const EXACT_TEXT: &str = "SET LOCAL extra_float_digits = 1";
 
 /// The statements of such a refresh, in their order.
 #[derive(Debug)]
 pub(super) struct Exchange {
-    delete: Sql,
-    insert: Sql,
+    pub(super) delete: Sql,
+    pub(super) insert: Sql,
     /// How many staged rows are missing.
     pub(super) unlike: Sql,
     /// How many rows the target has.
@@ -65,14 +65,13 @@ impl Exchange {
         }
     }
 
-    /// Brings the target to what is staged, `staged` rows in all. A row that changed goes and comes,
+    /// Brings the target to what is staged, `staged` rows in all, under [`EXACT_TEXT`]. A row that changed goes and comes,
     /// so the guard looks at how many are fewer in the end.
     pub(super) async fn run<P: Position>(
         &self,
         apply: &Apply<'_, P>,
         staged: u64,
     ) -> Result<RowCounts, Error> {
-        apply.batch(EXACT_TEXT).await?;
         let deleted = match apply.is_filled {
             true => apply.execute(&self.delete).await?,
             false => 0,

@@ -56,7 +56,7 @@ impl Updates {
     }
 
     /// Sets to NULL what keeps rows out of the way of `rivals`, if any of it can be.
-    fn park(&self, columns: &Columns, rivals: &[Rival]) -> Option<Sql> {
+    pub(super) fn park(&self, columns: &Columns, rivals: &[Rival]) -> Option<Sql> {
         let rivals = rivals.iter().filter(|rival| can_park(columns, rival));
         let rivals: Vec<&Rival> = rivals.collect();
         let parked: BTreeSet<&str> = rivals

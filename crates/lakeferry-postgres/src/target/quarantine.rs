@@ -23,8 +23,9 @@ pub struct QuarantinedRow {
     pub key: String,
     /// More than one only without a key.
     pub rows: u64,
-    pub column: String,
-    /// What the column holds.
+    /// The one at fault, as far as the server tells.
+    pub column: Option<String>,
+    /// What it holds.
     pub reason: String,
     /// The row as a JSON object, unless it is too long, or was dropped.
     pub payload: Option<String>,
@@ -36,8 +37,8 @@ pub struct QuarantinedRow {
 }
 
 const READ: &str = "\
-SELECT j.name, q.key::text, q.rows, q.column_name, q.reason, q.payload::text, q.version, \
-    q.found_at, q.dropped_at IS NOT NULL \
+SELECT j.name, q.key::text, q.rows, nullif(q.column_name, ''), q.reason, q.payload::text, \
+    q.version, q.found_at, q.dropped_at IS NOT NULL \
 FROM {} AS q JOIN {} AS j ON j.job_id = q.job_id \
 WHERE j.deployment = $1 AND j.name = ANY ($2) AND {} AND ($4 OR q.dropped_at IS NULL) \
 ORDER BY j.name, q.found_at, q.digest LIMIT $5";

@@ -20,18 +20,19 @@ use crate::{
         columns::Columns,
         duplicates,
         fence::Fence,
-        multiset::Exchange,
+        multiset::{EXACT_TEXT, Exchange},
         parking::Updates,
         reserved,
+        sift::{BEFORE_ROWS, Bringing, sift},
         staging::{Staged, StagedIn},
     },
 };
 
 pub(super) async fn apply<P: Position>(
     apply: &Apply<'_, P>,
-    staged: &Staged,
+    staged: &mut Staged,
 ) -> Result<Ended, Error> {
-    let StagedIn::Reserved(staging) = &staged.place else {
+    let StagedIn::Reserved(staging) = staged.place.clone() else {
         return Err(Error::bug("a refresh was staged in a temporary table"));
     };
     let place = staging.sql();
@@ -54,7 +55,7 @@ pub(super) async fn apply<P: Position>(
         .await?;
     let ended = apply.commit(rows, Some(quarantined), Some(oid)).await?;
     if matches!(ended, Ended::Applied { .. }) {
-        dropped(apply, staging).await;
+        dropped(apply, &staging).await;
     }
     Ok(ended)
 }
@@ -99,38 +100,56 @@ pub(super) async fn ready<P: Position>(
 async fn merge<P: Position>(
     apply: &Apply<'_, P>,
     locked: &Locked,
-    staged: &Staged,
+    staged: &mut Staged,
 ) -> Result<RowCounts, Error> {
     let merge = Merge::new(&apply.settings.table, &staged.place.sql(), locked);
-    let mut rows = RowCounts::default();
-    if apply.is_filled {
-        rows.deleted = apply.execute(&merge.delete).await?;
-        apply.guard(rows.deleted, staged.counts.inserts).await?;
-        rows.updated = merge.updates.run(apply, locked).await?;
-    } else {
+    if !apply.is_filled {
         // The table was empty when the job claimed it, and nothing of anybody else is touched.
         refuse_rows_of_others(apply).await?;
     }
-    rows.inserted = apply.execute(&merge.insert).await?;
-    let looks = [&merge.unlike, &merge.found];
-    verify(apply, locked, looks, staged.counts.inserts).await?;
-    Ok(rows)
+    let bringing = Bringing {
+        delete: apply.is_filled.then_some(&merge.delete),
+        updates: apply.is_filled.then_some(&merge.updates),
+        insert: &merge.insert,
+    };
+    loop {
+        match merge.run(apply, locked, staged.counts.inserts).await {
+            Ok(rows) => return Ok(rows),
+            Err(error) => sift(apply, locked, staged, &bringing, error).await?,
+        }
+    }
 }
 
 /// As [`merge`], of rows without a key.
 async fn exchange<P: Position>(
     apply: &Apply<'_, P>,
     locked: &Locked,
-    staged: &Staged,
+    staged: &mut Staged,
 ) -> Result<RowCounts, Error> {
     let exchange = Exchange::new(&apply.settings.table, &staged.place.sql(), locked);
     if !apply.is_filled {
         refuse_rows_of_others(apply).await?;
     }
-    let rows = exchange.run(apply, staged.counts.inserts).await?;
-    let looks = [&exchange.unlike, &exchange.found];
-    verify(apply, locked, looks, staged.counts.inserts).await?;
-    Ok(rows)
+    let bringing = Bringing {
+        delete: apply.is_filled.then_some(&exchange.delete),
+        updates: None,
+        insert: &exchange.insert,
+    };
+    // A savepoint that is rolled back to takes settings with it.
+    apply.batch(EXACT_TEXT).await?;
+    apply.batch(BEFORE_ROWS).await?;
+    loop {
+        let written = async {
+            let rows = exchange.run(apply, staged.counts.inserts).await?;
+            let looks = [&exchange.unlike, &exchange.found];
+            verify(apply, locked, looks, staged.counts.inserts).await?;
+            Ok(rows)
+        };
+        match written.await {
+            Ok(rows) => return Ok(rows),
+            Err(error) => sift(apply, locked, staged, &bringing, error).await?,
+        }
+    }
 }
 
 /// Counts of affected rows do not tell what a trigger held back, so it looks at the outcome: how
@@ -215,6 +234,24 @@ impl Merge {
             ),
             found: Sql::of("SELECT count(*) FROM {}", &[target]),
         }
+    }
+
+    /// Brings the target to what is staged, `staged` rows in all.
+    async fn run<P: Position>(
+        &self,
+        apply: &Apply<'_, P>,
+        locked: &Locked,
+        staged: u64,
+    ) -> Result<RowCounts, Error> {
+        let mut rows = RowCounts::default();
+        if apply.is_filled {
+            rows.deleted = apply.execute(&self.delete).await?;
+            apply.guard(rows.deleted, staged).await?;
+            rows.updated = self.updates.run(apply, locked).await?;
+        }
+        rows.inserted = apply.execute(&self.insert).await?;
+        verify(apply, locked, [&self.unlike, &self.found], staged).await?;
+        Ok(rows)
     }
 }
 

@@ -283,13 +283,13 @@ impl<P: Position> PostgresSession<P> {
             return apply.progress_only().await;
         };
         let stage = staging.stage;
-        let staged = staging.finish(&self.link).await?;
+        let mut staged = staging.finish(&self.link).await?;
         match stage {
-            Stage::Refresh => refresh::apply(&apply, &staged).await,
-            Stage::Adopt => adopt::apply(&apply, &staged).await,
-            Stage::Retry => changes::apply(&apply, &staged, ("retry", Scope::Retried)).await,
+            Stage::Refresh => refresh::apply(&apply, &mut staged).await,
+            Stage::Adopt => adopt::apply(&apply, &mut staged).await,
+            Stage::Retry => changes::apply(&apply, &mut staged, ("retry", Scope::Retried)).await,
             Stage::Fill | Stage::Changes => {
-                changes::apply(&apply, &staged, ("changes", Scope::Changed)).await
+                changes::apply(&apply, &mut staged, ("changes", Scope::Changed)).await
             }
         }
     }

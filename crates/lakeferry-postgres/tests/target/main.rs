@@ -26,6 +26,7 @@ mod partitions;
 mod privileges;
 mod publications;
 mod refusals;
+mod refused_rows;
 mod session_death;
 mod status;
 mod triggers;

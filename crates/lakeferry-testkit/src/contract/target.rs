@@ -50,6 +50,8 @@ pub trait Harness {
     /// Makes a table under the target's name, keyed and of the right columns, that the job did
     /// not fill.
     async fn make_table(&self, rows: Rows);
+    /// Lets the table refuse this value from now on, as a constraint of a user's does.
+    async fn refuse(&self, value: &str);
     /// Drops the target table.
     async fn drop_table(&self);
     /// Drops the table that an unfinished fill has loaded.

@@ -48,27 +48,42 @@ impl Sifted {
         effect: Effect,
         rows: &RecordBatch,
     ) -> Result<(), TargetError> {
-        for (id, mut cells) in cells_of(rows) {
+        for (id, cells) in cells_of(rows) {
             if keying == Keying::ById && id.is_none() {
                 return Err(TargetError::NullKey);
             }
-            let is_bad =
-                |cell: &Option<String>| cell.as_ref().is_some_and(|text| text.contains('\0'));
-            let bad = cells.iter().filter(|cell| is_bad(cell)).count() as u64;
-            match policy {
-                // Of what goes, the value does not matter.
-                _ if bad == 0 || effect == Effect::Delete => {
-                    self.staged.push((effect, (id, cells)))
+            self.take(policy, (effect, (id, cells)), |text| text.contains('\0'))?;
+        }
+        Ok(())
+    }
+
+    /// Takes out rows that are to be written and have this value in a cell.
+    pub(super) fn refuse(&mut self, refused: &str, policy: OnBadValue) -> Result<(), TargetError> {
+        for row in std::mem::take(&mut self.staged) {
+            self.take(policy, row, |text| text == refused)?;
+        }
+        Ok(())
+    }
+
+    fn take(
+        &mut self,
+        policy: OnBadValue,
+        (effect, (id, mut cells)): (Effect, Values),
+        is_bad: impl Fn(&str) -> bool,
+    ) -> Result<(), TargetError> {
+        let is_bad = |cell: &Option<String>| cell.as_deref().is_some_and(&is_bad);
+        let bad = cells.iter().filter(|cell| is_bad(cell)).count() as u64;
+        match policy {
+            // Of what goes, the value does not matter.
+            _ if bad == 0 || effect == Effect::Delete => self.staged.push((effect, (id, cells))),
+            OnBadValue::Quarantine => self.bad.push((effect, (id, cells))),
+            OnBadValue::Halt => return Err(TargetError::BadRow(id)),
+            OnBadValue::Null => {
+                self.nulled += bad;
+                for cell in cells.iter_mut().filter(|cell| is_bad(cell)) {
+                    *cell = None;
                 }
-                OnBadValue::Quarantine => self.bad.push((effect, (id, cells))),
-                OnBadValue::Halt => return Err(TargetError::BadRow(id)),
-                OnBadValue::Null => {
-                    self.nulled += bad;
-                    for cell in cells.iter_mut().filter(|cell| is_bad(cell)) {
-                        *cell = None;
-                    }
-                    self.staged.push((effect, (id, cells)));
-                }
+                self.staged.push((effect, (id, cells)));
             }
         }
         Ok(())

@@ -14,6 +14,8 @@ use super::{
 pub(super) struct State<P> {
     pub(super) table: Option<Table>,
     pub(super) quarantine: Rows,
+    /// What the table holds in no cell, as a constraint of a user's would say.
+    pub(super) refused: Option<String>,
     pub(super) made: u64,
     pub(super) progress: Option<Progress<P>>,
     pub(super) filled: Option<u64>,
@@ -37,6 +39,7 @@ impl<P> Default for State<P> {
         Self {
             table: None,
             quarantine: Rows::new(),
+            refused: None,
             made: 0,
             progress: None,
             filled: None,

@@ -26,7 +26,8 @@ struct Kept {
     /// it may have more digits than a reader of JSON keeps.
     key: String,
     rows: u64,
-    column: String,
+    /// Absent where the server refused the row and did not say for which.
+    column: Option<String>,
     reason: String,
     version: u64,
     found_at: String,
@@ -181,5 +182,9 @@ fn line(kept: &Kept) -> String {
         ..
     } = kept;
     let dropped = if kept.dropped { " (dropped)" } else { "" };
-    format!("{job} {key}: column {column} holds {reason}; version {version}, {found_at}{dropped}\n")
+    let holds = match column {
+        Some(column) => format!("column {column} holds {reason}"),
+        None => reason.clone(),
+    };
+    format!("{job} {key}: {holds}; version {version}, {found_at}{dropped}\n")
 }

@@ -8,7 +8,7 @@ use arrow_schema::Field;
 use super::*;
 
 /// Lists of what `elements` makes, cut anywhere; each null or with one element at least.
-fn lists(elements: impl Strategy<Value = ArrayRef>) -> impl Strategy<Value = ArrayRef> {
+pub(super) fn lists(elements: impl Strategy<Value = ArrayRef>) -> impl Strategy<Value = ArrayRef> {
     let cuts = (vec(1_usize..4, 12), vec(weighted(0.8, Just(())), 12));
     (elements, cuts).prop_map(|(elements, (lengths, valid))| {
         let nulls: NullBuffer = valid.iter().map(Option::is_some).collect::<Vec<_>>().into();

@@ -26,6 +26,9 @@ pub(super) async fn holds<H: Harness>(make: &impl AsyncFn() -> H) {
     an_adoption_knows_them(make().await).await;
     too_many_are_refused(make().await).await;
     fenced_ones_leave_no_trace(make().await).await;
+    what_only_the_table_refuses(make().await).await;
+    what_the_table_refuses_is_null(make().await).await;
+    too_many_that_the_table_refuses(make().await).await;
 }
 
 /// A row by its effect, bad where its value has a NUL.
@@ -237,4 +240,97 @@ async fn fenced_ones_leave_no_trace<H: Harness>(harness: H) {
     );
     drop(newer);
     has(&harness, &[(1, "a")], &[2]).await;
+}
+
+/// A table filled with three good rows, which holds no `x` from now on.
+async fn strict<H: Harness>(harness: &H) -> SessionOf<H> {
+    let (session, _) = fill(harness, &[(1, "a"), (2, "b"), (3, "c")]).await;
+    harness.refuse("x").await;
+    session
+}
+
+async fn what_only_the_table_refuses<H: Harness>(harness: H) {
+    let session = strict(&harness).await;
+    drop(session);
+    let mut session = claimed(&harness, QUARANTINE).await;
+    let puts: [Put<'_>; 5] = [
+        (Effect::Delete, 3, "c"),
+        (Effect::Update, 1, "A"),
+        (Effect::Update, 2, "x"),
+        (Effect::Insert, 4, "x"),
+        (Effect::Insert, 5, "e"),
+    ];
+    let now = applied(&mut session, Stage::Changes, &puts, 2).await;
+    let wanted = RowCounts {
+        inserted: 1,
+        updated: 1,
+        deleted: 2,
+    };
+    assert_eq!((now.rows, now.bad), (wanted, counts(2, 0)));
+    assert_eq!(session.standing().quarantined, 2);
+    has(&harness, &[(1, "A"), (5, "e")], &[2, 4]).await;
+    // A session that did not see them come: one turns good, one goes, one is told by its values.
+    drop(session);
+    let mut session = claimed(&harness, QUARANTINE).await;
+    let puts: [Put<'_>; 3] = [
+        (Effect::Delete, 2, "x"),
+        (Effect::Update, 4, "d"),
+        (Effect::Insert, 6, "\0"),
+    ];
+    let now = applied(&mut session, Stage::Changes, &puts, 3).await;
+    assert_eq!(now.bad, counts(1, 2));
+    has(&harness, &[(1, "A"), (4, "d"), (5, "e")], &[6]).await;
+    let puts: [Put<'_>; 3] = [
+        (Effect::Insert, 1, "x"),
+        (Effect::Insert, 4, "D"),
+        (Effect::Insert, 7, "x"),
+    ];
+    let now = applied(&mut session, Stage::Refresh, &puts, 4).await;
+    assert_eq!(now.bad, counts(2, 1));
+    has(&harness, &[(4, "D")], &[1, 7]).await;
+    // Another try with what is refused as before.
+    let now = applied(&mut session, Stage::Retry, &puts, 4).await;
+    assert_eq!((now.rows, now.bad), (RowCounts::default(), counts(0, 0)));
+    has(&harness, &[(4, "D")], &[1, 7]).await;
+}
+
+async fn what_the_table_refuses_is_null<H: Harness>(harness: H) {
+    drop(strict(&harness).await);
+    let mut session = claimed(&harness, NULL).await;
+    let puts: [Put<'_>; 3] = [
+        (Effect::Update, 2, "x"),
+        (Effect::Update, 3, "C"),
+        (Effect::Insert, 4, "x"),
+    ];
+    let now = applied(&mut session, Stage::Changes, &puts, 2).await;
+    let wanted = BadRowCounts {
+        nulled: 2,
+        ..BadRowCounts::default()
+    };
+    assert_eq!(now.bad, wanted);
+    assert_eq!((now.rows.inserted, now.rows.updated), (1, 2));
+    let held = harness.rows().await.expect("there is a table");
+    let text = |text: &str| Some(text.to_owned());
+    let wanted = [(1, text("a")), (2, None), (3, text("C")), (4, None)];
+    assert_eq!(held, wanted.into());
+}
+
+async fn too_many_that_the_table_refuses<H: Harness>(harness: H) {
+    let mut session = strict(&harness).await;
+    let all: Vec<Put<'_>> = (4..=7).map(|id| (Effect::Insert, id, "x")).collect();
+    put(&mut session, Stage::Changes, &all).await;
+    let refused = session.apply(&watermark(2), &fingerprint()).await;
+    let refused = refused.map_err(|error| error.class());
+    assert_eq!(refused, Err(FailureClass::NeedsOperator));
+    drop(session);
+    has(&harness, &[(1, "a"), (2, "b"), (3, "c")], &[]).await;
+    let mut session = claimed(&harness, BadRows::HALT).await;
+    put(&mut session, Stage::Changes, &all[..1]).await;
+    let refused = session.apply(&watermark(2), &fingerprint()).await;
+    let refused = refused.map_err(|error| error.class());
+    assert_eq!(refused, Err(FailureClass::BadRow));
+    drop(session);
+    has(&harness, &[(1, "a"), (2, "b"), (3, "c")], &[]).await;
+    let standing = harness.target().inspect().await.expect("inspect works");
+    assert_eq!(standing.watermark(), Some(&watermark(1)));
 }

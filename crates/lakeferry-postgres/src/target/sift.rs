@@ -1,0 +1,281 @@
+//! Rows that only the server refuses, for a CHECK constraint, a domain, a text that is longer than a
+//! column or an index takes, or a trigger's word. Where a statement that brings many rows is refused,
+//! halves of them are tried behind savepoints until it is known which; these are taken out of the
+//! staging and set aside, or have the value that is refused as NULL. Then all is written again.
+//!
+//! All of it is within the transaction of the apply, behind its fence. What cannot be told apart, as
+//! where the rest is refused for another reason, stays the error that it was.
+
+mod bisection;
+mod named;
+mod search;
+
+use std::collections::HashMap;
+
+use arrow_array::{Array, RecordBatch};
+use arrow_schema::Schema;
+use lakeferry_model::{Effect, OnBadValue, Position};
+use tokio_postgres::types::Type;
+
+use self::{
+    bisection::{BITS_IN_BLOCK, Place},
+    named::{Meant, Names},
+};
+use crate::{
+    decode::{self, Sent},
+    error::Error,
+    link::Param,
+    sql::Sql,
+    target::{
+        apply::{Apply, Locked},
+        columns::Columns,
+        parking::Updates,
+        staging::{EFFECT, Staged, StagedIn, mark},
+    },
+};
+
+/// Rows that are read back at once.
+const ROWS_AT_ONCE: usize = 256;
+
+/// Before the first row of an apply is written, and what was set aside since.
+pub(super) const BEFORE_ROWS: &str = "SAVEPOINT before_rows";
+
+/// The statements that bring staged rows, and the one before them.
+pub(super) struct Bringing<'a> {
+    pub(super) delete: Option<&'a Sql>,
+    pub(super) updates: Option<&'a Updates>,
+    pub(super) insert: &'a Sql,
+}
+
+/// A staged row that the server refuses.
+#[derive(Debug)]
+struct Refused {
+    place: Place,
+    /// What it was to do.
+    effect: Effect,
+    column: Option<Meant>,
+    reason: String,
+}
+
+/// Takes out of the staging what the server refuses, so that its rows can be written once more.
+///
+/// # Errors
+/// `error`, with which writing failed, if that was not about rows or it cannot be told which; and
+/// [`Error::NeedsOperator`] if more rows are refused than the job allows.
+pub(super) async fn sift<P: Position>(
+    apply: &Apply<'_, P>,
+    locked: &Locked,
+    staged: &mut Staged,
+    bringing: &Bringing<'_>,
+    error: Error,
+) -> Result<(), Error> {
+    let halts = staged.aside.allows().on_bad_value == OnBadValue::Halt;
+    if halts || !matches!(error, Error::BadRow(_)) {
+        return Err(error);
+    }
+    let mut sieve = Sieve::new(apply, &locked.columns, staged);
+    apply.batch("ROLLBACK TO SAVEPOINT before_rows").await?;
+    let is_told = sieve.search(locked, bringing).await?;
+    if !is_told || sieve.found.is_empty() {
+        return Err(error);
+    }
+    apply.batch("ROLLBACK TO SAVEPOINT before_rows").await?;
+    sieve.take_out().await?;
+    apply
+        .batch("RELEASE SAVEPOINT before_rows; SAVEPOINT before_rows")
+        .await
+}
+
+/// As [`sift`], of texts that are longer than their column takes: the server would cut off blanks at
+/// their end without a word. Before anything is written.
+pub(super) async fn sift_long_texts<P: Position>(
+    apply: &Apply<'_, P>,
+    columns: &Columns,
+    staged: &mut Staged,
+) -> Result<(), Error> {
+    for (column, limit) in columns.limited() {
+        let mut sieve = Sieve::new(apply, columns, staged);
+        sieve.search_long_texts(&column.name, limit).await?;
+        sieve.take_out().await?;
+    }
+    Ok(())
+}
+
+/// A search for the rows of one staging.
+struct Sieve<'a, P> {
+    apply: &'a Apply<'a, P>,
+    columns: &'a Columns,
+    staged: &'a mut Staged,
+    /// What was staged, as `s` in statements.
+    place: Sql,
+    meant: HashMap<Names, Option<Meant>>,
+    found: Vec<Refused>,
+    /// How many may be found, as far as that was asked.
+    room: Option<usize>,
+}
+
+impl<'a, P: Position> Sieve<'a, P> {
+    fn new(apply: &'a Apply<'a, P>, columns: &'a Columns, staged: &'a mut Staged) -> Self {
+        Self {
+            apply,
+            columns,
+            place: staged.place.sql(),
+            staged,
+            meant: HashMap::new(),
+            found: Vec::new(),
+            room: None,
+        }
+    }
+
+    /// Whether staged rows say what they do to their key.
+    fn is_by_key(&self) -> bool {
+        matches!(self.staged.place, StagedIn::Temporary)
+    }
+
+    fn name_of(&self, refused: &Refused) -> &str {
+        refused
+            .column
+            .map_or("", |column| self.columns.name_at(column.place))
+    }
+
+    /// Sets what was found aside, and takes it out of the staging.
+    async fn take_out(&mut self) -> Result<(), Error> {
+        let mut found = std::mem::take(&mut self.found);
+        found.sort_unstable_by_key(|refused| refused.place);
+        for refused in found.chunks(ROWS_AT_ONCE) {
+            let rows = self.read(refused).await?;
+            let (null, aside): (Vec<_>, Vec<_>) = (0..)
+                .zip(refused)
+                .partition(|(row, refused)| self.nulls(&rows, *row, refused));
+            self.null(&null).await?;
+            self.quarantine(&rows, &aside).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether `refused` comes with NULL instead of its value.
+    fn nulls(&self, rows: &RecordBatch, row: usize, refused: &Refused) -> bool {
+        let has_value =
+            |column: Meant| column.takes_null && rows.column(column.place).is_valid(row);
+        self.staged.aside.allows().on_bad_value == OnBadValue::Null
+            && refused.column.is_some_and(has_value)
+    }
+
+    async fn null(&mut self, rows: &[(usize, &Refused)]) -> Result<(), Error> {
+        for (place, column) in self.columns.iter().enumerate() {
+            let here = |(_, refused): &&(usize, &Refused)| {
+                refused.column.is_some_and(|column| column.place == place)
+            };
+            let places: Vec<Place> = rows.iter().filter(here).map(|(_, one)| one.place).collect();
+            let null = Sql::of("{} = NULL", &[&Sql::name(&column.name)]);
+            self.update(&null, &places).await?;
+        }
+        self.staged.aside.count_nulled(rows.len() as u64);
+        Ok(())
+    }
+
+    async fn quarantine(
+        &mut self,
+        rows: &RecordBatch,
+        refused: &[(usize, &Refused)],
+    ) -> Result<(), Error> {
+        let mut told = Vec::with_capacity(refused.len());
+        for (row, one) in refused {
+            told.push((*row, self.name_of(one).to_owned(), one.reason.clone()));
+        }
+        self.staged.aside.refuse(self.columns, rows, told)?;
+        let is_by_key = self.is_by_key();
+        let is_replaced = |one: &Refused| is_by_key && one.effect == Effect::Update;
+        let (goes, left): (Vec<Place>, Vec<Place>) = {
+            let all = refused.iter().map(|(_, one)| *one);
+            let (goes, left): (Vec<&Refused>, Vec<&Refused>) =
+                all.partition(|one| is_replaced(one));
+            let places = |all: Vec<&Refused>| all.iter().map(|one| one.place).collect();
+            (places(goes), places(left))
+        };
+        // The older row of the key goes.
+        let delete = Sql::of(
+            "{} = {}",
+            &[&Sql::name(EFFECT), &effect_sql(Effect::Delete)],
+        );
+        self.update(&delete, &goes).await?;
+        let counts = &mut self.staged.counts;
+        counts.updates -= goes.len() as u64;
+        counts.deletes += goes.len() as u64;
+        counts.inserts -= left.len() as u64;
+        if !left.is_empty() {
+            let sql = Sql::of("DELETE FROM {} AS s WHERE {}", &[&self.place, &AT.into()]);
+            self.at(&sql, &left).await?;
+        }
+        Ok(())
+    }
+
+    async fn update(&self, set: &Sql, places: &[Place]) -> Result<(), Error> {
+        if places.is_empty() {
+            return Ok(());
+        }
+        let sql = Sql::of(
+            "UPDATE {} AS s SET {} WHERE {}",
+            &[&self.place, set, &AT.into()],
+        );
+        self.at(&sql, places).await
+    }
+
+    async fn at(&self, sql: &Sql, places: &[Place]) -> Result<(), Error> {
+        let places = in_words(places.iter().copied());
+        let params: [Param<'_>; 1] = [(&places, Type::TEXT_ARRAY)];
+        let link = self.apply.link;
+        link.execute(sql, &params, &self.apply.doing()).await?;
+        Ok(())
+    }
+
+    /// The staged rows at these places, which ascend.
+    async fn read(&self, refused: &[Refused]) -> Result<RecordBatch, Error> {
+        let sql = Sql::of(
+            "SELECT {} FROM {} AS s WHERE {} ORDER BY s.ctid",
+            &[&self.columns.names(), &self.place, &AT.into()],
+        );
+        let places = in_words(refused.iter().map(|one| one.place));
+        let params: [Param<'_>; 1] = [(&places, Type::TEXT_ARRAY)];
+        let link = self.apply.link;
+        let rows = link.query(&sql, &params, &self.apply.doing()).await?;
+        let not_read = || Error::bug("a staged row was not read as it was written");
+        if rows.len() != refused.len() {
+            return Err(not_read());
+        }
+        let (mut fields, mut arrays) = (Vec::new(), Vec::new());
+        for (place, column) in self.columns.iter().enumerate() {
+            let values: Vec<Option<Sent<'_>>> = rows.iter().map(|row| row.get(place)).collect();
+            let decoded = decode::column(&column.name, column.postgres, &values);
+            let (field, array) = decoded.ok_or_else(not_read)?;
+            fields.push(field);
+            arrays.push(array);
+        }
+        RecordBatch::try_new(Schema::new(fields).into(), arrays)
+            .map_err(|error| not_read().caused_by(error))
+    }
+}
+
+/// The rows whose places are `$1`.
+const AT: &str = "s.ctid = ANY ($1::pg_catalog.text[]::pg_catalog.tid[])";
+
+fn effect_sql(effect: Effect) -> Sql {
+    Sql::of(
+        "{}::pg_catalog.\"char\"",
+        &[&Sql::text(&char::from(mark(effect)).to_string())],
+    )
+}
+
+fn tid(place: Place) -> Sql {
+    let text = Sql::text(&tid_text(place));
+    Sql::of("{}::pg_catalog.tid", &[&text])
+}
+
+fn tid_text(place: Place) -> String {
+    let row = place & ((1 << BITS_IN_BLOCK) - 1);
+    format!("({},{row})", place >> BITS_IN_BLOCK)
+}
+
+fn in_words(places: impl Iterator<Item = Place>) -> Vec<String> {
+    places.map(tid_text).collect()
+}
