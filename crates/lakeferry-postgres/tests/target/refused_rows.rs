@@ -11,12 +11,15 @@ const QUARANTINE: BadRows = BadRows {
     max_share: 0.0,
 };
 
+/// Keys and values.
+type Rows<'a> = &'a [(i64, Option<&'a str>)];
+
 /// Stages and applies; gives what was done.
 async fn done(
     session: &mut Lease,
     version: u64,
     kind: Stage,
-    parts: &[(Effect, &[(i64, Option<&str>)])],
+    parts: &[(Effect, Rows<'_>)],
 ) -> Applied {
     let batches: Vec<_> = parts
         .iter()
@@ -93,8 +96,8 @@ async fn whatever_refuses_them() {
     on_each_server(async |mut desk| {
         desk.settings.bad_rows = QUARANTINE;
         desk.run(MADE_FIRST).await;
-        let long = long_text();
-        let long = Some(long.as_str());
+        let text = long_text();
+        let long = Some(text.as_str());
         for (column, told) in REFUSALS {
             desk.run(&format!(
                 "CREATE TABLE target (id bigint PRIMARY KEY, {column})"
@@ -123,7 +126,7 @@ async fn whatever_refuses_them() {
             assert_eq!(desk.rows().await, "2:two 3:three 5:five");
             let payload = "SELECT payload ->> 'value' FROM lakeferry.quarantine \
                 WHERE key ->> 0 = '4'";
-            assert_eq!(desk.ask(payload).await, long.unwrap());
+            assert_eq!(desk.ask(payload).await, text);
             let gone: [(Effect, &[_]); 1] = [(Effect::Delete, &[(1, None), (4, None), (5, None)])];
             let now = done(&mut session, 3, Stage::Changes, &gone).await;
             assert_eq!((now.bad.released, now.rows.deleted), (2, 1));
