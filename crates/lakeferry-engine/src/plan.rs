@@ -234,9 +234,9 @@ pub fn first_look<P: Position>(situation: &Situation<'_, P>) -> Look<P> {
         _ => return Look::Decided(Plan::Halt(Halt::TableReplaced)),                 // Case D
     }
     if evolution.key != fingerprint.key {
-        return Look::Decided(Plan::Halt(Halt::KeyChanged {
-            was: had.key.clone(),
-        })); // Case E
+        // As it is called now, for the source may have another column of its name.
+        let was = evolution.key.clone();
+        return Look::Decided(Plan::Halt(Halt::KeyChanged { was })); // Case E
     }
     let replaced = replaced(watermark, head).map(|what| source_replaced(situation, what));
     if let Some(halt @ Plan::Halt(_)) = replaced {

@@ -361,7 +361,7 @@ fn refuse_system_column(name: &str) -> Result<(), Error> {
     Err(Error::needs_operator(format!(
         "the column name {name:?} is one of postgres itself"
     ))
-    .advise("give it another name in the target"))
+    .advise("give it another name by rename: in columns:"))
 }
 
 fn twice(name: &str) -> Error {

@@ -2,7 +2,7 @@
 
 use lakeferry_config::Config;
 use lakeferry_engine::{Plan, Preview, Request, StepKind, preview};
-use lakeferry_model::{DeltaVersion, Size, Stage};
+use lakeferry_model::{CommitRange, DeltaVersion, Size, Stage};
 use lakeferry_postgres::{ddl_for, ddl_of};
 use serde::Serialize;
 
@@ -108,7 +108,20 @@ async fn would(
         Plan::UpToDate => ("nothing: it is up to date".to_owned(), Size::default()),
         Plan::Broken(broken) => (format!("fail: {broken}"), Size::default()),
         Plan::Halt(halt) => (format!("halt: {}", halt.reason()), Size::default()),
-        Plan::Alter { alterations, .. } => (alterations_wording(alterations), Size::default()),
+        Plan::Alter {
+            alterations,
+            fingerprint,
+        } => {
+            let altered = alterations_wording(alterations);
+            // No rows have such a fingerprint.
+            match fingerprint.rows.is_empty() {
+                true => (
+                    format!("{altered}, then rebuild by difference"),
+                    preview.head.size,
+                ),
+                false => (altered, Size::default()),
+            }
+        }
         Plan::Rebuild { at, stage, why } => {
             (rebuild_wording(*stage, *why, at.version), preview.head.size)
         }
@@ -136,21 +149,7 @@ async fn would(
             (would, Size::default())
         }
         Plan::Changes { range, reading } => {
-            let commits = preview
-                .commits
-                .iter()
-                .filter(|commit| range.contains(commit.version));
-            let size = commits.fold(
-                Size {
-                    rows: Some(0),
-                    ..Size::default()
-                },
-                |sum, commit| Size {
-                    files: sum.files + commit.size.files,
-                    bytes: sum.bytes + commit.size.bytes,
-                    rows: sum.rows.zip(commit.size.rows).map(|(sum, rows)| sum + rows),
-                },
-            );
+            let size = size_of_commits(preview, range);
             let (after, through) = (range.after().version, range.through().version);
             let how = reading_wording(*reading);
             (
@@ -166,6 +165,21 @@ async fn would(
             let would = format!("{moves}, from {from}: it depends on time");
             (would, size)
         }
+    })
+}
+
+/// What the changes of a range have to be read from.
+fn size_of_commits(preview: &Preview<DeltaVersion>, range: &CommitRange<DeltaVersion>) -> Size {
+    let commits = preview.commits.iter();
+    let commits = commits.filter(|commit| range.contains(commit.version));
+    let nothing = Size {
+        rows: Some(0),
+        ..Size::default()
+    };
+    commits.fold(nothing, |sum, commit| Size {
+        files: sum.files + commit.size.files,
+        bytes: sum.bytes + commit.size.bytes,
+        rows: sum.rows.zip(commit.size.rows).map(|(sum, rows)| sum + rows),
     })
 }
 

@@ -146,6 +146,10 @@ fn names_that_are_exchanged_under_a_filter() {
         for [from, to] in [["word", "x"], ["other", "word"], ["x", "other"]] {
             world.table.rename_column(from, to).unwrap();
         }
+        let plan = world.deployment.run(&["plan"]).result();
+        let would = plan[0]["would"].as_str().unwrap();
+        assert!(would.ends_with(", then rebuild by difference"), "{plan}");
+        assert_ne!(plan[0]["files"], 0, "{plan}");
         world.deployment.sync();
         assert_eq!(world.select(&["id", "word"]), "2,seen");
     });

@@ -88,4 +88,8 @@ fn a_key_under_another_name_is_the_same_key() {
     assert_eq!(case.decided(), Plan::Halt(Halt::KeyChanged { was })); // E
     case.evolution.key = vec!["number".to_owned()];
     assert_eq!(case.look(), Look::Behind(at(5)));
+    // The source has another column of the key's name, which tells nobody what to set it to.
+    case.fingerprint.key = vec!["id".to_owned()];
+    let was = vec!["number".to_owned()];
+    assert_eq!(case.decided(), Plan::Halt(Halt::KeyChanged { was })); // E
 }
