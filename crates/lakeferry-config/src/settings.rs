@@ -64,7 +64,8 @@ pub struct Job {
     pub name: JobName,
     pub source: SourceLocation,
     pub target: TargetTable,
-    /// The columns that identify a row, as the source calls them, each once; none in [`Mode::Snapshot`] alone.
+    /// The columns that identify a row, as the source calls them, each once; none in
+    /// [`Mode::Snapshot`] and [`Mode::Append`] alone.
     pub key: Vec<String>,
     pub mode: Mode,
     pub schedule: Schedule,
@@ -119,6 +120,8 @@ pub enum Mode {
     Snapshot,
     /// The changes since the last time.
     Incremental,
+    /// Rows that were added since the last time; anything else halts.
+    Append,
 }
 
 /// What a job does when its source has other columns than its target was made from.

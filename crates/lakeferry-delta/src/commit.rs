@@ -97,6 +97,11 @@ impl Actions {
         }
     }
 
+    /// Whether rows came, and none went.
+    pub(crate) fn only_adds(&self) -> bool {
+        self.adds.files > 0 && self.removes.files == 0
+    }
+
     /// What there is to read for the changes of this commit.
     pub(crate) fn size(&self, content: Content) -> Size {
         match content {

@@ -141,6 +141,7 @@ impl Surveyed {
             version: DeltaVersion(self.version),
             digest: self.digest,
             content: self.content,
+            only_adds: self.actions.only_adds(),
             metadata: self.actions.metadata,
             size: self.actions.size(self.content),
         }

@@ -119,6 +119,9 @@ where
                     self.apply(session, range.through(), StepKind::Advance, 0)
                         .await?,
                 ),
+                Plan::Changes { range, .. } if self.job.policy.appends => {
+                    Some(self.append(session, &range).await?)
+                }
                 Plan::Changes { range, reading } => {
                     self.changes(session, &standing, &range, reading).await?
                 }

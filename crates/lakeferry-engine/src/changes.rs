@@ -1,8 +1,8 @@
 //! Changes, of commits or by time alone: read, collapsed to their net effect and applied.
 
 use lakeferry_model::{
-    Clock, Commit, CommitRange, Failure, Instant, NetChanges, Reading, Session, Source, Stage,
-    Standing, Target, Watermark,
+    Clock, Commit, CommitRange, Effect, Failure, Instant, NetChanges, Reading, Session, Sign,
+    Source, Stage, Standing, Target, Watermark,
 };
 use tracing::{Instrument, info_span};
 
@@ -11,7 +11,7 @@ use crate::{
     collapse::{Collapse, Verdict},
     error::RunError,
     meter::Phase,
-    plan::{Why, rebuilt_at},
+    plan::{Halt, Why, rebuilt_at},
     run::{Step, StepKind},
 };
 
@@ -63,6 +63,63 @@ where
             .await?;
         self.narrowed = None;
         Ok(Some(step))
+    }
+
+    /// Applies the rows that came in `range`, as they come: no key is needed to tell them apart, and
+    /// none waits in memory.
+    pub(crate) async fn append(
+        &mut self,
+        session: &mut T::Session,
+        range: &CommitRange<S::Position>,
+    ) -> Result<Step<S::Position>, RunError> {
+        let reading = Reading::Files;
+        let rows_read = self.stage_added(session, range, reading);
+        let rows_read = rows_read.instrument(info_span!("read")).await?;
+        let kind = StepKind::Changes(reading);
+        self.apply(session, range.through(), kind, rows_read).await
+    }
+
+    /// Stages what was added in `range`, and says how many rows that were.
+    async fn stage_added(
+        &self,
+        session: &mut T::Session,
+        range: &CommitRange<S::Position>,
+        reading: Reading,
+    ) -> Result<u64, RunError> {
+        let name = || self.job.name();
+        let unread = |error: S::Error| match error.is_gone() {
+            true => RunError::halted(
+                name(),
+                &Halt::AppendsOnly {
+                    why: Why::PastHorizon,
+                },
+            ),
+            false => RunError::source(name(), error),
+        };
+        let unwritten = |error| RunError::target(name(), error);
+        let changes = self.job.source.changes(range, reading).await;
+        let mut changes = changes.map_err(unread)?;
+        let opened = session.stage(Stage::Append, &self.columns()?).await;
+        opened.map_err(unwritten)?;
+        let mut rows_read = 0;
+        self.job.meter.begin(Phase::Reading, None);
+        while let Some(batch) = next(&mut changes).await {
+            let batch = batch.map_err(unread)?;
+            if batch.sign == Sign::Minus && batch.rows.num_rows() > 0 {
+                return Err(self.bug("rows went where files were only added".to_owned()));
+            }
+            if batch.rows.schema().fields() != self.head.columns.fields() {
+                return Err(RunError::columns_moved(name()));
+            }
+            let rows = self.synced(batch.rows)?;
+            rows_read += rows.num_rows() as u64;
+            self.job.meter.add(&rows);
+            session
+                .put(Effect::Insert, &rows)
+                .await
+                .map_err(unwritten)?;
+        }
+        Ok(rows_read)
     }
 
     /// Applies what time changes at `at` until `until`: as changes of that version.

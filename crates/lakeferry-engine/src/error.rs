@@ -64,6 +64,16 @@ impl RunError {
         }
     }
 
+    /// The next attempt sees the columns that there are now.
+    pub(crate) fn columns_moved(job: String) -> Self {
+        Self::Source {
+            job,
+            class: FailureClass::Transient,
+            hint: None,
+            source: "it got other columns while it was read".into(),
+        }
+    }
+
     pub(crate) fn target(job: String, error: impl Failure) -> Self {
         Self::Target {
             job,

@@ -37,6 +37,8 @@ pub struct Policy {
     pub timezone: String,
     /// Whether every run rebuilds by difference instead of reading changes.
     pub always_refresh: bool,
+    /// Whether rows are only ever added: what takes any away, or would rebuild, halts.
+    pub appends: bool,
     /// Whether `columns` says which columns are synced, and not all of the source's are.
     pub lists_columns: bool,
     /// The source's columns that are not synced, in one order and case; part of the fingerprint, for

@@ -59,6 +59,15 @@
 //! | O | commits with the feed come next | their range, through the feed |
 //! | P | commits without the feed come next | their range, as the difference of files |
 //!
+//! Where rows are only to be added, the range reads the files that were added, also of commits with
+//! the feed; and these come before the cases above:
+//!
+//! | case | situation | plan |
+//! |---|---|---|
+//! | AB | a commit comes next that did not only add files, or that cannot be told | halt |
+//! | AC | any case that would refresh, but for B and one that was asked for | halt |
+//! | AD | the filter depends on time, which takes rows away | halt |
+//!
 //! Where nothing but the range is in the way, a target is altered (AA) only once the log has the
 //! commit at the watermark. Once it is, what follows is decided anew.
 //!
@@ -75,8 +84,12 @@ use crate::{
     job::{OnSourceReplaced, Policy, Request},
 };
 
+mod halt;
+
 #[cfg(test)]
 pub(crate) mod tests;
+
+pub use self::halt::Halt;
 
 /// All that a decision depends on.
 #[derive(Clone, Copy, Debug)]
@@ -170,18 +183,6 @@ pub enum Why {
     FilterMoved,
 }
 
-/// Why only an operator can decide what to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Halt {
-    ForeignTable,
-    NothingToAdopt,
-    TableGone,
-    TableReplaced,
-    KeyChanged { was: Vec<String> },
-    SourceReplaced { what: String },
-    ColumnsChanged { what: Vec<String> },
-}
-
 /// What can be said without the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Look<P> {
@@ -213,16 +214,16 @@ pub fn first_look<P: Position>(situation: &Situation<'_, P>) -> Look<P> {
     if request == Request::Adopt {
         return look_at_table(situation);
     }
+    if situation.timed && policy.appends {
+        let why = Why::FilterMoved;
+        return Look::Decided(Plan::Halt(Halt::AppendsOnly { why })); // Case AD
+    }
     let Some(Progress {
         watermark,
         fingerprint: had,
     }) = &standing.progress
     else {
-        return match standing.table {
-            TableStanding::Absent => fill(situation, Why::FirstFill), // Case A
-            TableStanding::Empty => refresh(Why::FirstFill),          // Case B
-            _ => Look::Decided(Plan::Halt(Halt::ForeignTable)),       // Case C
-        };
+        return first_fill(situation);
     };
     match standing.table {
         TableStanding::Filled => {}
@@ -248,6 +249,9 @@ pub fn first_look<P: Position>(situation: &Situation<'_, P>) -> Look<P> {
         && request != Request::Backfill
         && !policy.always_refresh
         && head.version != watermark.version;
+    if is_other && let Some(halt) = only_appends(situation, Why::FingerprintChanged) {
+        return Look::Decided(halt); // Case AC
+    }
     if let (Some(plan), false) = (altered(situation, had), has_range) {
         return Look::Decided(plan); // Case AA
     }
@@ -267,6 +271,16 @@ pub fn first_look<P: Position>(situation: &Situation<'_, P>) -> Look<P> {
         return refresh(Why::Mode); // Case H
     }
     Look::Behind(watermark.clone())
+}
+
+/// What to do where the job has brought nothing yet.
+fn first_fill<P: Position>(situation: &Situation<'_, P>) -> Look<P> {
+    let why = Why::FirstFill;
+    match situation.standing.table {
+        TableStanding::Absent => fill(situation, why), // Case A
+        TableStanding::Empty => Look::Decided(rebuild(situation, Stage::Refresh, why)), // Case B
+        _ => Look::Decided(Plan::Halt(Halt::ForeignTable)), // Case C
+    }
 }
 
 /// What is left to do where the target is at the head.
@@ -435,12 +449,19 @@ pub fn plan<P: Position>(
         return refresh(Why::PastHorizon); // Case J
     }
     let bytes: u64 = survey.commits.iter().map(staged_bytes).sum();
-    if bytes as f64 > situation.policy.refresh_above * situation.head.size.bytes as f64 {
+    if !situation.policy.appends
+        && bytes as f64 > situation.policy.refresh_above * situation.head.size.bytes as f64
+    {
         return refresh(Why::LargeChanges); // Case M
     }
     let (reading, commits) = next_range(situation, &survey.commits);
     let Some(last) = commits.last() else {
-        return refresh(Why::Opaque); // Case N
+        return match survey.commits.first() {
+            Some(next) if situation.policy.appends => Plan::Halt(Halt::NotAdded {
+                version: next.version.to_number(),
+            }), // Case AB
+            _ => refresh(Why::Opaque), // Case N
+        };
     };
     let through = Watermark {
         version: last.version,
@@ -465,6 +486,10 @@ fn next_range<'a, P: Position>(
     for (taken, commit) in commits.iter().enumerate() {
         let wants = match commit.content {
             Content::Nothing => None,
+            _ if situation.policy.appends => match commit.only_adds {
+                true => Some(Reading::Files),
+                false => return (reading, &commits[..taken]),
+            },
             Content::Feed => Some(Reading::Feed),
             Content::Added | Content::Rewritten => Some(Reading::Files),
             Content::Opaque => return (reading, &commits[..taken]),
@@ -525,11 +550,23 @@ fn source_replaced<P: Position>(situation: &Situation<'_, P>, what: String) -> P
 }
 
 fn rebuild<P: Position>(situation: &Situation<'_, P>, stage: Stage, why: Why) -> Plan<P> {
+    if stage == Stage::Refresh
+        && let Some(halt) = only_appends(situation, why)
+    {
+        return halt; // Case AC
+    }
     Plan::Rebuild {
         at: rebuilt_at(situation),
         stage,
         why,
     }
+}
+
+/// The halt of a job that would rebuild and may only add rows, unless somebody asked for it.
+fn only_appends<P: Position>(situation: &Situation<'_, P>, why: Why) -> Option<Plan<P>> {
+    let is_asked = situation.request == Request::Backfill || why == Why::Asked;
+    (situation.policy.appends && !is_asked && why != Why::FirstFill)
+        .then_some(Plan::Halt(Halt::AppendsOnly { why }))
 }
 
 /// What a target has after a rebuild: the head, at an instant that never moves back.
@@ -540,57 +577,4 @@ pub(crate) fn rebuilt_at<P: Position>(situation: &Situation<'_, P>) -> Watermark
         .map(|watermark| watermark.instant);
     let instant = then.map_or(situation.now, |then| then.max(situation.now));
     situation.head.watermark(instant)
-}
-
-impl Halt {
-    /// What is so, said of the job.
-    pub fn reason(&self) -> String {
-        match self {
-            Self::ForeignTable => "its target table has rows that no job filled".to_owned(),
-            Self::NothingToAdopt => "there is no table to adopt".to_owned(),
-            Self::TableGone => "its target table is gone".to_owned(),
-            Self::TableReplaced => "another table has the name of its target table".to_owned(),
-            Self::KeyChanged { was } => {
-                format!(
-                    "its key changed, the target was filled with key ({})",
-                    was.join(", ")
-                )
-            }
-            Self::SourceReplaced { what } => {
-                format!("its source is not the one that was read before: {what}")
-            }
-            Self::ColumnsChanged { what } => {
-                format!("its source's columns changed: {}", what.join("; "))
-            }
-        }
-    }
-
-    /// What an operator can do about it, for the job of this name.
-    pub fn hint(&self, job: &str) -> String {
-        match self {
-            Self::ForeignTable => format!(
-                "if these are the rows of the source, take the table over as it is with: \
-                 lakeferry adopt {job}; else choose another table, or empty or drop this one"
-            ),
-            Self::NothingToAdopt => format!("create and fill it with: lakeferry sync {job}"),
-            Self::TableGone => format!("fill it anew with: lakeferry backfill {job}"),
-            Self::TableReplaced => format!(
-                "if it is a copy of the one that was filled, such as a restored one, take it over \
-                 with: lakeferry adopt {job}; else drop or rename it, then fill anew with: \
-                 lakeferry backfill {job}"
-            ),
-            Self::KeyChanged { .. } => format!(
-                "set the key back, or drop the target table and fill it anew with: \
-                 lakeferry backfill {job}"
-            ),
-            Self::SourceReplaced { .. } => format!(
-                "if that is meant, rebuild the target by difference with: lakeferry backfill \
-                 {job} (or set on_source_replaced: refresh)"
-            ),
-            Self::ColumnsChanged { .. } => format!(
-                "take this over once with: lakeferry refresh-schema {job}; or always, with \
-                 on_schema_change: evolve"
-            ),
-        }
-    }
 }

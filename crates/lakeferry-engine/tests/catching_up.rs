@@ -149,6 +149,7 @@ fn policy() -> Policy {
         filter: Some("hot".to_owned()),
         timezone: "UTC".to_owned(),
         always_refresh: false,
+        appends: false,
         lists_columns: false,
         excluded: Vec::new(),
         on_schema_change: OnSchemaChange::Evolve,

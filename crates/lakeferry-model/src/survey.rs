@@ -28,6 +28,9 @@ pub struct Commit<P> {
     pub version: P,
     pub digest: Digest,
     pub content: Content,
+    /// Whether it added files and removed none: then their rows are all that it changed, whatever
+    /// else records its changes.
+    pub only_adds: bool,
     /// Whether this commit carries new metadata (schema or properties) or a new protocol.
     pub metadata: bool,
     /// What there is to read for its changes.

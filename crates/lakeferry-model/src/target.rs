@@ -119,6 +119,7 @@ pub trait Session: Send {
     /// * `Changes`: each effect is applied and must find its key there (delete, update) or not
     ///   there (insert), else nothing is changed and an error says how many keys disagree. A key
     ///   in quarantine counts as there.
+    /// * `Append`: staged rows come, whatever rows are there; a key that is there is an error.
     /// * `Retry`: staged rows whose key is in quarantine come into the target, as far as it can hold
     ///   them now; others are left out. The watermark is the one that the target has.
     /// * `Adopt`: no row is written. Where the table's rows are the staged ones, equal in every
@@ -180,6 +181,8 @@ pub enum Stage {
     Refresh,
     /// The net changes of a commit range.
     Changes,
+    /// Rows that only come.
+    Append,
     /// A check of a table that the job did not fill, against all rows that it should have.
     Adopt,
     /// Another try with the rows in quarantine.

@@ -168,6 +168,13 @@ impl Generation {
         }
     }
 
+    /// Whether the commit at `version` added rows and took none away.
+    pub fn only_adds(&self, version: u64) -> bool {
+        let Commit { kind, changes, .. } = self.at(version);
+        let adds = changes.iter().all(|(sign, _)| *sign == Sign::Plus);
+        matches!(kind, Kind::Feed | Kind::Added) && adds
+    }
+
     /// The columns at `version`.
     pub fn layout(&self, version: u64) -> &Layout {
         &self.at(version).layout

@@ -216,6 +216,7 @@ impl<P: Position> Source for MemorySource<P> {
                     version: P::from_number(version),
                     digest: table.digest(version)?,
                     content: table.content(version),
+                    only_adds: table.only_adds(version),
                     metadata: table.layout(version) != table.layout(version - 1),
                     size: size(table.size(version)),
                 })
@@ -400,6 +401,7 @@ fn signed_rows(
     }
     match (table.content(version), reading) {
         (Feed, Reading::Feed) | (Added | Rewritten, Reading::Files) => {}
+        (Feed, Reading::Files) if table.only_adds(version) => {}
         (Nothing, _) => return Ok(Vec::new()),
         _ => return Err(SourceError::Unreadable(version, reading)),
     }

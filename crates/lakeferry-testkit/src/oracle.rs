@@ -49,20 +49,20 @@ impl Oracle {
     }
 
     /// What the column of this identity holds in the rows of that version that pass the filter, or
-    /// `None` if no such version ever was. The filter is evaluated at `instant`, or does not look
+    /// `None` if no such version ever was. A bad value keeps its row aside only if it is synced. The filter is evaluated at `instant`, or does not look
     /// at time. A version before the column came has NULL in it.
     pub fn expected(
         &self,
         (table, version, digest): (&TableId, u64, [u8; 32]),
         instant: Option<Instant>,
-        identity: &str,
+        (identity, syncs_value): (&str, bool),
     ) -> Option<Expected> {
         let rows = self.versions.get(&(table.0.clone(), version, digest))?;
         let mut expected = Expected::default();
         for row in rows.iter().filter(|row| passes(row, instant)) {
             let Some(id) = row.id else { continue };
             match &row.value {
-                Some(text) if text.contains('\0') => expected.quarantined.push(id),
+                Some(text) if syncs_value && text.contains('\0') => expected.quarantined.push(id),
                 _ => {
                     expected.cells.insert(id, cell(row, identity));
                 }

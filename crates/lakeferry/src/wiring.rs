@@ -155,6 +155,7 @@ pub(crate) async fn job(config: &Config, job: &lakeferry_config::Job) -> Result<
         filter: check.filter,
         timezone: job.timezone.name().to_owned(),
         always_refresh: job.mode == Mode::Snapshot,
+        appends: job.mode == Mode::Append,
         lists_columns: job.columns.listed.is_some(),
         excluded: excluded(&job.columns),
         on_schema_change: match job.on_schema_change {

@@ -21,6 +21,7 @@ mod tables;
 
 // The promises.
 mod adopting;
+mod appending;
 mod backfill;
 mod commands;
 mod connections;

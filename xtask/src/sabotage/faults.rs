@@ -314,6 +314,22 @@ pub(super) const FAULTS: &[Fault] = &[
         test: TARGET_CONTRACT,
     },
     Fault {
+        name: "other-commits-appended",
+        breaks: "a commit that changed rows is taken for one that added some",
+        file: "crates/lakeferry-engine/src/plan.rs",
+        find: "_ if situation.policy.appends => match commit.only_adds {",
+        replace: "_ if situation.policy.appends => match commit.size.bytes < u64::MAX {",
+        test: SIMULATION,
+    },
+    Fault {
+        name: "appends-rebuilt",
+        breaks: "a job that only adds rows rebuilds its target unasked",
+        file: "crates/lakeferry-engine/src/plan.rs",
+        find: "(situation.policy.appends && !is_asked && why != Why::FirstFill)",
+        replace: "(situation.policy.appends && is_asked && why == Why::FirstFill)",
+        test: SIMULATION,
+    },
+    Fault {
         name: "refused-update-forgotten",
         breaks: "a row that the server refuses leaves the older one of its key in the target",
         file: "crates/lakeferry-postgres/src/target/sift.rs",

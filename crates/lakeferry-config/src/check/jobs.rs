@@ -91,7 +91,9 @@ fn check_job(
     check_key_is_synced(&options, name, report);
     let mode = options.mode.or_default(Mode::Incremental);
     let key = match mode {
-        Some(Mode::Snapshot) => options.key.optional().map(Option::unwrap_or_default),
+        Some(Mode::Snapshot | Mode::Append) => {
+            options.key.optional().map(Option::unwrap_or_default)
+        }
         _ => required_key(options.key, name, report),
     };
     Some(Job {

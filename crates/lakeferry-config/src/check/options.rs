@@ -77,8 +77,9 @@ pub(crate) fn check(raw: RawOptions, report: &mut Report) -> Options {
             let known = [
                 ("snapshot", Mode::Snapshot),
                 ("incremental", Mode::Incremental),
+                ("append", Mode::Append),
             ];
-            choice("mode", &text, &known, &["continuous", "append"])
+            choice("mode", &text, &known, &["continuous"])
         }),
         schedule: raw.schedule.check(report, |text| Schedule::parse(&text)),
         filter: raw.filter.check(report, check_filter),

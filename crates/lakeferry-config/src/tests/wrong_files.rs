@@ -192,7 +192,7 @@ wrong_files! {
     key_left_out_of_columns: with_options("columns: [name, \"\"]").replace("\"\"", "other"),
     wrong_modes: with_jobs(
         "  a: { from: ./a, into: serving.public.a, key: [id], mode: continuous }
-  b: { from: ./a, into: serving.public.b, key: [id], mode: append }
+  b: { from: ./a, into: serving.public.b, key: [id], mode: appends }
   c: { from: ./a, into: serving.public.c, key: [id], mode: snapshots }
   d: { from: ./a, into: serving.public.d, key: [id], mode: full }
 ",

@@ -10,6 +10,7 @@ use crate::job::{DropColumns, OnSchemaChange, Retry};
 
 mod adopting;
 mod altering;
+mod appending;
 mod moving;
 mod retrying;
 
@@ -24,6 +25,7 @@ pub(crate) fn policy() -> Policy {
         filter: None,
         timezone: "UTC".to_owned(),
         always_refresh: false,
+        appends: false,
         lists_columns: false,
         excluded: Vec::new(),
         on_source_replaced: OnSourceReplaced::Halt,
@@ -187,6 +189,7 @@ impl Case {
                 version,
                 digest: digest(version),
                 content,
+                only_adds: matches!(content, Content::Added | Content::Feed),
                 metadata: false,
                 size: Size {
                     bytes,
@@ -431,6 +434,7 @@ fn a_survey_of_the_past_is_broken() {
         version: 4,
         digest: digest(4),
         content: Content::Feed,
+        only_adds: false,
         metadata: false,
         size: Size::default(),
     };
@@ -564,6 +568,7 @@ fn metadata_splits_a_range() {
         version,
         digest: digest(version),
         content: Content::Feed,
+        only_adds: false,
         metadata,
         size: Size::default(),
     };

@@ -14,6 +14,7 @@ impl World {
         let kind = match self.random.random_range(0..100) {
             _ if changes.is_empty() => Kind::Nothing,
             0..35 if only_added => Kind::Added,
+            35..45 if only_added && self.appends => Kind::Added,
             35..45 => Kind::Rewritten,
             45..50 => Kind::Opaque,
             _ => Kind::Feed,
@@ -101,9 +102,13 @@ impl World {
         if self.random.random_bool(0.05) {
             return Vec::new();
         }
-        if self.random.random_bool(0.1) {
+        if self
+            .random
+            .random_bool(if self.appends { 0.01 } else { 0.1 })
+        {
             return shifted(&live);
         }
+        let only_adds = self.appends && self.random.random_bool(0.97);
         let wanted = if self.random.random_bool(0.05) {
             40
         } else {
@@ -111,7 +116,7 @@ impl World {
         };
         for _ in 0..wanted {
             let row = self.random_row();
-            if live.is_empty() || self.random.random_bool(0.4) {
+            if live.is_empty() || only_adds || self.random.random_bool(0.4) {
                 changes.push((Sign::Plus, row));
                 continue;
             }

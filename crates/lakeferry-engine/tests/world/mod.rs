@@ -1,6 +1,7 @@
 //! The world of the simulation: a source that commits, a server that fails, engines that crash.
 
 mod commits;
+mod troubles;
 
 use std::{
     collections::BTreeMap,
@@ -13,14 +14,14 @@ use std::{
 
 use lakeferry_engine::{
     DropColumns, Job, Meter, OnSchemaChange, OnSourceReplaced, Policy, Report, Request, Retry,
-    RunError, StepKind, Why, drive,
+    RunError, Step, StepKind, Why, drive,
 };
 use lakeferry_model::{
     Alteration, BadRows, Clock, ColumnRole, Holder, Instant, JobKey, Progress, RowCounts,
-    Source as _, Stage, Watermark,
+    Source as _, Stage, TargetColumn, Watermark,
 };
 use lakeferry_testkit::{
-    Fault, History, KEY, MemoryServer, MemorySource, MemoryTarget, StepClock, oracle::Oracle,
+    History, KEY, MemoryServer, MemorySource, MemoryTarget, StepClock, oracle::Oracle,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -66,6 +67,9 @@ pub(crate) const MUST_HAPPEN: &[&str] = &[
     "quarantined",
     "released",
     "tried again",
+    "appended",
+    "not only added: halted",
+    "never rebuilt: halted",
 ];
 
 /// One seed's world.
@@ -86,6 +90,8 @@ pub(crate) struct World {
     filling: Option<(u64, u64)>,
     /// Whether the policy lets the watermark leave its table's history.
     may_leave: bool,
+    /// Whether the policy only adds rows: then most commits do so, too.
+    appends: bool,
     happened: BTreeMap<String, u64>,
     log: Vec<String>,
 }
@@ -143,6 +149,7 @@ fn policy(random: &mut ChaCha8Rng, name: &str, replaced: OnSourceReplaced) -> Po
         filter: Some("hot".to_owned()),
         timezone: "UTC".to_owned(),
         always_refresh: false,
+        appends: false,
         lists_columns: false,
         excluded: Vec::new(),
         on_source_replaced: replaced,
@@ -190,9 +197,13 @@ impl World {
         } else {
             OnSourceReplaced::Refresh
         };
+        let appends = source.filter_instant(Instant(0)).is_none() && random.random_bool(0.2);
         let engines = ["first", "second"]
             .map(|name| {
-                let policy = policy(&mut random, name, replaced);
+                let policy = Policy {
+                    appends,
+                    ..policy(&mut random, name, replaced)
+                };
                 let bad = BadRows {
                     max_rows: u64::MAX,
                     ..BadRows::default()
@@ -225,6 +236,7 @@ impl World {
             seen: None,
             filling: None,
             may_leave: replaced == OnSourceReplaced::Refresh,
+            appends,
             happened: BTreeMap::new(),
             log: Vec::new(),
         };
@@ -314,6 +326,7 @@ impl World {
             return;
         };
         self.engines[engine].attempt = None;
+        let asked_for = self.engines[engine].asked;
         for step in report.steps {
             // What an earlier attempt had loaded is not read again.
             let kept = match &step.kind {
@@ -336,21 +349,33 @@ impl World {
                     self.note(what);
                 }
             }
-            self.note(match step.kind {
-                StepKind::Resumed { pieces, .. } => format!("resumed with {pieces} pieces"),
-                StepKind::Rebuild(_, Why::SourceReplaced) => "source replaced: rebuilt".to_owned(),
-                StepKind::Rebuild(stage, why) => format!("rebuild: {stage:?} {why:?}"),
-                StepKind::Changes(reading) => format!("changes: {reading:?}"),
-                StepKind::Alter(_) => "altered".to_owned(),
-                StepKind::Adopt => "adopted".to_owned(),
-                StepKind::Retry => "tried again".to_owned(),
-                StepKind::Advance => "advance".to_owned(),
-                StepKind::Moved { .. } => moved_by_time(step.rows),
-            });
+            self.note_kind(&step, asked_for);
         }
         if let Err(error) = result {
             self.failed(&error);
         }
+    }
+
+    fn note_kind(&mut self, step: &Step<u64>, asked_for: bool) {
+        self.note(match &step.kind {
+            StepKind::Rebuild(Stage::Refresh, why) if self.appends && !asked_for => {
+                assert_eq!(*why, Why::FirstFill, "an appending job rebuilt by itself");
+                "rebuild: Refresh FirstFill".to_owned()
+            }
+            StepKind::Resumed { pieces, .. } => format!("resumed with {pieces} pieces"),
+            StepKind::Rebuild(_, Why::SourceReplaced) => "source replaced: rebuilt".to_owned(),
+            StepKind::Rebuild(stage, why) => format!("rebuild: {stage:?} {why:?}"),
+            StepKind::Changes(_) if self.appends => {
+                assert_eq!((step.rows.updated, step.rows.deleted), (0, 0));
+                "appended".to_owned()
+            }
+            StepKind::Changes(reading) => format!("changes: {reading:?}"),
+            StepKind::Alter(_) => "altered".to_owned(),
+            StepKind::Adopt => "adopted".to_owned(),
+            StepKind::Retry => "tried again".to_owned(),
+            StepKind::Advance => "advance".to_owned(),
+            StepKind::Moved { .. } => moved_by_time(step.rows),
+        });
     }
 
     fn note_alterations(&mut self, kind: &StepKind) {
@@ -376,94 +401,17 @@ impl World {
             RunError::Halted { reason, .. } if reason.contains("is not the one") => {
                 self.note("source replaced: halted");
             }
+            RunError::Halted { reason, .. } if reason.contains("more than add files") => {
+                self.note("not only added: halted");
+            }
+            RunError::Halted { reason, .. } if reason.contains("never rebuilds") => {
+                self.note("never rebuilt: halted");
+            }
             RunError::Halted { reason, .. } if reason.contains("columns changed") => {
                 self.note("columns changed: halted");
             }
             other => self.note(format!("failed: {other}")),
         }
-    }
-
-    fn crash(&mut self) {
-        let engine = self.random.random_range(0..self.engines.len());
-        if self.engines[engine].attempt.take().is_some() {
-            self.note("crash");
-        }
-    }
-
-    fn trouble_at_server(&mut self) {
-        match self.random.random_range(0..11) {
-            10 => {
-                if self.filling.is_some() {
-                    self.server.drop_fill();
-                    self.note("fill dropped");
-                }
-            }
-            0..3 => {
-                self.server.restart();
-                self.note("server restarted");
-            }
-            3..5 => {
-                self.server.give_up_sessions();
-                self.note("sessions given up");
-            }
-            5..6 => {
-                self.server.let_lease_pass();
-                self.note("lease passed");
-            }
-            6..8 => self.standby = Some(Box::new(self.server.standby())),
-            _ => {
-                if let Some(promote) = &self.standby {
-                    promote();
-                    // The oracle of the watermark starts over from what the standby has.
-                    self.seen = self.server.standing().watermark().cloned();
-                    self.note("standby promoted");
-                }
-            }
-        }
-    }
-
-    fn queue_fault(&mut self) {
-        let operations = [
-            "head",
-            "survey",
-            "changes",
-            "snapshot",
-            "pieces",
-            "end of rows",
-            "inspect",
-            "claim",
-            "alter",
-            "stage",
-            "put",
-            "fill",
-            "loader",
-            "begin piece",
-            "put piece",
-            "finish piece",
-            "apply",
-            "release",
-        ];
-        if self.random.random() {
-            let fault = if self.random.random() {
-                Fault::LoseAnswer
-            } else {
-                Fault::LoseRequest
-            };
-            let commit = ["commit", "commit piece"][self.random.random_range(0..2)];
-            self.server.faults.lock().unwrap().queue(commit, fault);
-            return;
-        }
-        let operation = operations[self.random.random_range(0..operations.len())];
-        self.source
-            .faults
-            .lock()
-            .unwrap()
-            .queue(operation, Fault::Fail);
-        self.server
-            .faults
-            .lock()
-            .unwrap()
-            .queue(operation, Fault::Fail);
     }
 
     /// Promise 1, and the watermark's way.
@@ -512,9 +460,13 @@ impl World {
         let (table, version) = (&watermark.table_id, watermark.version);
         let at = (table, version, digest.0);
         let instant = self.is_timed().then_some(watermark.instant);
+        let is_value = |column: &TargetColumn| {
+            (column.identity.as_str(), column.role) == ("value", ColumnRole::Synced)
+        };
+        let syncs_value = fingerprint.columns.iter().any(is_value);
         for column in &fingerprint.columns {
             let (name, identity) = (&column.name, &column.identity);
-            let expected = self.oracle.expected(at, instant, identity);
+            let expected = (self.oracle).expected(at, instant, (identity, syncs_value));
             let expected =
                 expected.ok_or(format!("there never was version {version} of {table}"))?;
             let cells = self.server.cells(name);

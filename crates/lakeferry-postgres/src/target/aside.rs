@@ -83,6 +83,8 @@ pub(super) enum Scope {
     All,
     /// Those whose key was put, for it changed.
     Changed,
+    /// As `Changed`; without a key, rows are put beside those that are there.
+    Added,
     /// Those whose key was put, as it was.
     Retried,
 }
@@ -298,14 +300,15 @@ impl Aside {
     ) -> Result<Quarantined, Error> {
         let looked_at = match scope {
             Scope::All => &self.known,
-            Scope::Changed | Scope::Retried => &self.touched,
+            Scope::Changed | Scope::Added | Scope::Retried => &self.touched,
         };
         // What is bad as before was perhaps given up, and stays so unless it changed.
         let stays = |known: &&Known| self.rows.contains_key(*known);
         let stay = looked_at.iter().filter(stays).count();
+        let again = self.known.iter().filter(stays).count();
         let left: Vec<&[u8]> = looked_at
             .iter()
-            .filter(|known| scope == Scope::Changed || !stays(known))
+            .filter(|known| matches!(scope, Scope::Changed | Scope::Added) || !stays(known))
             .map(|known| &known[..])
             .collect();
         let store = Store {
@@ -316,15 +319,17 @@ impl Aside {
         let doing = apply.doing();
         store.remove(&left, &doing).await?;
         let version = bigint(apply.after.0.version)?;
-        store
-            .insert(&self.rows, version, Again::Renews, &doing)
-            .await?;
+        let renews = match scope {
+            Scope::Added => Again::Counts,
+            _ => Again::Renews,
+        };
+        store.insert(&self.rows, version, renews, &doing).await?;
         let counts = BadRowCounts {
-            quarantined: (self.rows.len() - stay) as u64,
+            quarantined: (self.rows.len() - again) as u64,
             released: (looked_at.len() - stay) as u64,
             nulled: self.nulled,
         };
-        let total = (self.known.len() - looked_at.len() + self.rows.len()) as u64;
+        let total = (self.known.len() - looked_at.len() + self.rows.len() + stay - again) as u64;
         if !self.rows.is_empty() {
             refuse_too_many(apply, self.allows, None).await?;
         }

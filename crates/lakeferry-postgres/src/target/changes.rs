@@ -155,7 +155,7 @@ fn agree<P: Position>(
 
 /// # Errors
 /// [`Error::NeedsOperator`] with the counts, unless none were held back.
-fn held_back<P: Position>(
+pub(super) fn held_back<P: Position>(
     apply: &Apply<'_, P>,
     locked: &Locked,
     what: &str,

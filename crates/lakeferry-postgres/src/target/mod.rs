@@ -8,13 +8,14 @@
 //! stage, put ─→ shape, staging, copy        rows wait beside the target
 //!               aside                         bad ones wait in memory
 //! apply      ─→ fence, then                 one transaction
-//!               fill | refresh | changes | adopt  rows
+//!               fill | refresh | changes | append | adopt  rows
 //!               sift, aside                   those that the server refuses
 //!               state                         progress, run
 //! ```
 
 mod adopt;
 mod alter;
+mod append;
 mod apply;
 mod aside;
 mod changes;

@@ -18,7 +18,7 @@ use crate::{
     sql::Sql,
     sqlstate::Doing,
     target::{
-        Job, adopt, alter,
+        Job, adopt, alter, append,
         apply::{Apply, Ended},
         aside::Scope,
         changes,
@@ -187,7 +187,10 @@ impl<P: Position> PostgresSession<P> {
         let refused = match (stage, standing) {
             (Stage::Fill, TableStanding::Absent)
             | (Stage::Refresh, TableStanding::Empty)
-            | (Stage::Refresh | Stage::Changes | Stage::Retry, TableStanding::Filled)
+            | (
+                Stage::Refresh | Stage::Changes | Stage::Append | Stage::Retry,
+                TableStanding::Filled,
+            )
             | (
                 Stage::Adopt,
                 TableStanding::Empty | TableStanding::Foreign | TableStanding::Replaced,
@@ -287,6 +290,7 @@ impl<P: Position> PostgresSession<P> {
         match stage {
             Stage::Refresh => refresh::apply(&apply, &mut staged).await,
             Stage::Adopt => adopt::apply(&apply, &mut staged).await,
+            Stage::Append => append::apply(&apply, &mut staged).await,
             Stage::Retry => changes::apply(&apply, &mut staged, ("retry", Scope::Retried)).await,
             Stage::Fill | Stage::Changes => {
                 changes::apply(&apply, &mut staged, ("changes", Scope::Changed)).await

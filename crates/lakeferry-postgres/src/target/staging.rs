@@ -131,7 +131,7 @@ impl Stager<'_> {
             Stage::Refresh | Stage::Adopt => {
                 (self.reserve(&columns, &left.kept).await?, columns.names())
             }
-            Stage::Changes | Stage::Retry => {
+            Stage::Changes | Stage::Append | Stage::Retry => {
                 let effect = Sql::name(EFFECT);
                 let names = Sql::of("{}, {}", &[&effect, &columns.names()]);
                 (self.temporary(&columns).await?, names)
@@ -213,7 +213,7 @@ impl Staging {
             )));
         }
         self.columns.refuse_null_keys(rows, table)?;
-        if !self.is_by_key() {
+        if !(self.has_effects() && self.columns.has_key()) {
             return self.load(link, effect, rows).await;
         }
         let parted = self.aside.part_known(&self.columns, rows)?;
@@ -221,7 +221,7 @@ impl Staging {
             Some((known, others)) => (Some(known), others),
             None => (None, rows),
         };
-        if self.stage == Stage::Changes {
+        if self.stage != Stage::Retry {
             self.load(link, effect, others).await?;
         }
         match known {
@@ -231,9 +231,9 @@ impl Staging {
         }
     }
 
-    /// Whether rows are staged with what they do to their key.
-    fn is_by_key(&self) -> bool {
-        matches!(self.stage, Stage::Changes | Stage::Retry)
+    /// Whether rows are staged with what they do.
+    fn has_effects(&self) -> bool {
+        matches!(self.stage, Stage::Changes | Stage::Append | Stage::Retry)
     }
 
     /// Copies `rows` but for the bad ones; where these were to be updates, their keys go.
@@ -241,7 +241,7 @@ impl Staging {
         if effect == Effect::Delete {
             return self.load_deletes(link, rows).await;
         }
-        let mark = self.is_by_key().then(|| mark(effect));
+        let mark = self.has_effects().then(|| mark(effect));
         let copy = (link, &mut self.copy);
         let (count, bad) = self.aside.put(copy, &self.columns, rows, mark).await?;
         self.counts.add(effect, count);

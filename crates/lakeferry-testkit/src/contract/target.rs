@@ -16,6 +16,7 @@ use crate::{KEY, Row, Values, batch, columns};
 
 mod adopt;
 mod alter;
+mod append;
 mod fill;
 mod keyless;
 mod quarantine;
@@ -83,6 +84,7 @@ pub async fn holds<H: Harness>(make: impl AsyncFn() -> H) {
     holders_that_stand_still_lose_the_lease(make().await).await;
     adopt::holds(&make).await;
     alter::holds(&make).await;
+    append::holds(&make).await;
     fill::holds(&make).await;
     keyless::holds(&make).await;
     quarantine::holds(&make).await;

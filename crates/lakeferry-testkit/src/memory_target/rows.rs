@@ -118,6 +118,10 @@ impl Held<'_> {
         let before = self.quarantine.clone();
         match stage {
             Stage::Changes => self.settle_changes(&mut sifted),
+            Stage::Append if self.policy.keying == Keying::ById => {
+                self.settle_changes(&mut sifted);
+            }
+            Stage::Append => {}
             Stage::Retry => self.settle_retry(&mut sifted),
             Stage::Fill | Stage::Refresh | Stage::Adopt => self.quarantine.clear(),
         }
@@ -205,6 +209,15 @@ impl Held<'_> {
                 let counts = exchange(self.rows, sifted.rows());
                 // A row that changed goes and comes.
                 (counts, counts.deleted.saturating_sub(counts.inserted))
+            }
+            (Keying::Nothing, Stage::Append) => {
+                self.rows.extend(sifted.rows());
+                let inserted = sifted.staged.len() as u64;
+                let counts = RowCounts {
+                    inserted,
+                    ..RowCounts::default()
+                };
+                (counts, 0)
             }
             (Keying::Nothing, _) => return Err(TargetError::Misused("changes are by key")),
         };

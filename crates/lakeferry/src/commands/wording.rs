@@ -106,7 +106,9 @@ pub(crate) fn reading_wording(reading: Reading) -> &'static str {
 pub(crate) fn rebuild_wording(stage: Stage, why: Why, at: DeltaVersion) -> String {
     let what = match stage {
         Stage::Fill => "fill the table",
-        Stage::Refresh | Stage::Changes | Stage::Adopt | Stage::Retry => "rebuild by difference",
+        Stage::Refresh | Stage::Changes | Stage::Append | Stage::Adopt | Stage::Retry => {
+            "rebuild by difference"
+        }
     };
     let why = match why {
         Why::FirstFill => "it was never filled",
