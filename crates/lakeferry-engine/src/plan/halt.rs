@@ -46,7 +46,7 @@ impl Halt {
                 format!("its source is not the one that was read before: {what}")
             }
             Self::ColumnsChanged { what } => {
-                format!("its source's columns changed: {}", what.join("; "))
+                format!("its columns changed: {}", what.join("; "))
             }
             Self::NotAdded { version } => format!(
                 "its mode is append, and version {version} of its source did more than add files: \

@@ -285,6 +285,9 @@ impl<P: Position> Altering<'_, P> {
         let doing = Doing::new(format!("alter {table}")).locks(table.to_string());
         let is_owners = sqlstate::is(&error, &SqlState::INSUFFICIENT_PRIVILEGE);
         let is_certain = sqlstate::is_certain(&error);
+        // What depends on a column.
+        let detail = error.as_db_error().and_then(|error| error.detail());
+        let detail = detail.map(|detail| format!(" ({})", detail.replace('\n', "; ")));
         let report = doing.failed(error, self.apply.link.place());
         let statement = statement.as_str();
         match (is_certain, is_owners) {
@@ -295,7 +298,8 @@ impl<P: Position> Altering<'_, P> {
                 self.apply.link.place().user
             )),
             (true, false) => {
-                let hint = format!("run it yourself in a way that goes: {statement}");
+                let detail = detail.unwrap_or_default();
+                let hint = format!("run it yourself in a way that goes: {statement}{detail}");
                 report.for_operator().advise(hint)
             }
         }

@@ -12,7 +12,7 @@ fn halt_says_what_changed_and_changes_nothing() {
         let before = world.deployment.pg_dump();
         let said = world.refused();
         for words in [
-            "job mapped: its source's columns changed: column word is called text now; column \
+            "job mapped: its columns changed: column word is called text now; column \
              note is new",
             "lakeferry refresh-schema",
         ] {

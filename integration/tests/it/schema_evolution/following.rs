@@ -255,7 +255,12 @@ fn columns_can_be_dropped_as_well() {
         world.table.add_column("number", "string").unwrap();
         world.table.append(&[(4, &[("number", "four")])]).unwrap();
         let said = world.refused();
-        assert!(said.contains("DROP COLUMN \"number\""), "{said}");
+        for words in [
+            "DROP COLUMN \"number\"",
+            "view shown depends on column number",
+        ] {
+            assert!(said.contains(words), "{said}");
+        }
         world.deployment.sql("DROP VIEW shown");
         world.deployment.sync();
         world.expect(&["id", "word", "number"]);
