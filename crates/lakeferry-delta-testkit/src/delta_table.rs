@@ -4,7 +4,7 @@ use std::{num::NonZeroU64, path::Path};
 
 use anyhow::Context as _;
 use arrow_array::RecordBatch;
-use arrow_schema::Schema;
+use arrow_schema::{Field, Schema};
 use datafusion::{
     common::Column,
     prelude::{Expr, SessionContext, lit},
@@ -261,6 +261,31 @@ impl DeltaTable {
             delete = delete.with_predicate(predicate);
         }
         (self.writer, _) = delete.await?;
+        Ok(self.version())
+    }
+
+    /// One RESTORE to `version`.
+    pub async fn restore(&mut self, version: u64) -> anyhow::Result<u64> {
+        (self.writer, _) = self
+            .writer
+            .clone()
+            .restore()
+            .with_version_to_restore(version)
+            .with_commit_properties(without_cleanup())
+            .await?;
+        Ok(self.version())
+    }
+
+    /// Adds a column, which is null in all rows.
+    pub async fn add_column(&mut self, column: &Field) -> anyhow::Result<u64> {
+        let column: StructField = column.try_into_kernel()?;
+        self.writer = self
+            .writer
+            .clone()
+            .add_columns()
+            .with_fields([column])
+            .with_commit_properties(without_cleanup())
+            .await?;
         Ok(self.version())
     }
 

@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use delta_kernel::schema::{DataType, StructType};
 use lakeferry_model::{ChangeBatch, CommitRange, Content, DeltaVersion, Reading};
 
 use crate::{
+    columns,
     commit::Keep,
     engine::blocking,
     error::{Error, Result},
@@ -38,6 +40,10 @@ pub(crate) async fn changes(
     };
     table.same(through, &shown)?;
     let shape = Arc::new(Shape::of(&table.settings, &shown, after.instant)?);
+    if reading == Reading::Files && shown.version() != through.version.0 {
+        let then = table.load(Some(through.version)).await?;
+        same_types(table.name(), &then.schema(), &shape)?;
+    }
     let listing = log::list(&table.location, after.version.0).await?;
     let keep = match reading {
         Reading::Feed => Keep::Summary,
@@ -65,6 +71,36 @@ pub(crate) async fn changes(
         table.verify(range.after()).await?;
         table.verify(range.through()).await
     }))
+}
+
+/// Checks that what was written under `then` can be read in the types that `shape` has: columns may
+/// have become wider since, but after a RESTORE narrower as well.
+fn same_types(table: &str, then: &StructType, shape: &Shape) -> Result<()> {
+    for wanted in &shape.read {
+        let physical = wanted.physical_name(shape.mapping);
+        let mut fields = then.fields();
+        let found = fields.find(|field| field.physical_name(shape.mapping) == physical);
+        let Some(found) = found else {
+            continue;
+        };
+        let widens = match (found.data_type(), wanted.data_type()) {
+            (DataType::Primitive(then), DataType::Primitive(now)) => then.can_widen_to(now),
+            _ => false,
+        };
+        if !widens && columns::plain(table, found)? != columns::plain(table, wanted)? {
+            return Err(Error::Lost {
+                table: table.to_owned(),
+                what: format!(
+                    "column {} was {} and is {} now",
+                    wanted.name(),
+                    found.data_type(),
+                    wanted.data_type()
+                ),
+                source: None,
+            });
+        }
+    }
+    Ok(())
 }
 
 async fn read_feed(

@@ -3,7 +3,7 @@
 //! That a commit is absent is believed only from a LIST; a GET that finds nothing where a LIST
 //! showed something means that the log changed in between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use lakeferry_model::Digest;
@@ -22,14 +22,21 @@ const VERSION_DIGITS: usize = 20;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Listing {
     pub(crate) commits: BTreeMap<u64, ObjectMeta>,
-    /// The oldest version that a log checkpoint has.
-    pub(crate) oldest_checkpoint: Option<u64>,
+    /// The versions that log checkpoints have.
+    pub(crate) checkpoints: BTreeSet<u64>,
 }
 
 impl Listing {
     /// The newest commit.
     pub(crate) fn newest(&self) -> Option<u64> {
         self.commits.keys().next_back().copied()
+    }
+
+    /// Whether it leads to `version`: from its start or a checkpoint, commit by commit.
+    pub(crate) fn leads_to(&self, version: u64) -> bool {
+        let checkpoint = self.checkpoints.range(..=version).next_back();
+        let first = checkpoint.map_or(0, |checkpoint| checkpoint + 1);
+        (first..=version).all(|version| self.commits.contains_key(&version))
     }
 }
 
@@ -49,10 +56,7 @@ pub(crate) async fn list(location: &Location, from: u64) -> Result<Listing> {
         match version_of(&log, &file.location) {
             Some((version, "json")) => drop(listing.commits.insert(version, file)),
             Some((version, rest)) if rest.starts_with("checkpoint.") => {
-                let oldest = listing
-                    .oldest_checkpoint
-                    .map_or(version, |v| v.min(version));
-                listing.oldest_checkpoint = Some(oldest);
+                listing.checkpoints.insert(version);
             }
             _ => {}
         }

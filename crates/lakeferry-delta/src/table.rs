@@ -130,19 +130,15 @@ impl Table {
             Ok(listing) => listing,
             Err(error) => return error,
         };
-        let oldest = listing.commits.keys().next().copied();
-        if oldest.is_none() && listing.oldest_checkpoint.is_none() {
+        if listing.commits.is_empty() && listing.checkpoints.is_empty() {
             return self.location.why_no_log();
         }
-        let starts = oldest.filter(|&v| v == 0).or(listing.oldest_checkpoint);
         match version {
-            Some(DeltaVersion(version)) if starts.is_none_or(|starts| version < starts) => {
-                Error::Lost {
-                    table: self.name().to_owned(),
-                    what: format!("its log was cleaned past version {version}"),
-                    source: Some(cause(error)),
-                }
-            }
+            Some(DeltaVersion(version)) if !listing.leads_to(version) => Error::Lost {
+                table: self.name().to_owned(),
+                what: format!("its log was cleaned past version {version}"),
+                source: Some(cause(error)),
+            },
             _ => match self.broken_commit(&listing).await {
                 Some(broken) => failed(self.name(), &format!("read {broken}"), error),
                 None => failed(self.name(), "read its log", error),

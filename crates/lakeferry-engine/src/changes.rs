@@ -8,7 +8,7 @@ use tracing::{Instrument, info_span};
 
 use crate::{
     attempt::{Attempt, next},
-    collapse::{Collapse, Verdict},
+    collapse::{Collapse, CollapseError, Verdict},
     error::RunError,
     meter::Phase,
     plan::{Halt, Why, rebuilt_at},
@@ -207,12 +207,13 @@ where
         changes: Result<S::Changes, S::Error>,
         wanted: impl Fn(S::Position) -> bool,
     ) -> Result<Collapsed<S::Position>, RunError> {
-        let failed = |error| RunError::collapse(self.job.name(), &error);
+        let failed = |error: CollapseError| RunError::collapse(self.job.name(), &error);
         let policy = &self.job.policy;
         let limit = policy.collapse_memory_bytes;
         let columns = self.columns()?;
         let mut collapse = Collapse::new(columns, &policy.key_columns, limit).map_err(failed)?;
         let gone = Ok(Collapsed::Unreadable(Why::PastHorizon));
+        let mended = Ok(Collapsed::Unreadable(Why::KeysMended));
         let mut changes = match changes {
             Ok(changes) => changes,
             Err(error) if error.is_gone() => return gone,
@@ -236,14 +237,29 @@ where
             batch.rows = self.synced(batch.rows)?;
             rows_read += batch.rows.num_rows() as u64;
             self.job.meter.add(&batch.rows);
-            if collapse.push(batch).map_err(failed)? == Verdict::Full {
-                return Ok(Collapsed::TooLarge(version));
+            match collapse.push(batch) {
+                Ok(Verdict::More) => {}
+                Ok(Verdict::Full) => return Ok(Collapsed::TooLarge(version)),
+                Err(error) if self.may_be_mended(&error, version) => return mended,
+                Err(error) => return Err(failed(error)),
             }
         }
-        Ok(Collapsed::Net(
-            collapse.finish().map_err(failed)?,
-            rows_read,
-        ))
+        match collapse.finish() {
+            Ok(net) => Ok(Collapsed::Net(net, rows_read)),
+            Err(CollapseError::Contradiction) => mended,
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Whether keys that were no good at `version` may be so at the head.
+    fn may_be_mended(&self, error: &CollapseError, version: S::Position) -> bool {
+        match error {
+            CollapseError::Contradiction => true,
+            CollapseError::DuplicateKey { .. } | CollapseError::NullKey { .. } => {
+                version < self.head.version
+            }
+            _ => false,
+        }
     }
 
     async fn stage(&self, session: &mut T::Session, net: NetChanges) -> Result<(), RunError> {

@@ -8,10 +8,14 @@
 //! |---|---|
 //! | + (with or without −) | the row of the + |
 //! | only − | no row |
-//! | two + or two − | a duplicate key: an error |
+//! | two + | a duplicate key: an error |
+//! | two − | it was one before: a contradiction |
 //!
-//! Between versions the later wins. Whether the key was in the target before the range is told
-//! by its first version: it was if there is a − in it. The net effect follows from both ends:
+//! Between versions the later wins, if it follows on the one before: a − takes the row away that is
+//! there, and a + without one finds none. Where it does not, the key had two rows, of which what
+//! follows cannot tell the one that is left: a contradiction as well. Whether the key was in the
+//! target before the range is told by its first version: it was if there is a − in it. The net
+//! effect follows from both ends:
 //!
 //! | in the target before | has a row afterwards | effect |
 //! |---|---|---|
@@ -25,7 +29,10 @@
 //! Keys are compared as bytes of the Arrow row format, which for the types that are allowed in a
 //! key is Postgres's equality, once −0.0 and the many NaNs are made one.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use arrow_array::{
     Array, ArrayRef, Float32Array, Float64Array, RecordBatch, UInt32Array,
@@ -55,6 +62,10 @@ pub(crate) struct Collapse<P> {
     open: Option<P>,
     gathered: HashMap<Box<[u8]>, Gathered>,
     folded: HashMap<Box<[u8]>, Folded>,
+    /// Rows that were taken away, and what they were when they came.
+    followed: Vec<(At, At)>,
+    /// Whether a version did not follow on the one before it.
+    contradicts: bool,
     held_bytes: usize,
     limit_bytes: usize,
 }
@@ -96,6 +107,8 @@ pub(crate) enum Verdict {
 pub(crate) enum CollapseError {
     #[error("version {version} has two rows with the key {key}")]
     DuplicateKey { version: String, key: String },
+    #[error("a key had two rows in a version before the last")]
+    Contradiction,
     #[error("version {version} has a row whose key column {column} is null")]
     NullKey { version: String, column: String },
     #[error("the source gave version {version} after a later one")]
@@ -133,6 +146,8 @@ impl<P: Position> Collapse<P> {
             open: None,
             gathered: HashMap::new(),
             folded: HashMap::new(),
+            followed: Vec::new(),
+            contradicts: false,
             held_bytes: 0,
             limit_bytes,
         })
@@ -173,6 +188,9 @@ impl<P: Position> Collapse<P> {
                 Sign::Plus => &mut gathered.plus,
             };
             if place.replace(At { batch, row }).is_some() {
+                if sign == Sign::Minus {
+                    return Err(CollapseError::Contradiction);
+                }
                 let key = self.describe(&rows, row as usize);
                 return Err(CollapseError::DuplicateKey {
                     version: version.to_string(),
@@ -192,9 +210,12 @@ impl<P: Position> Collapse<P> {
     /// The net effect of all that was pushed.
     ///
     /// # Errors
-    /// An Arrow error if the rows cannot be gathered.
+    /// [`CollapseError::Contradiction`], and an Arrow error if the rows cannot be gathered.
     pub(crate) fn finish(mut self) -> Result<NetChanges, CollapseError> {
         self.fold();
+        if self.contradicts || !self.is_followed()? {
+            return Err(CollapseError::Contradiction);
+        }
         let mut deletes = Vec::new();
         let mut updates = Vec::new();
         let mut inserts = Vec::new();
@@ -225,15 +246,45 @@ impl<P: Position> Collapse<P> {
     fn fold(&mut self) {
         for (key, Gathered { minus, plus }) in self.gathered.drain() {
             let row = plus.or(minus).expect("a gathered key has a row");
-            let was_there = minus.is_some();
-            let folded = self.folded.entry(key).or_insert(Folded {
-                was_there,
-                row,
-                is_there: false,
-            });
-            folded.row = row;
-            folded.is_there = plus.is_some();
+            let is_there = plus.is_some();
+            match self.folded.entry(key) {
+                Entry::Vacant(entry) => {
+                    let was_there = minus.is_some();
+                    entry.insert(Folded {
+                        was_there,
+                        row,
+                        is_there,
+                    });
+                }
+                Entry::Occupied(mut entry) => {
+                    let folded = entry.get_mut();
+                    match minus {
+                        Some(minus) if folded.is_there => {
+                            self.followed.push((folded.row, minus));
+                            self.held_bytes += size_of::<(At, At)>();
+                        }
+                        minus => self.contradicts |= folded.is_there || minus.is_some(),
+                    }
+                    (folded.row, folded.is_there) = (row, is_there);
+                }
+            }
         }
+    }
+
+    /// Whether what was taken away is what was there.
+    fn is_followed(&self) -> Result<bool, CollapseError> {
+        let batches: Vec<&RecordBatch> = self.batches.iter().collect();
+        for chunk in self.followed.chunks(BATCH_ROWS) {
+            let rows = |of: fn(&(At, At)) -> At| {
+                let at = |pair| (of(pair).batch as usize, of(pair).row as usize);
+                let places: Vec<_> = chunk.iter().map(at).collect();
+                interleave_record_batch(&batches, &places)
+            };
+            if rows(|(there, _)| *there)? != rows(|(_, taken)| *taken)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn sorted(&self, mut rows: Vec<(Box<[u8]>, At)>) -> Result<Vec<RecordBatch>, CollapseError> {

@@ -99,7 +99,9 @@ impl RunError {
                  mend the source"
             }
             CollapseError::NoKeyColumn(_) => "add the key to columns:",
-            CollapseError::Disordered { .. } | CollapseError::Arrow(_) => {
+            CollapseError::Contradiction
+            | CollapseError::Disordered { .. }
+            | CollapseError::Arrow(_) => {
                 return Self::Bug { job, reason };
             }
         };

@@ -14,7 +14,7 @@
 //! | AA | made from other columns than the source has | | halt, or alter it: see [`crate::evolve`] |
 //! | H | backfill asked for, fingerprint changed, or every run refreshes | | refresh |
 //! | I | | head is the watermark | up to date |
-//! | X | as I, rows in quarantine, and a retry was asked for | | retry; without a key, refresh |
+//! | X | as I, rows in quarantine, and a retry was asked for | | retry; without a key, or as in Z, refresh |
 //!
 //! Where the filter depends on time and its instant is behind, case I is one of these. So the version
 //! moves at the stored instant, the instant at a fixed version, and only a rebuild moves both:
@@ -22,7 +22,7 @@
 //! | case | job | plan |
 //! |---|---|---|
 //! | Y | | move the rows that time alone lets in or out |
-//! | Z | every run refreshes | refresh |
+//! | Z | every run refreshes, or the commit at the watermark is gone, by which it would be known | refresh |
 //!
 //! Where a fill was begun and did not end, and source, version and fingerprint are still those that
 //! it was planned with, the log is looked at ([`resume`]):
@@ -179,6 +179,8 @@ pub enum Why {
     Opaque,
     /// The source got other columns while the changes were read.
     OtherColumns,
+    /// A key was null or had two rows in a version before the head, which may be mended there.
+    KeysMended,
     /// Time changes what the filter lets through.
     FilterMoved,
 }
@@ -296,15 +298,23 @@ fn at_head<P: Position>(situation: &Situation<'_, P>, watermark: &Watermark<P>) 
     let refresh = |why| rebuild(situation, Stage::Refresh, why);
     let is_behind = situation.timed && watermark.instant < now;
     let at = watermark.clone();
+    let unknown = is_unknown(watermark, situation.head);
     match (request, is_behind) {
-        (Request::Retry, _) if standing.quarantined > 0 => match fingerprint.key.is_empty() {
-            true => refresh(Why::Asked), // Case X
-            false => Plan::Retry { at }, // Case X
-        },
+        (Request::Retry, _) if standing.quarantined > 0 => {
+            match fingerprint.key.is_empty() || unknown {
+                true => refresh(Why::Asked), // Case X
+                false => Plan::Retry { at }, // Case X
+            }
+        }
         (_, false) => Plan::UpToDate, // Case I
-        (_, true) if policy.always_refresh => refresh(Why::FilterMoved), // Case Z
+        (_, true) if policy.always_refresh || unknown => refresh(Why::FilterMoved), // Case Z
         (_, true) => Plan::Move { at, until: now }, // Case Y
     }
+}
+
+/// Whether the head has no commit file any more to hold the watermark's digest against.
+fn is_unknown<P: Position>(watermark: &Watermark<P>, head: &Head<P>) -> bool {
+    watermark.digest.is_some() && head.digest.is_none()
 }
 
 /// What to do about other columns, where there is anything to do.
@@ -341,7 +351,7 @@ fn look_at_table<P: Position>(situation: &Situation<'_, P>) -> Look<P> {
         TableStanding::Absent => Look::Decided(Plan::Halt(Halt::NothingToAdopt)), // Case S
         TableStanding::Filled => Look::Decided(Plan::UpToDate),                   // Case T
         _ => match still_ours(situation) {
-            Some(at) if at.version == situation.head.version => {
+            Some(at) if at.version == situation.head.version && !is_unknown(at, situation.head) => {
                 Look::Decided(Plan::Adopt { at: at.clone() }) // Case U
             }
             Some(at) => Look::Copied(at.clone()),

@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, cast::AsArray};
+use arrow_cast::cast;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use lakeferry_model::{COLUMN_IDENTITY, COLUMN_NUMBER, COLUMNS_MADE, Instant, Sign};
 
@@ -150,20 +151,29 @@ pub fn rows_of(batch: &RecordBatch) -> Vec<(Option<i64>, Option<String>)> {
     cells_of(batch).into_iter().map(first).collect()
 }
 
-/// The keys in a batch, and what follows them.
+/// The keys in a batch, and what follows them as text; times are microseconds since 1970.
 pub(crate) fn cells_of(batch: &RecordBatch) -> Vec<(Option<i64>, Vec<Option<String>>)> {
     let ids = batch
         .column(0)
         .as_primitive::<arrow_array::types::Int64Type>();
     let texts = batch.columns()[1..].iter();
-    let texts: Vec<&StringArray> = texts.map(|column| column.as_string::<i32>()).collect();
-    let cell = |texts: &&StringArray, row| texts.is_valid(row).then(|| texts.value(row).to_owned());
+    let texts: Vec<StringArray> = texts.map(texts_of).collect();
+    let cell = |texts: &StringArray, row| texts.is_valid(row).then(|| texts.value(row).to_owned());
     (0..batch.num_rows())
         .map(|row| {
             let id = ids.is_valid(row).then(|| ids.value(row));
             (id, texts.iter().map(|texts| cell(texts, row)).collect())
         })
         .collect()
+}
+
+fn texts_of(column: &ArrayRef) -> StringArray {
+    let to = |column: &ArrayRef, of| cast(column, &of).expect("all scalars have a text");
+    let column = match column.data_type() {
+        DataType::Timestamp(..) => to(column, DataType::Int64),
+        _ => Arc::clone(column),
+    };
+    to(&column, DataType::Utf8).as_string::<i32>().clone()
 }
 
 /// A change and its row.

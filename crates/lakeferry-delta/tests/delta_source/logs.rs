@@ -71,6 +71,26 @@ async fn a_log_that_was_cleaned_past_the_watermark_has_no_commits() {
     }
 }
 
+/// A log may be cleaned while an older checkpoint stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_checkpoint_does_not_lead_over_a_gap() {
+    let (world, mut table) = World::with(NewTable::without_feed(), ids(0..1)).await;
+    table.checkpoint().await.unwrap();
+    table.append(ids(1..2)).await.unwrap();
+    let after = watermark(&world.source(None, None)).await;
+    table.append(ids(2..3)).await.unwrap();
+    table.checkpoint().await.unwrap();
+    for version in 0..=1 {
+        fs::remove_file(world.commit_file(version)).unwrap();
+    }
+    let feed = [("delta.enableChangeDataFeed", "true")];
+    table.set_properties(&feed).await.unwrap();
+    let source = world.source(None, None);
+    let head = source.head().await.unwrap();
+    let survey = source.survey(&after, &head).await.unwrap();
+    assert_eq!(survey.at_watermark, AtWatermark::Gone);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_feed_whose_first_version_cannot_be_loaded_is_past_the_horizon() {
     let (world, mut table) = five().await;

@@ -7,8 +7,10 @@ use std::{
 
 use arrow_array::{Int64Array, RecordBatch, StringArray};
 use lakeferry_delta::DeltaSource;
-use lakeferry_delta_testkit::{DeltaTable, NewTable, OP_COLUMN};
-use lakeferry_model::{Content, DeltaVersion, Failure as _, FailureClass, Reading, Watermark};
+use lakeferry_delta_testkit::{DeltaTable, MappedTable, NewTable, OP_COLUMN, inline_vector};
+use lakeferry_model::{
+    CommitRange, Content, DeltaVersion, Failure as _, FailureClass, Reading, Source as _, Watermark,
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -194,41 +196,6 @@ impl Marked {
     }
 }
 
-/// A deletion vector in the log (Delta protocol, "Deletion Vector Format"): Z85 of the magic number
-/// and a 64-bit Roaring bitmap with one array container.
-fn inline_vector(rows: &[u16]) -> Value {
-    let count = u16::try_from(rows.len()).unwrap();
-    let mut bytes = 1_681_511_377u32.to_le_bytes().to_vec();
-    bytes.extend(1u64.to_le_bytes());
-    for word in [0, 12_346, 1] {
-        bytes.extend(u32::to_le_bytes(word));
-    }
-    for half in [0, count - 1] {
-        bytes.extend(half.to_le_bytes());
-    }
-    bytes.extend(16u32.to_le_bytes());
-    for row in rows {
-        bytes.extend(row.to_le_bytes());
-    }
-    let size = bytes.len();
-    bytes.resize(size.next_multiple_of(4), 0);
-    json!({
-        "storageType": "i", "pathOrInlineDv": z85(&bytes),
-        "sizeInBytes": size, "cardinality": rows.len(),
-    })
-}
-
-fn z85(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 85] =
-        b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
-    let digits = bytes.chunks_exact(4).flat_map(|chunk| {
-        let word = u32::from_be_bytes(chunk.try_into().unwrap());
-        let digit = move |power| DIGITS[(word / 85u32.pow(power) % 85) as usize];
-        (0..5).rev().map(move |power| char::from(digit(power)))
-    });
-    digits.collect()
-}
-
 fn ids(changes: &[String]) -> BTreeSet<String> {
     let parts = changes.iter().map(|change| {
         let parts: Vec<_> = change.split(' ').collect();
@@ -346,6 +313,28 @@ async fn files_that_were_vacuumed_are_gone() {
     let gone = changes(&source, &after, Reading::Files).await.unwrap_err();
     assert!(gone.is_gone(), "{gone}");
     assert_ne!(gone.class(), FailureClass::Bug);
+}
+
+/// Files that were written while a column was wider than before, and than after a RESTORE.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_type_that_a_restore_narrows_is_not_read() {
+    let world = World::new();
+    let columns = [("number", "integer")];
+    let mut table = MappedTable::create(&world.path(), false, &columns).unwrap();
+    table.append(&[(1, &[("number", "1")])]).unwrap();
+    let source = world.source(None, None);
+    let after = watermark(&source).await;
+    table.widen_column("number", "long").unwrap();
+    table.append(&[(2, &[("number", "5000000000")])]).unwrap();
+    let range = CommitRange::new(after.clone(), watermark(&source).await).unwrap();
+    let found = changes(&source, &after, Reading::Files).await.unwrap();
+    assert_eq!(found, ["3 + 2 | 5000000000"]);
+    table.restore(after.version.0).unwrap();
+    source.head().await.unwrap();
+    let Err(gone) = source.changes(&range, Reading::Files).await else {
+        panic!("it can be read");
+    };
+    assert!(gone.is_gone(), "{gone}");
 }
 
 /// What the log says of a removed file may be too little to read it.

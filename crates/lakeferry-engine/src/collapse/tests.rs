@@ -87,6 +87,39 @@ fn both_ends_decide_the_effect() {
     );
 }
 
+/// What a key with two rows leaves behind, in versions that do not show both at once.
+#[test]
+fn versions_that_do_not_follow_are_a_contradiction() {
+    let plus = |version, value| change(version, Sign::Plus, &[(1, value)]);
+    let minus = |version, value| change(version, Sign::Minus, &[(1, value)]);
+    let contradicts = |changes: &[ChangeBatch<u64>]| {
+        let mut collapse = collapse();
+        let pushed = changes
+            .iter()
+            .try_for_each(|change| collapse.push(change.clone()).map(drop));
+        let end = pushed.and_then(|()| collapse.finish().map(drop));
+        matches!(end, Err(CollapseError::Contradiction))
+    };
+    assert!(contradicts(&[plus(1, "b"), plus(2, "c")]), "two came");
+    assert!(
+        contradicts(&[plus(1, "b"), minus(2, "a")]),
+        "the other one went"
+    );
+    let one_after_the_other = [minus(1, "a"), minus(2, "b")];
+    assert!(contradicts(&one_after_the_other), "two went");
+    assert!(
+        contradicts(&[minus(1, "a"), minus(1, "b")]),
+        "two went at once"
+    );
+    assert!(contradicts(&[plus(1, "b"), plus(2, "c"), minus(2, "a")]));
+    assert!(!contradicts(&[
+        plus(1, "b"),
+        minus(2, "b"),
+        plus(2, "c"),
+        minus(3, "c")
+    ]));
+}
+
 #[test]
 fn shifted_keys_chain() {
     let minus = change(1, Sign::Minus, &[(1, "a"), (2, "b"), (3, "c")]);

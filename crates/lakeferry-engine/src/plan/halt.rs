@@ -114,6 +114,7 @@ impl Why {
             Self::LargeChanges => "the changes are too large",
             Self::Opaque => "a commit does not tell enough of the files that it removed",
             Self::OtherColumns => "its source got other columns while it was read",
+            Self::KeysMended => "a key was null or not unique in between",
             Self::FilterMoved => "its filter depends on the time, which takes rows away",
         }
     }

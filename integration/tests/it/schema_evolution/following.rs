@@ -226,10 +226,10 @@ fn a_column_that_the_job_lists_from_now_on_is_filled() {
 fn columns_that_a_restore_brings_back() {
     everywhere(|version, has_feed| {
         let mut world = World::filled(version, has_feed, &[]);
-        let with_number = usize::try_from(world.table.version()).unwrap();
+        let with_number = world.table.version();
         world.table.drop_column("number").unwrap();
         world.deployment.sync();
-        world.table.restore_columns(with_number).unwrap();
+        world.table.restore(with_number).unwrap();
         world.deployment.sync();
         world.expect(&["id", "word", "number"]);
         assert_eq!(world.rebuilds(), 1);
@@ -239,7 +239,7 @@ fn columns_that_a_restore_brings_back() {
         world.deployment.sql(&format!("DROP TABLE {JOB}"));
         world.deployment.backfill(JOB);
         assert_eq!(world.columns(), ["id", "word"]);
-        world.table.restore_columns(with_number).unwrap();
+        world.table.restore(with_number).unwrap();
         world.deployment.sync();
         world.expect(&["id", "word", "number"]);
     });

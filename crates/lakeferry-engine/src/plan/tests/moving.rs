@@ -25,6 +25,18 @@ fn time_moves_rows_at_a_fixed_version() {
     assert_eq!((at.version, at.instant), (5, until));
 }
 
+/// Whoever reads a version has to know it by its commit.
+#[test]
+fn without_the_commit_at_the_watermark_time_is_a_rebuild() {
+    let mut cleaned = behind(5);
+    cleaned.head.digest = None;
+    assert_eq!(cleaned.why(), (Stage::Refresh, Why::FilterMoved)); // Z
+    // The rebuild leaves a watermark that knows none.
+    let progress = cleaned.standing.progress.as_mut().unwrap();
+    progress.watermark.digest = None;
+    assert!(matches!(cleaned.decided(), Plan::Move { .. })); // Y
+}
+
 #[test]
 fn time_that_stands_still_or_runs_back_moves_nothing() {
     for now in [100, 99, i64::MIN] {

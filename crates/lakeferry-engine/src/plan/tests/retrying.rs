@@ -17,6 +17,9 @@ fn what_is_in_quarantine_is_tried_again_when_asked() {
     assert_eq!(case(Request::Retry, 2).decided(), retry); // X
     assert_eq!(case(Request::Retry, 0).decided(), Plan::UpToDate); // I
     assert_eq!(case(Request::Sync, 2).decided(), Plan::UpToDate); // I
+    let mut cleaned = case(Request::Retry, 2);
+    cleaned.head.digest = None;
+    assert_eq!(cleaned.why(), (Stage::Refresh, Why::Asked)); // X
     let behind = Case {
         head: head(6),
         ..case(Request::Retry, 2)

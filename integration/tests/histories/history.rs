@@ -1,0 +1,360 @@
+//! One history: things happen to a table, and now and then its job runs and is held against the
+//! ledger.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    error::Error,
+    path::PathBuf,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use lakeferry_delta::DeltaSource;
+use lakeferry_delta_testkit::How;
+use lakeferry_engine::{Report, Request, RunError, StepKind};
+use lakeferry_model::{DeltaVersion, Target as _, Watermark};
+use rand::{Rng as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use tempfile::TempDir;
+
+use crate::{
+    chance::Chance,
+    filter::MINUTE,
+    job::{self, Choice},
+    lake::Lake,
+    ledger::{Cells, Column, Ledger, NUMBER, State, VALUE},
+    operation::{Operation, Which},
+    shelf::{self, Shelf},
+};
+
+/// What was seen, and how often.
+pub(crate) type Seen = BTreeMap<String, u64>;
+
+/// What a target has.
+struct Held {
+    at: Watermark<DeltaVersion>,
+    /// The version that it is.
+    state: State,
+    /// Of which table.
+    table: u64,
+}
+
+/// A history under way.
+pub(crate) struct History<S> {
+    name: String,
+    shelf: S,
+    chance: Chance,
+    choice: Choice,
+    ledger: Ledger,
+    lake: Lake,
+    path: PathBuf,
+    source: DeltaSource,
+    /// What the target has.
+    held: Option<Held>,
+    pub(crate) operations: Vec<Operation>,
+    pub(crate) seen: Seen,
+    /// For those who look into what went wrong.
+    pub(crate) told: String,
+    _directory: TempDir,
+}
+
+impl<S: Shelf> History<S> {
+    pub(crate) async fn new(name: &str, seed: u64, shelf: S) -> Result<Self> {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let choice = Choice::new(&mut random);
+        let partition = [None, None, Some("hot"), Some("number")][random.random_range(0..4)];
+        let mut chance = Chance::new(random);
+        let directory = tempfile::tempdir()?;
+        let path = directory.path().join("table");
+        let start = chance.start();
+        let lake = Lake::create(&path, chance.is_mapped, partition, &start).await?;
+        let ledger = begun(&lake, start);
+        Ok(Self {
+            name: name.to_owned(),
+            told: format!(
+                "{choice:?}, mapped: {}, partition: {partition:?}",
+                chance.is_mapped
+            ),
+            source: choice.source(&path)?,
+            shelf,
+            chance,
+            choice,
+            ledger,
+            lake,
+            path,
+            held: None,
+            operations: Vec::new(),
+            seen: Seen::new(),
+            _directory: directory,
+        })
+    }
+
+    /// Lets things happen, then brings the target to the head.
+    pub(crate) async fn run(&mut self) -> Result<()> {
+        for _ in 0..self.chance.random.random_range(6..22) {
+            let operation = self.chance.next(&self.ledger);
+            let is_sync = matches!(operation, Operation::Sync(_));
+            self.happen(operation).await?;
+            // An operator will not wait for ever.
+            if is_sync && self.is_replaced() && self.chance.random.random_bool(0.7) {
+                self.happen(Operation::Sync(Request::Backfill)).await?;
+            }
+        }
+        let troubled = self.ledger.now().troubled();
+        for row in self.ledger.now().rows.clone() {
+            if troubled.contains(&row.id) {
+                let which = Which::Like(row.id, row.cells.get(&VALUE).cloned());
+                let delete = Operation::Delete(which, How::Rewritten);
+                self.happen(delete).await?;
+            }
+        }
+        let last = match self.is_replaced() {
+            true => Request::Backfill,
+            false => Request::Sync,
+        };
+        self.happen(Operation::Sync(last)).await?;
+        // A key with two rows on the way is for an operator.
+        match self
+            .held
+            .as_ref()
+            .map(|held| usize::try_from(held.at.version.0))
+        {
+            Some(Ok(version)) if version == self.ledger.head() => Ok(()),
+            _ => self.happen(Operation::Sync(Request::Backfill)).await,
+        }
+    }
+
+    async fn happen(&mut self, operation: Operation) -> Result<()> {
+        *self.seen.entry(operation.kind().to_owned()).or_default() += 1;
+        self.operations.push(operation.clone());
+        let after = operation.after(&self.ledger);
+        self.lake
+            .perform(&operation, &self.ledger)
+            .await
+            .context("the writer failed")?;
+        match operation {
+            Operation::Replace(_) => self.ledger = begun(&self.lake, after),
+            _ => self
+                .ledger
+                .reach(self.lake.version(), &after)
+                .map_err(anyhow::Error::msg)?,
+        }
+        match operation {
+            Operation::Vacuum | Operation::CleanLog(_) => {
+                self.ledger.restorable = self.ledger.head();
+            }
+            Operation::Wait(minutes) => self.chance.now += minutes * MINUTE,
+            Operation::Sync(request) => self.sync(request).await?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn sync(&mut self, request: Request) -> Result<()> {
+        if self.chance.random.random() {
+            self.source = self.choice.source(&self.path)?;
+        }
+        let (job, target) = ((self.name.as_str(), &self.choice), self.shelf.target());
+        let at = (self.chance.now, request);
+        let outcome = job::sync(job, &self.source, target, at).await;
+        self.note(&outcome);
+        self.judge(request, &outcome)?;
+        self.hold().await?;
+        self.compare(outcome.is_ok()).await
+    }
+
+    fn note(&mut self, outcome: &Result<Report<DeltaVersion>, RunError>) {
+        let told = match outcome {
+            Err(error) => told(error),
+            Ok(report) => format!("{:?}", report.steps),
+        };
+        self.told
+            .push_str(&format!("\nversion {}: {told}", self.ledger.head()));
+        let steps = outcome.iter().flat_map(|report| &report.steps);
+        let mut kinds: Vec<String> = steps.map(|step| kind(&step.kind)).collect();
+        if outcome.is_err() {
+            kinds.push("-> halted".to_owned());
+        }
+        for kind in kinds {
+            *self.seen.entry(kind).or_default() += 1;
+        }
+    }
+
+    /// Whether a run could end in this way.
+    fn judge(
+        &self,
+        request: Request,
+        outcome: &Result<Report<DeltaVersion>, RunError>,
+    ) -> Result<()> {
+        let due = self.due();
+        let trouble = self.troubled(self.ledger.head(), due);
+        let replaced = self.is_replaced() && !self.choice.follows_replaced;
+        match outcome {
+            Ok(_) => {
+                ensure!(trouble.is_empty(), "{trouble:?} went through");
+                ensure!(
+                    !replaced || request == Request::Backfill,
+                    "another table was taken for this one"
+                );
+            }
+            Err(error) => {
+                let told = told(error);
+                if replaced && request != Request::Backfill {
+                    ensure!(told.contains("not the one that was read before"), "{told}");
+                } else if trouble.is_empty()
+                    && (request == Request::Backfill || !self.was_troubled())
+                {
+                    bail!("it failed without need: {told}");
+                } else {
+                    ensure!(told.contains("key") || told.contains("null"), "{told}");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn troubled(&self, version: usize, instant: i64) -> BTreeSet<Option<i64>> {
+        let state = &self.ledger.versions[version];
+        state.expected(self.choice.filter, instant).troubled
+    }
+
+    /// Whether there was trouble with a key on the way to the head.
+    fn was_troubled(&self) -> bool {
+        let Some(held) = self.held.as_ref().filter(|_| !self.is_replaced()) else {
+            return false;
+        };
+        let from = usize::try_from(held.at.version.0).unwrap_or_default();
+        let instants = [held.at.instant.0, self.due()];
+        let is_troubled = |version| {
+            instants
+                .iter()
+                .any(|instant| !self.troubled(version, *instant).is_empty())
+        };
+        (from..=self.ledger.head()).any(is_troubled)
+    }
+
+    /// The instant that a run has to reach.
+    fn due(&self) -> i64 {
+        let due = self.choice.filter.due(self.chance.now);
+        self.held
+            .as_ref()
+            .map_or(due, |held| held.at.instant.0.max(due))
+    }
+
+    /// Whether the target was made from a table that is gone.
+    fn is_replaced(&self) -> bool {
+        let held = self.held.as_ref();
+        held.is_some_and(|held| held.table != self.ledger.table)
+    }
+
+    /// Sees what the target says that it has.
+    async fn hold(&mut self) -> Result<()> {
+        let standing = self.shelf.target().inspect().await?;
+        let Some(at) = standing.watermark().cloned() else {
+            ensure!(self.held.is_none(), "the target has no watermark any more");
+            return Ok(());
+        };
+        let before = self
+            .held
+            .take()
+            .filter(|held| held.at.table_id == at.table_id);
+        self.held = Some(match before {
+            Some(held) if held.at.version == at.version => {
+                ensure!(held.at.instant <= at.instant, "the instant moved back");
+                Held { at, ..held }
+            }
+            Some(held) if held.table != self.ledger.table => {
+                bail!("it moved in a table that is gone: to {at:?}")
+            }
+            _ => {
+                let version = usize::try_from(at.version.0)?;
+                let state = self.ledger.versions.get(version);
+                let state = state.with_context(|| format!("there is no version of {at:?}"))?;
+                Held {
+                    state: state.clone(),
+                    table: self.ledger.table,
+                    at,
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Each column of the target has what its source had at the watermark.
+    async fn compare(&self, is_done: bool) -> Result<()> {
+        let Some(Held { at, state, table }) = &self.held else {
+            ensure!(!is_done, "a run ended well, and there is no watermark");
+            return Ok(());
+        };
+        if is_done {
+            let is_at_head =
+                (*table, at.version.0) == (self.ledger.table, self.ledger.head() as u64);
+            ensure!(
+                is_at_head,
+                "a run ended well at {at:?}, which is not the head"
+            );
+            let is_in_time = at.instant.0 >= self.due() || !self.choice.filter.is_timed();
+            ensure!(
+                is_in_time,
+                "a run ended well at {at:?}, which is not in time"
+            );
+        }
+        let expected = state.expected(self.choice.filter, at.instant.0);
+        ensure!(
+            expected.troubled.is_empty(),
+            "it is at {at:?}, which is no version to be at"
+        );
+        let is_synced = |column: &&Column| !self.choice.lists || column.identity == NUMBER;
+        for column in state.columns.iter().filter(is_synced) {
+            let cell = |(id, cells): (&i64, &Cells)| (*id, cells.get(&column.identity).cloned());
+            let expected: shelf::Column = expected.rows.iter().map(cell).collect();
+            // Its columns are in step before its rows are, so that a run which ends in between
+            // leaves the new name.
+            let renamed = self.ledger.now().column(column.identity);
+            let renamed = renamed.filter(|_| !is_done && *table == self.ledger.table);
+            let names = [Some(column), renamed].into_iter().flatten();
+            let mut found = Vec::new();
+            for name in names.map(|column| &column.name) {
+                found.push(self.shelf.cells(name, column.of).await?);
+            }
+            let is_gone = !is_done && self.ledger.now().column(column.identity).is_none();
+            ensure!(
+                is_gone || found.contains(&Some(expected.clone())),
+                "column {} of {at:?} should be\n{expected:?}\nand is\n{found:?}",
+                column.name
+            );
+        }
+        Ok(())
+    }
+}
+
+/// The ledger of a table that was just made.
+fn begun(lake: &Lake, start: State) -> Ledger {
+    Ledger {
+        table: lake.made(),
+        // A writer may need more than one commit for it.
+        versions: vec![start; lake.version() + 1],
+        restorable: lake.version(),
+    }
+}
+
+/// An error with all of its causes.
+fn told(error: &RunError) -> String {
+    let mut told = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        told.push(error.to_string());
+        cause = error.source();
+    }
+    told.join(": ")
+}
+
+fn kind(kind: &StepKind) -> String {
+    match kind {
+        StepKind::Rebuild(stage, why) => format!("-> {stage:?} {why:?}"),
+        StepKind::Changes(reading) => format!("-> changes by {reading:?}"),
+        StepKind::Alter(_) => "-> columns altered".to_owned(),
+        StepKind::Advance => "-> watermark only".to_owned(),
+        StepKind::Moved { .. } => "-> moved by time".to_owned(),
+        StepKind::Resumed { .. } | StepKind::Retry | StepKind::Adopt => "-> other".to_owned(),
+    }
+}

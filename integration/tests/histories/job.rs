@@ -1,0 +1,124 @@
+//! The job of a history: the real source and the real engine, over a target of the history's choice.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::Result;
+use lakeferry_delta::{DeltaSource, Settings};
+use lakeferry_engine::{
+    DropColumns, Job, Meter, OnSchemaChange, OnSourceReplaced, Policy, Report, Request, Retry,
+    RunError, drive,
+};
+use lakeferry_model::{Clock, ColumnChoice, DeltaVersion, Holder, Instant, Target};
+use lakeferry_testkit::StepClock;
+use rand::Rng as _;
+use rand_chacha::ChaCha8Rng;
+
+use crate::{filter::Filter, shelf::job_key};
+
+/// What is the user's choice.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Choice {
+    pub(crate) filter: Filter,
+    /// Whether the job lists its columns: `number`, besides the key.
+    pub(crate) lists: bool,
+    pub(crate) follows_replaced: bool,
+    refresh_above: f64,
+    memory_bytes: usize,
+    always_refreshes: bool,
+}
+
+impl Choice {
+    pub(crate) fn new(random: &mut ChaCha8Rng) -> Self {
+        Self {
+            filter: Filter::CHOICE[random.random_range(0..Filter::CHOICE.len())],
+            lists: random.random_bool(0.15),
+            follows_replaced: random.random(),
+            refresh_above: if random.random_bool(0.15) {
+                1.0
+            } else {
+                f64::INFINITY
+            },
+            memory_bytes: if random.random_bool(0.2) {
+                4_000
+            } else {
+                1 << 26
+            },
+            always_refreshes: random.random_bool(0.05),
+        }
+    }
+
+    fn policy(&self, name: &str) -> Policy {
+        Policy {
+            key: job_key(name),
+            holder: Holder("a history".to_owned()),
+            key_columns: vec!["id".to_owned()],
+            filter: self.filter.sql().map(ToOwned::to_owned),
+            timezone: "UTC".to_owned(),
+            always_refresh: self.always_refreshes,
+            appends: false,
+            lists_columns: self.lists,
+            excluded: Vec::new(),
+            on_source_replaced: match self.follows_replaced {
+                true => OnSourceReplaced::Refresh,
+                false => OnSourceReplaced::Halt,
+            },
+            on_schema_change: OnSchemaChange::Evolve,
+            drop_columns: DropColumns::Detach,
+            refresh_above: self.refresh_above,
+            collapse_memory_bytes: self.memory_bytes,
+            retry: Retry {
+                attempts: 3,
+                ..Retry::default()
+            },
+        }
+    }
+
+    /// Looks at the table at `path`, as a process does that was just started.
+    pub(crate) fn source(&self, path: &Path) -> Result<DeltaSource> {
+        let columns = ["id", "number"].map(ToOwned::to_owned);
+        Ok(DeltaSource::new(Settings {
+            location: path.to_string_lossy().into_owned(),
+            columns: ColumnChoice {
+                listed: self.lists.then(|| columns.into()),
+                ..ColumnChoice::default()
+            },
+            filter: self.filter.sql().map(ToOwned::to_owned),
+            filter_every: Some(Duration::from_secs(3600)),
+            ..Settings::default()
+        })?)
+    }
+}
+
+/// A clock that stands still while a job runs, but for its waits.
+struct Still(StepClock);
+
+impl Clock for Still {
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send {
+        self.0.sleep(duration)
+    }
+}
+
+/// Runs the job once, at this moment.
+pub(crate) async fn sync<T: Target<Position = DeltaVersion>>(
+    (name, choice): (&str, &Choice),
+    source: &DeltaSource,
+    target: T,
+    (now, request): (i64, Request),
+) -> Result<Report<DeltaVersion>, RunError> {
+    let clock = StepClock::default();
+    clock.advance(Duration::from_micros(now.unsigned_abs()));
+    let job = Job {
+        source: source.clone(),
+        target,
+        clock: Still(clock),
+        policy: choice.policy(name),
+        meter: Meter::default(),
+    };
+    let mut report = Report::default();
+    Box::pin(drive(&job, request, &mut report)).await?;
+    Ok(report)
+}

@@ -1,0 +1,117 @@
+//! The oracle: what each version of a table holds, told by what the history did to it and by nothing
+//! that anybody read. It shares no line with the product.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::filter::Filter;
+
+/// What follows the key in a row, by the columns' identities; what is absent is NULL.
+pub(crate) type Cells = BTreeMap<u64, String>;
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Row {
+    pub(crate) id: Option<i64>,
+    pub(crate) cells: Cells,
+}
+
+/// The type of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Of {
+    Byte,
+    Short,
+    Integer,
+    Long,
+    Text,
+    Boolean,
+    /// A cell's text is microseconds since 1970.
+    Time,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Column {
+    /// Stays with it for its life, whatever it is called.
+    pub(crate) identity: u64,
+    pub(crate) name: String,
+    pub(crate) of: Of,
+}
+
+/// The columns that every table has from its start to its end, besides its key.
+pub(crate) const VALUE: u64 = 1;
+pub(crate) const HOT: u64 = 2;
+pub(crate) const SEEN: u64 = 3;
+pub(crate) const NUMBER: u64 = 4;
+
+/// One version of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) columns: Vec<Column>,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) has_feed: bool,
+}
+
+/// What a target must hold: its cells by key, and what makes them less than all rows.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Expected {
+    pub(crate) rows: BTreeMap<i64, Cells>,
+    /// Keys that more than one row has, or none where it is NULL.
+    pub(crate) troubled: BTreeSet<Option<i64>>,
+}
+
+impl State {
+    /// What a target holds of it at this instant.
+    pub(crate) fn expected(&self, filter: Filter, instant: i64) -> Expected {
+        let mut expected = Expected::default();
+        for row in self.rows.iter().filter(|row| filter.passes(row, instant)) {
+            let before = row.id.map(|id| expected.rows.insert(id, row.cells.clone()));
+            if before.is_none_or(|before| before.is_some()) {
+                expected.troubled.insert(row.id);
+            }
+        }
+        expected
+    }
+
+    /// Keys that are not one row's, whatever a filter says.
+    pub(crate) fn troubled(&self) -> BTreeSet<Option<i64>> {
+        self.expected(Filter::All, 0).troubled
+    }
+
+    pub(crate) fn column(&self, identity: u64) -> Option<&Column> {
+        self.columns
+            .iter()
+            .find(|column| column.identity == identity)
+    }
+
+    pub(crate) fn ids(&self) -> Vec<i64> {
+        let ids: BTreeSet<i64> = self.rows.iter().filter_map(|row| row.id).collect();
+        ids.into_iter().collect()
+    }
+}
+
+/// All versions of the table that is there now.
+#[derive(Clone, Debug)]
+pub(crate) struct Ledger {
+    /// Which of the tables that there were.
+    pub(crate) table: u64,
+    pub(crate) versions: Vec<State>,
+    /// Versions from this one on have all of their files, and their log.
+    pub(crate) restorable: usize,
+}
+
+impl Ledger {
+    pub(crate) fn head(&self) -> usize {
+        self.versions.len() - 1
+    }
+
+    pub(crate) fn now(&self) -> &State {
+        &self.versions[self.head()]
+    }
+
+    /// The commits through `version` led to `state`.
+    pub(crate) fn reach(&mut self, version: usize, state: &State) -> Result<(), String> {
+        if version == self.head() && state != self.now() {
+            return Err("the writer committed nothing".to_owned());
+        }
+        self.versions.resize(version + 1, state.clone());
+        Ok(())
+    }
+}

@@ -1,0 +1,103 @@
+//! Where the target of a history is: in memory, or on a Postgres server.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Result;
+use lakeferry_model::{BadRows, DeltaVersion, Guard, JobKey, Target};
+use lakeferry_postgres::{ConnectSettings, PostgresTarget, Table, TargetSettings};
+use lakeferry_testkit::{MemoryServer, MemoryTarget};
+use tokio_postgres::{Client, NoTls};
+
+use crate::ledger::Of;
+
+/// The cells of a column, by key.
+pub(crate) type Column = BTreeMap<i64, Option<String>>;
+
+pub(crate) trait Shelf {
+    type Target: Target<Position = DeltaVersion>;
+
+    fn target(&self) -> Self::Target;
+
+    /// What a reader sees in a column of this type; `None` if there is none of that name.
+    async fn cells(&self, name: &str, of: Of) -> Result<Option<Column>>;
+}
+
+#[derive(Default)]
+pub(crate) struct Memory(MemoryServer<DeltaVersion>);
+
+impl Shelf for Memory {
+    type Target = MemoryTarget<DeltaVersion>;
+
+    fn target(&self) -> Self::Target {
+        self.0.target()
+    }
+
+    async fn cells(&self, name: &str, _: Of) -> Result<Option<Column>> {
+        Ok(self.0.cells(name))
+    }
+}
+
+pub(crate) struct Postgres {
+    settings: TargetSettings,
+    client: Client,
+}
+
+impl Postgres {
+    /// A table of this name in the database at `url`.
+    pub(crate) async fn new(url: &str, name: &str) -> Result<Self> {
+        let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+        tokio::spawn(connection);
+        let settings = TargetSettings {
+            connect: ConnectSettings::parse(url)?,
+            state_schema: "lakeferry".to_owned(),
+            job: job_key(name),
+            table: Table {
+                schema: "public".to_owned(),
+                name: name.to_owned(),
+            },
+            key: vec!["id".to_owned()],
+            comment: None,
+            lease: Duration::from_secs(30),
+            guard: Guard::OFF,
+            allow_rewrite: true,
+            bad_rows: BadRows::HALT,
+            max_connections: 4,
+        };
+        Ok(Self { settings, client })
+    }
+}
+
+/// The job of a history of this name.
+pub(crate) fn job_key(name: &str) -> JobKey {
+    JobKey {
+        deployment: "histories".to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+impl Shelf for Postgres {
+    type Target = PostgresTarget<DeltaVersion>;
+
+    fn target(&self) -> Self::Target {
+        PostgresTarget::new(self.settings.clone()).expect("the settings are right")
+    }
+
+    async fn cells(&self, name: &str, of: Of) -> Result<Option<Column>> {
+        let table = &self.settings.table.name;
+        let exists = "SELECT FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = $2 \
+            AND NOT attisdropped";
+        if self.client.query(exists, &[table, &name]).await?.is_empty() {
+            return Ok(None);
+        }
+        let cell = match of {
+            Of::Time => format!("(extract(epoch FROM \"{name}\") * 1000000)::bigint"),
+            _ => format!("\"{name}\""),
+        };
+        let sql = format!("SELECT id, ({cell})::text FROM public.\"{table}\"");
+        let rows = self.client.query(&sql, &[]).await?;
+        Ok(Some(
+            rows.iter().map(|row| (row.get(0), row.get(1))).collect(),
+        ))
+    }
+}
