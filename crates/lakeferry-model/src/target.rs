@@ -10,8 +10,8 @@
 //!    then reads the progress. So what it reads is settled, also after a COMMIT whose answer was
 //!    lost.
 //!
-//! A row with a value that the target cannot hold does not stop the others, if the job's settings
-//! say so ([`crate::BadRows`]): it is kept aside in the transaction that applies them. Of each key
+//! A row with a value that the target cannot hold, or that a constraint of its table refuses, does not
+//! stop the others, if the job's settings say so ([`crate::BadRows`]): it is kept aside in the transaction that applies them. Of each key
 //! that is in quarantine the target has no row; a change of the key takes it out again, in the same
 //! transaction, whatever it was. A job whose quarantine would grow too large is refused.
 //!
