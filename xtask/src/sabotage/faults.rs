@@ -8,6 +8,13 @@ const SIMULATION: NamedTest = NamedTest {
     filter: "a_target_is_always_a_version_of_its_source",
 };
 
+/// Some hundred histories, which find a fault before they end.
+const HISTORIES: NamedTest = NamedTest {
+    package: "lakeferry",
+    program: &["--test", "histories"],
+    filter: "whatever_happens_a_target_is_a_version_of_its_source",
+};
+
 const PLANNER: NamedTest = NamedTest {
     package: "lakeferry-engine",
     program: &["--lib"],
@@ -83,8 +90,8 @@ pub(super) const FAULTS: &[Fault] = &[
         name: "changes-at-another-instant",
         breaks: "a commit is seen through the filter of another day than the target's rows",
         file: "crates/lakeferry-delta/src/changes.rs",
-        find: "&last, after.instant)?",
-        replace: "&last, lakeferry_model::Instant(after.instant.0 + 10_000_000))?",
+        find: "&shown, after.instant)?",
+        replace: "&shown, lakeferry_model::Instant(after.instant.0 + 10_000_000))?",
         test: SOURCE_CONTRACT,
     },
     Fault {
@@ -393,6 +400,60 @@ pub(super) const FAULTS: &[Fault] = &[
         find: "&[&table, &column])).await? == 0 {",
         replace: "&[&table, &column])).await? < u64::MAX {",
         test: TARGET_CONTRACT,
+    },
+    Fault {
+        name: "contradictions-folded",
+        breaks: "of two rows with one key that came one after the other, either is taken for the last",
+        file: "crates/lakeferry-engine/src/collapse.rs",
+        find: "minus => self.contradicts |= folded.is_there || minus.is_some(),",
+        replace: "_ => {}",
+        test: NamedTest {
+            package: "lakeferry-engine",
+            program: &["--lib"],
+            filter: "versions_that_do_not_follow",
+        },
+    },
+    Fault {
+        name: "checkpoints-lead-anywhere",
+        breaks: "a log that was cleaned behind an older checkpoint stops its job for ever",
+        file: "crates/lakeferry-delta/src/log.rs",
+        find: "(first..=version).all(|version| self.commits.contains_key(&version))",
+        replace: "first <= version + 1",
+        test: NamedTest {
+            package: "lakeferry-delta",
+            program: &["--test", "delta_source"],
+            filter: "logs::an_older_checkpoint",
+        },
+    },
+    Fault {
+        name: "narrowed-types-read",
+        breaks: "values from before a RESTORE that no longer fit their column stop the job for ever",
+        file: "crates/lakeferry-delta/src/changes.rs",
+        find: "if !widens && columns::plain",
+        replace: "if !widens && shape.read.is_empty() && columns::plain",
+        test: NamedTest {
+            package: "lakeferry-delta",
+            program: &["--test", "delta_source"],
+            filter: "rewritten::a_type_that_a_restore",
+        },
+    },
+    Fault {
+        name: "columns-known-by-name",
+        breaks: "a column that was dropped and made again keeps the values that it had",
+        file: "crates/lakeferry-engine/src/evolve.rs",
+        find: ".find(|known| known.identity == column.column.identity);
+            columns.push",
+        replace: ".find(|known| known.name == column.column.name);
+            columns.push",
+        test: HISTORIES,
+    },
+    Fault {
+        name: "metadata-inside-a-range",
+        breaks: "changes are read under columns that they were not written with",
+        file: "crates/lakeferry-engine/src/plan.rs",
+        find: "let other_metadata = commit.metadata && taken > 0;",
+        replace: "let other_metadata = commit.metadata && taken > commits.len();",
+        test: HISTORIES,
     },
     Fault {
         name: "server-name-unchecked",
