@@ -8,7 +8,7 @@ const SIMULATION: NamedTest = NamedTest {
     filter: "a_target_is_always_a_version_of_its_source",
 };
 
-/// Some hundred histories, which find a fault before they end.
+/// Hundreds of histories, which find a fault before they end.
 const HISTORIES: NamedTest = NamedTest {
     package: "lakeferry",
     program: &["--test", "histories"],
@@ -242,8 +242,8 @@ pub(super) const FAULTS: &[Fault] = &[
         name: "watermark-before-rows",
         breaks: "a crash or an error between the two loses the rows of a commit range",
         file: "crates/lakeferry-postgres/src/target/changes.rs",
-        find: "    let mut rows = RowCounts::default();\n    let counts = staged.counts;",
-        replace: "    apply.batch(\"CREATE TEMPORARY TABLE kept AS TABLE pg_temp._lakeferry_changes; COMMIT; BEGIN; ALTER TABLE kept RENAME TO _lakeferry_changes\").await?;\n    let mut rows = RowCounts::default();\n    let counts = staged.counts;",
+        find: "    let rows = loop {",
+        replace: "    apply.batch(\"CREATE TEMPORARY TABLE kept AS TABLE pg_temp._lakeferry_changes; COMMIT; BEGIN; ALTER TABLE kept RENAME TO _lakeferry_changes\").await?;\n    let rows = loop {",
         test: TARGET_CONTRACT,
     },
     Fault {
@@ -274,7 +274,7 @@ pub(super) const FAULTS: &[Fault] = &[
         name: "gone-rows-kept",
         breaks: "a rebuild leaves rows that the source no longer has",
         file: "crates/lakeferry-postgres/src/target/refresh.rs",
-        find: "rows.deleted = apply.execute(&merge.delete).await?;",
+        find: "rows.deleted = apply.execute(&self.delete).await?;",
         replace: "rows.deleted = 0;",
         test: TARGET_CONTRACT,
     },

@@ -87,6 +87,14 @@ pub(crate) fn run(checkout: &Checkout, only: Option<&str>) -> Result<()> {
     Ok(())
 }
 
+/// Why faults cannot be applied to the checkout, by their names: whoever changes the product learns
+/// it before the long run does.
+pub(crate) fn inapplicable(checkout: &Checkout) -> Vec<(&'static str, String)> {
+    let tree = Tree::at(checkout.root(), checkout.root());
+    let why = |fault: &Fault| Some((fault.name, format!("{:#}", tree.sabotaged(fault).err()?)));
+    faults::FAULTS.iter().filter_map(why).collect()
+}
+
 /// What becomes of the test with the fault. `healthy` remembers which tests pass without any.
 fn judge(
     fault: &Fault,

@@ -22,6 +22,10 @@ use crate::stopwatch::Stopwatch;
 
 /// A healthy test takes seconds; one that a fault keeps waiting must not keep us waiting.
 const TEST_TIME_MAX: Duration = Duration::from_secs(600);
+/// The chance of every test.
+const SEED: &str = "1";
+/// How many random histories a fault has to be found in.
+const HISTORIES: &str = "500";
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// What became of a test.
@@ -88,6 +92,9 @@ impl Runner {
             // Where the servers are that integration/setup fetched.
             .env("CARGO_TARGET_DIR", &self.build)
             .env("INSTA_UPDATE", "no")
+            // What comes by chance comes alike in the healthy run and with every fault.
+            .env("LAKEFERRY_SEED", SEED)
+            .env("LAKEFERRY_HISTORIES", HISTORIES)
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
             .stderr(file);

@@ -11,6 +11,7 @@ use std::fs;
 use anyhow::{Result, bail};
 
 use crate::checkout::Checkout;
+use crate::sabotage;
 
 /// Something that is against a rule, and where.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,6 +49,9 @@ pub(crate) fn run(checkout: &Checkout) -> Result<()> {
         if let Ok(text) = fs::read_to_string(checkout.root().join(path)) {
             problems.extend(text::check(path, &text));
         }
+    }
+    for (fault, why) in sabotage::inapplicable(checkout) {
+        problems.push(Problem::new(format!("fault {fault}"), why));
     }
     for problem in &problems {
         println!("{problem}");

@@ -66,13 +66,15 @@ fn a_target_that_is_wide_enough_stays_as_it_is() {
     });
 }
 
-/// Here the rows of before are not what the source has now.
+/// Here the rows of before are not what the source has now: their files are written anew.
 #[test]
 fn another_type_is_for_an_operator_and_then_a_rebuild() {
     everywhere(|version, has_feed| {
         let mut world = World::filled(version, has_feed, &[]);
         world.table.widen_column("number", "string").unwrap();
         world.table.delete(&[1, 2, 3]).unwrap();
+        let other = (100, &[("word", "o"), ("number", "other")][..]);
+        world.table.put(&[other]).unwrap();
         world
             .table
             .append(&[(4, &[("word", "w"), ("number", "four")])])
