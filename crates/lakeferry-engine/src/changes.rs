@@ -1,14 +1,15 @@
 //! Changes, of commits or by time alone: read, collapsed to their net effect and applied.
 
+use arrow_array::RecordBatch;
 use lakeferry_model::{
-    Clock, Commit, CommitRange, Effect, Failure, Instant, NetChanges, Reading, Session, Sign,
-    Source, Stage, Standing, Target, Watermark,
+    Clock, Commit, CommitRange, Effect, Failure, Instant, Reading, Session, Sign, Source, Stage,
+    Standing, Target, Watermark,
 };
 use tracing::{Instrument, info_span};
 
 use crate::{
     attempt::{Attempt, next},
-    collapse::{Collapse, CollapseError, Verdict},
+    collapse::{Collapse, CollapseError, Net, Overflow, Verdict},
     error::RunError,
     meter::Phase,
     plan::{Halt, Why, rebuilt_at},
@@ -18,7 +19,7 @@ use crate::{
 /// What changes come to.
 enum Collapsed<P> {
     /// And the number of rows that were read.
-    Net(NetChanges, u64),
+    Net(Net, u64),
     /// The commit at this version did not fit into memory any more.
     TooLarge(P),
     /// The snapshot has to be read instead.
@@ -40,18 +41,18 @@ where
         reading: Reading,
     ) -> Result<Option<Step<S::Position>>, RunError> {
         let changes = self.job.source.changes(range, reading).await;
-        let collapsed = self.collapse(changes, |version| range.contains(version));
+        // A range of one commit cannot be narrowed.
+        let overflow = match self.commits_in(range).count() {
+            0 | 1 => Overflow::Spilled,
+            _ => Overflow::Refused,
+        };
+        let collapsed = self.collapse(changes, overflow, |version| range.contains(version));
         let collapsed = collapsed.instrument(info_span!("read")).await?;
         let (net, rows_read) = match collapsed {
             Collapsed::Net(net, rows_read) => (net, rows_read),
             Collapsed::TooLarge(version) => {
-                if self.narrow(range, reading, version) {
-                    return Ok(None);
-                }
-                return self
-                    .refresh(session, standing, Why::LargeChanges)
-                    .await
-                    .map(Some);
+                self.narrow(range, reading, version);
+                return Ok(None);
             }
             Collapsed::Unreadable(why) => {
                 return self.refresh(session, standing, why).await.map(Some);
@@ -59,7 +60,7 @@ where
         };
         let kind = StepKind::Changes(reading);
         let step = self
-            .apply_net(session, net, range.through(), kind, rows_read)
+            .apply_net(session, standing, net, (range.through(), kind, rows_read))
             .await?;
         self.narrowed = None;
         Ok(Some(step))
@@ -131,7 +132,8 @@ where
         until: Instant,
     ) -> Result<Step<S::Position>, RunError> {
         let moved = self.job.source.moved(at, until).await;
-        let collapsed = self.collapse(moved, |version| version == at.version);
+        let wanted = |version| version == at.version;
+        let collapsed = self.collapse(moved, Overflow::Spilled, wanted);
         let why = match collapsed.instrument(info_span!("read")).await? {
             Collapsed::Net(net, rows_read) => {
                 let (kind, at) = (StepKind::Moved { until }, at.clone());
@@ -139,9 +141,12 @@ where
                     instant: until,
                     ..at
                 };
-                return self.apply_net(session, net, &moved, kind, rows_read).await;
+                let step = (&moved, kind, rows_read);
+                return self.apply_net(session, standing, net, step).await;
             }
-            Collapsed::TooLarge(_) => Why::FilterMoved,
+            Collapsed::TooLarge(_) => {
+                return Err(self.bug("what was spilled was too large".to_owned()));
+            }
             Collapsed::Unreadable(why) => why,
         };
         self.refresh(session, standing, why).await
@@ -150,15 +155,13 @@ where
     async fn apply_net(
         &mut self,
         session: &mut T::Session,
-        net: NetChanges,
-        watermark: &Watermark<S::Position>,
-        kind: StepKind,
-        rows_read: u64,
+        standing: &Standing<S::Position>,
+        net: Net,
+        (watermark, kind, rows_read): (&Watermark<S::Position>, StepKind, u64),
     ) -> Result<Step<S::Position>, RunError> {
-        if !net.is_empty() {
-            self.stage(session, net)
-                .instrument(info_span!("stage"))
-                .await?;
+        let staged = self.stage(session, net, watermark.version);
+        if let Err(why) = staged.instrument(info_span!("stage")).await? {
+            return self.refresh(session, standing, why).await;
         }
         self.apply(session, watermark, kind, rows_read).await
     }
@@ -175,43 +178,47 @@ where
         self.whole(session, &at, Stage::Refresh, kind).await
     }
 
-    /// Makes the next ranges smaller, for this one was too large at `version`; false if that was
-    /// its first commit.
-    fn narrow(
-        &mut self,
-        range: &CommitRange<S::Position>,
-        reading: Reading,
-        version: S::Position,
-    ) -> bool {
+    fn commits_in<'b>(
+        &'b self,
+        range: &'b CommitRange<S::Position>,
+    ) -> impl Iterator<Item = &'b Commit<S::Position>> + Clone {
+        let commits = self.surveyed.iter();
+        commits.filter(|commit| range.contains(commit.version))
+    }
+
+    /// Makes the next ranges smaller, for this one, which has several commits, was too large at
+    /// `version`.
+    fn narrow(&mut self, range: &CommitRange<S::Position>, reading: Reading, version: S::Position) {
         if reading == Reading::Files {
-            let commits = self.surveyed.iter();
-            let commits = commits.filter(|commit| range.contains(commit.version));
-            self.range_commits = commits.count() / 2;
-            return self.range_commits > 0;
+            self.range_commits = (self.commits_in(range).count() / 2).max(1);
+            return;
         }
-        let fits = |commit: &&Commit<S::Position>| {
-            range.contains(commit.version) && commit.version < version
-        };
-        let fitting = self.surveyed.iter().filter(fits);
+        let fitting = self.commits_in(range);
+        let fitting = fitting.filter(|commit| commit.version < version);
         let bytes = fitting.clone().map(|commit| commit.size.bytes).sum();
-        self.narrowed = fitting.last().map(|commit| commit.version);
-        if self.narrowed.is_some() {
-            self.range_bytes = self.range_bytes.min(bytes);
+        match fitting.last().map(|commit| commit.version) {
+            Some(last) => {
+                self.narrowed = Some(last);
+                self.range_bytes = self.range_bytes.min(bytes);
+            }
+            // Its first commit by itself.
+            None => self.narrowed = Some(version),
         }
-        self.narrowed.is_some()
     }
 
     /// The net effect of `changes`, each of a version that is `wanted`.
     async fn collapse(
         &self,
         changes: Result<S::Changes, S::Error>,
+        overflow: Overflow,
         wanted: impl Fn(S::Position) -> bool,
     ) -> Result<Collapsed<S::Position>, RunError> {
         let failed = |error: CollapseError| RunError::collapse(self.job.name(), &error);
         let policy = &self.job.policy;
         let limit = policy.collapse_memory_bytes;
         let columns = self.columns()?;
-        let mut collapse = Collapse::new(columns, &policy.key_columns, limit).map_err(failed)?;
+        let collapse = Collapse::new(columns, &policy.key_columns, limit, overflow);
+        let mut collapse = collapse.map_err(failed)?;
         let gone = Ok(Collapsed::Unreadable(Why::PastHorizon));
         let mended = Ok(Collapsed::Unreadable(Why::KeysMended));
         let mut changes = match changes {
@@ -262,17 +269,60 @@ where
         }
     }
 
-    async fn stage(&self, session: &mut T::Session, net: NetChanges) -> Result<(), RunError> {
-        let failed = |error| RunError::target(self.job.name(), error);
-        session
-            .stage(Stage::Changes, &self.columns()?)
-            .await
-            .map_err(failed)?;
-        for (effect, part) in net.parts() {
-            for batch in part {
-                session.put(effect, batch).await.map_err(failed)?;
+    /// Stages what there is, nothing where nothing changes; or, as the inner error, says why the
+    /// snapshot has to be read instead.
+    async fn stage(
+        &self,
+        session: &mut T::Session,
+        net: Net,
+        version: S::Position,
+    ) -> Result<Result<(), Why>, RunError> {
+        let mut merge = match net {
+            Net::Held(net) if net.is_empty() => return Ok(Ok(())),
+            Net::Held(net) => {
+                self.open_stage(session).await?;
+                for (effect, part) in net.parts() {
+                    for batch in part {
+                        self.put(session, effect, batch).await?;
+                    }
+                }
+                return Ok(Ok(()));
+            }
+            Net::Spilled(merge) => merge,
+        };
+        let mut is_open = false;
+        loop {
+            let parts = match merge.next() {
+                Ok(Some(parts)) => parts,
+                Ok(None) => return Ok(Ok(())),
+                Err(error) if self.may_be_mended(&error, version) => {
+                    return Ok(Err(Why::KeysMended));
+                }
+                Err(error) => return Err(RunError::collapse(self.job.name(), &error)),
+            };
+            for (effect, batch) in parts {
+                if !is_open {
+                    self.open_stage(session).await?;
+                    is_open = true;
+                }
+                self.put(session, effect, &batch).await?;
             }
         }
-        Ok(())
+    }
+
+    async fn open_stage(&self, session: &mut T::Session) -> Result<(), RunError> {
+        let columns = self.columns()?;
+        let opened = session.stage(Stage::Changes, &columns).await;
+        opened.map_err(|error| RunError::target(self.job.name(), error))
+    }
+
+    async fn put(
+        &self,
+        session: &mut T::Session,
+        effect: Effect,
+        batch: &RecordBatch,
+    ) -> Result<(), RunError> {
+        let put = session.put(effect, batch).await;
+        put.map_err(|error| RunError::target(self.job.name(), error))
     }
 }

@@ -28,24 +28,29 @@
 //!
 //! Keys are compared as bytes of the Arrow row format, which for the types that are allowed in a
 //! key is Postgres's equality, once −0.0 and the many NaNs are made one.
+//!
+//! Changes that do not fit into memory are refused, so that a smaller range is read; those of one
+//! version, of which there is no smaller range, are sorted on disk ([`spill`]).
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    sync::Arc,
+    fs::File,
+    io,
 };
 
-use arrow_array::{
-    Array, ArrayRef, Float32Array, Float64Array, RecordBatch, UInt32Array,
-    cast::AsArray,
-    types::{Float32Type, Float64Type},
-};
-use arrow_row::{RowConverter, SortField};
-use arrow_schema::{ArrowError, DataType, SchemaRef};
+use arrow_array::RecordBatch;
+use arrow_schema::{ArrowError, SchemaRef};
 use arrow_select::interleave::interleave_record_batch;
 use lakeferry_model::{ChangeBatch, NetChanges, Position, Sign};
 
+use crate::collapse::keys::Keys;
+
+mod keys;
+pub(crate) mod spill;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use spill::Merge;
 
 /// Rows in each batch of the net changes.
 const BATCH_ROWS: usize = 8192;
@@ -54,10 +59,8 @@ const KEY_OVERHEAD_BYTES: usize = 96;
 
 /// Gathers the changes of one commit range.
 pub(crate) struct Collapse<P> {
-    columns: SchemaRef,
-    key: Vec<usize>,
-    converter: RowConverter,
-    batches: Vec<RecordBatch>,
+    keys: Keys,
+    held: Vec<ChangeBatch<P>>,
     /// The version that is being read; versions only ascend.
     open: Option<P>,
     gathered: HashMap<Box<[u8]>, Gathered>,
@@ -68,6 +71,24 @@ pub(crate) struct Collapse<P> {
     contradicts: bool,
     held_bytes: usize,
     limit_bytes: usize,
+    overflow: Overflow,
+    /// What did not fit, sorted.
+    runs: Vec<File>,
+}
+
+/// What becomes of changes that do not fit into memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overflow {
+    Refused,
+    /// They are of one version, and sorted on disk.
+    Spilled,
+}
+
+/// The net effect of changes.
+pub(crate) enum Net {
+    Held(NetChanges),
+    /// To be merged from disk; it may turn out to be nothing.
+    Spilled(Box<Merge>),
 }
 
 /// Where a row is: batch and row in it.
@@ -82,6 +103,18 @@ struct At {
 struct Gathered {
     minus: Option<At>,
     plus: Option<At>,
+}
+
+impl Gathered {
+    /// Takes one more row; false if there is one of its sign already.
+    #[must_use]
+    fn add(&mut self, sign: Sign, at: At) -> bool {
+        let place = match sign {
+            Sign::Minus => &mut self.minus,
+            Sign::Plus => &mut self.plus,
+        };
+        place.replace(at).is_none()
+    }
 }
 
 /// A key after the versions before the open one.
@@ -117,6 +150,8 @@ pub(crate) enum CollapseError {
     NoKeyColumn(String),
     #[error("changes cannot be collapsed")]
     Arrow(#[from] ArrowError),
+    #[error("they do not fit into memory, and cannot be sorted on disk: {0}")]
+    Disk(io::Error),
 }
 
 impl<P: Position> Collapse<P> {
@@ -129,20 +164,11 @@ impl<P: Position> Collapse<P> {
         columns: SchemaRef,
         key: &[String],
         limit_bytes: usize,
+        overflow: Overflow,
     ) -> Result<Self, CollapseError> {
-        let position = |name: &String| {
-            columns
-                .index_of(name)
-                .map_err(|_| CollapseError::NoKeyColumn(name.clone()))
-        };
-        let key = key.iter().map(position).collect::<Result<Vec<_>, _>>()?;
-        let field = |&at: &usize| SortField::new(columns.field(at).data_type().clone());
-        let converter = RowConverter::new(key.iter().map(field).collect())?;
         Ok(Self {
-            columns,
-            key,
-            converter,
-            batches: Vec::new(),
+            keys: Keys::new(columns, key)?,
+            held: Vec::new(),
             open: None,
             gathered: HashMap::new(),
             folded: HashMap::new(),
@@ -150,6 +176,8 @@ impl<P: Position> Collapse<P> {
             contradicts: false,
             held_bytes: 0,
             limit_bytes,
+            overflow,
+            runs: Vec::new(),
         })
     }
 
@@ -158,13 +186,11 @@ impl<P: Position> Collapse<P> {
     /// # Errors
     /// A [`CollapseError`] that names version and key or column.
     pub(crate) fn push(&mut self, batch: ChangeBatch<P>) -> Result<Verdict, CollapseError> {
-        let ChangeBatch {
-            version,
-            sign,
-            rows,
-        } = batch;
+        let version = batch.version;
         match self.open {
-            Some(open) if version < open => {
+            Some(open)
+                if version < open || (version > open && self.overflow == Overflow::Spilled) =>
+            {
                 return Err(CollapseError::Disordered {
                     version: version.to_string(),
                 });
@@ -173,9 +199,33 @@ impl<P: Position> Collapse<P> {
             _ => {}
         }
         self.open = Some(version);
-        let keys = self.key_arrays(&rows, version)?;
-        let keys = self.converter.convert_columns(&keys)?;
-        let batch = u32::try_from(self.batches.len()).expect("fewer batches than bytes held");
+        if let Some(column) = self.keys.null_in(&batch.rows) {
+            return Err(CollapseError::NullKey {
+                version: version.to_string(),
+                column: column.clone(),
+            });
+        }
+        // Once there are runs, rows of one key meet in the merge.
+        if self.runs.is_empty() {
+            self.gather(&batch)?;
+        }
+        self.held_bytes += batch.rows.get_array_memory_size();
+        self.held.push(batch);
+        match self.overflow {
+            _ if self.held_bytes <= self.limit_bytes => Ok(Verdict::More),
+            Overflow::Refused => Ok(Verdict::Full),
+            Overflow::Spilled => self.spill().map(|()| Verdict::More),
+        }
+    }
+
+    fn gather(&mut self, changes: &ChangeBatch<P>) -> Result<(), CollapseError> {
+        let ChangeBatch {
+            version,
+            sign,
+            rows,
+        } = changes;
+        let keys = self.keys.of(rows)?;
+        let batch = u32::try_from(self.held.len()).expect("fewer batches than bytes held");
         for (row, key) in (0..).zip(keys.iter()) {
             let bytes = key.data();
             if !self.gathered.contains_key(bytes) {
@@ -183,35 +233,37 @@ impl<P: Position> Collapse<P> {
                 self.gathered.insert(bytes.into(), Gathered::default());
             }
             let gathered = self.gathered.get_mut(bytes).expect("it was just inserted");
-            let place = match sign {
-                Sign::Minus => &mut gathered.minus,
-                Sign::Plus => &mut gathered.plus,
-            };
-            if place.replace(At { batch, row }).is_some() {
-                if sign == Sign::Minus {
-                    return Err(CollapseError::Contradiction);
-                }
-                let key = self.describe(&rows, row as usize);
-                return Err(CollapseError::DuplicateKey {
-                    version: version.to_string(),
-                    key,
-                });
+            if !gathered.add(*sign, At { batch, row }) {
+                return Err(self.keys.twice(*sign, version, (rows, row as usize)));
             }
         }
-        self.held_bytes += rows.get_array_memory_size();
-        self.batches.push(rows);
-        Ok(if self.held_bytes > self.limit_bytes {
-            Verdict::Full
-        } else {
-            Verdict::More
-        })
+        Ok(())
+    }
+
+    fn spill(&mut self) -> Result<(), CollapseError> {
+        if self.runs.is_empty() {
+            tracing::info!("the changes do not fit into memory: they are sorted on disk");
+        }
+        self.gathered = HashMap::new();
+        if self.held.iter().any(|batch| batch.rows.num_rows() > 0) {
+            self.runs.push(spill::write(&self.keys, &self.held)?);
+        }
+        self.held.clear();
+        self.held_bytes = 0;
+        Ok(())
     }
 
     /// The net effect of all that was pushed.
     ///
     /// # Errors
-    /// [`CollapseError::Contradiction`], and an Arrow error if the rows cannot be gathered.
-    pub(crate) fn finish(mut self) -> Result<NetChanges, CollapseError> {
+    /// [`CollapseError::Contradiction`], [`CollapseError::Disk`], and an Arrow error if the rows cannot
+    /// be gathered.
+    pub(crate) fn finish(mut self) -> Result<Net, CollapseError> {
+        if let (Some(version), false) = (self.open, self.runs.is_empty()) {
+            self.spill()?;
+            let merge = Merge::open(self.keys, version.to_string(), self.runs)?;
+            return Ok(Net::Spilled(Box::new(merge)));
+        }
         self.fold();
         if self.contradicts || !self.is_followed()? {
             return Err(CollapseError::Contradiction);
@@ -235,11 +287,11 @@ impl<P: Position> Collapse<P> {
                 (false, false) => {}
             }
         }
-        Ok(NetChanges {
+        Ok(Net::Held(NetChanges {
             deletes: self.sorted(deletes)?,
             updates: self.sorted(updates)?,
             inserts: self.sorted(inserts)?,
-        })
+        }))
     }
 
     /// Closes the open version.
@@ -273,7 +325,7 @@ impl<P: Position> Collapse<P> {
 
     /// Whether what was taken away is what was there.
     fn is_followed(&self) -> Result<bool, CollapseError> {
-        let batches: Vec<&RecordBatch> = self.batches.iter().collect();
+        let batches: Vec<&RecordBatch> = self.held.iter().map(|batch| &batch.rows).collect();
         for chunk in self.followed.chunks(BATCH_ROWS) {
             let rows = |of: fn(&(At, At)) -> At| {
                 let at = |pair| (of(pair).batch as usize, of(pair).row as usize);
@@ -289,69 +341,12 @@ impl<P: Position> Collapse<P> {
 
     fn sorted(&self, mut rows: Vec<(Box<[u8]>, At)>) -> Result<Vec<RecordBatch>, CollapseError> {
         rows.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        let batches: Vec<&RecordBatch> = self.batches.iter().collect();
+        let batches: Vec<&RecordBatch> = self.held.iter().map(|batch| &batch.rows).collect();
         let chunk = |rows: &[(Box<[u8]>, At)]| {
             let at = |(_, at): &(_, At)| (at.batch as usize, at.row as usize);
             let places: Vec<_> = rows.iter().map(at).collect();
             Ok(interleave_record_batch(&batches, &places)?)
         };
         rows.chunks(BATCH_ROWS).map(chunk).collect()
-    }
-
-    fn key_arrays(&self, rows: &RecordBatch, version: P) -> Result<Vec<ArrayRef>, CollapseError> {
-        let canonical_column = |&at: &usize| {
-            let array = rows.column(at);
-            if array.null_count() > 0 {
-                let column = self.columns.field(at).name().clone();
-                return Err(CollapseError::NullKey {
-                    version: version.to_string(),
-                    column,
-                });
-            }
-            Ok(canonical(array))
-        };
-        self.key.iter().map(canonical_column).collect()
-    }
-
-    /// The key of a row, for a message.
-    fn describe(&self, rows: &RecordBatch, row: usize) -> String {
-        let index = UInt32Array::from(vec![u32::try_from(row).unwrap_or(u32::MAX)]);
-        let part = |&at: &usize| {
-            let name = self.columns.field(at).name();
-            let value = arrow_select::take::take(rows.column(at), &index, None);
-            let text =
-                value.and_then(|value| arrow_cast::display::array_value_to_string(&value, 0));
-            format!("{name} = {}", text.unwrap_or_else(|_| "?".to_owned()))
-        };
-        self.key.iter().map(part).collect::<Vec<_>>().join(", ")
-    }
-}
-
-/// One bit pattern for numbers that are equal to Postgres.
-fn canonical(array: &ArrayRef) -> ArrayRef {
-    match array.data_type() {
-        DataType::Float32 => {
-            let one = |value: f32| {
-                if value.is_nan() {
-                    f32::NAN
-                } else {
-                    value + 0.0
-                }
-            };
-            let values: Float32Array = array.as_primitive::<Float32Type>().unary(one);
-            Arc::new(values)
-        }
-        DataType::Float64 => {
-            let one = |value: f64| {
-                if value.is_nan() {
-                    f64::NAN
-                } else {
-                    value + 0.0
-                }
-            };
-            let values: Float64Array = array.as_primitive::<Float64Type>().unary(one);
-            Arc::new(values)
-        }
-        _ => Arc::clone(array),
     }
 }

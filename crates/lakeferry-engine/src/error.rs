@@ -2,7 +2,10 @@
 
 use lakeferry_model::{Differences, Failure, FailureClass, Holder};
 
-use crate::{collapse::CollapseError, plan::Halt};
+use crate::{
+    collapse::{CollapseError, spill::advice},
+    plan::Halt,
+};
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -99,6 +102,13 @@ impl RunError {
                  mend the source"
             }
             CollapseError::NoKeyColumn(_) => "add the key to columns:",
+            CollapseError::Disk(error) => {
+                return Self::Halted {
+                    job,
+                    reason,
+                    hint: advice(error),
+                };
+            }
             CollapseError::Contradiction
             | CollapseError::Disordered { .. }
             | CollapseError::Arrow(_) => {

@@ -1,4 +1,5 @@
-//! A job that is far behind: ranges that are too large for memory are made smaller in few tries.
+//! A job that is far behind: ranges that are too large for memory are made smaller in few tries,
+//! and commits that are too large by themselves are sorted on disk.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
@@ -16,19 +17,20 @@ use arrow_array::RecordBatch;
 use futures_core::Stream;
 use lakeferry_engine::{
     DropColumns, Job, Meter, OnSchemaChange, OnSourceReplaced, Policy, Report, Request, Retry,
-    drive,
+    StepKind, drive,
 };
 use lakeferry_model::{
     ChangeBatch, Clock, CommitRange, Head, Holder, Instant, JobKey, Reading, Sign, Source, Survey,
     Watermark,
 };
 use lakeferry_testkit::{
-    History, KEY, Kind, MemoryPieces, MemoryServer, MemorySource, Row, StepClock,
+    History, KEY, Kind, MemoryPieces, MemoryServer, MemorySource, MemoryTarget, Row, StepClock,
 };
 
 const COMMITS: i64 = 200;
 const ROWS_EACH: i64 = 4;
 
+type Target = MemoryTarget<u64>;
 type Error = <MemorySource<u64> as Source>::Error;
 
 /// Counts how often changes are read.
@@ -96,37 +98,46 @@ impl Clock for Steps {
     }
 }
 
+fn behind(source: &Counting) -> Job<Counting, Target, Steps> {
+    Job {
+        source: source.clone(),
+        target: MemoryServer::default().target(),
+        clock: Steps(StepClock::default()),
+        policy: policy(),
+        meter: Meter::default(),
+    }
+}
+
+fn sync(job: &Job<Counting, Target, Steps>) -> Report<u64> {
+    let mut report = Report::default();
+    pollster::block_on(drive(job, Request::Sync, &mut report)).unwrap();
+    report
+}
+
+fn row(id: i64) -> Row {
+    Row {
+        id: Some(id),
+        value: Some("v".repeat(40)),
+        hot: Some(true),
+        seen: None,
+        extra: None,
+    }
+}
+
 #[test]
 fn few_ranges_are_read_in_vain() {
     for kind in [Kind::Added, Kind::Rewritten, Kind::Feed] {
         let source = Counting(MemorySource::new(History::default()), Arc::default());
-        let job = Job {
-            source: source.clone(),
-            target: MemoryServer::default().target(),
-            clock: Steps(StepClock::default()),
-            policy: policy(),
-            meter: Meter::default(),
-        };
-        let sync = || {
-            let mut report = Report::default();
-            pollster::block_on(drive(&job, Request::Sync, &mut report)).unwrap();
-            report
-        };
-        sync();
+        let job = behind(&source);
+        sync(&job);
         for commit in 0..COMMITS {
-            let rows = (0..ROWS_EACH).map(|row| Row {
-                id: Some(commit * ROWS_EACH + row),
-                value: Some("v".repeat(40)),
-                hot: Some(true),
-                seen: None,
-                extra: None,
-            });
+            let rows = (0..ROWS_EACH).map(|place| row(commit * ROWS_EACH + place));
             let changes = rows.map(|row| (Sign::Plus, row)).collect();
             source
                 .0
                 .with_history(|history| history.commit(kind, changes));
         }
-        let steps = sync().steps.len() as u64;
+        let steps = sync(&job).steps.len() as u64;
         let reads = source.1.load(Ordering::Relaxed);
         println!("{kind:?}: {steps} steps, {reads} reads");
         assert!(steps > 10, "{kind:?}: all fits into {steps} steps");
@@ -135,6 +146,32 @@ fn few_ranges_are_read_in_vain() {
             "{kind:?}: {reads} reads for {steps} steps"
         );
     }
+}
+
+#[test]
+fn a_commit_that_does_not_fit_is_no_reason_to_read_the_table() {
+    let source = Counting(MemorySource::new(History::default()), Arc::default());
+    let job = behind(&source);
+    sync(&job);
+    let commit = |changes| {
+        let commit = |history: &mut History| history.commit(Kind::Feed, changes);
+        source.0.with_history(commit);
+        let steps = sync(&job).steps;
+        assert_eq!(steps[0].kind, StepKind::Changes(Reading::Feed));
+        steps[0].rows
+    };
+    let came = commit((0..500).map(|id| (Sign::Plus, row(id))).collect());
+    assert_eq!((came.inserted, came.updated, came.deleted), (500, 0, 0));
+    let gone = (0..500).map(|id| (Sign::Minus, row(id)));
+    let there = (300..700).map(|id| Row {
+        value: Some("w".repeat(40)),
+        ..row(id)
+    });
+    let changed = commit(there.map(|row| (Sign::Plus, row)).chain(gone).collect());
+    assert_eq!(
+        (changed.inserted, changed.updated, changed.deleted),
+        (200, 200, 300)
+    );
 }
 
 /// With memory for some commits.

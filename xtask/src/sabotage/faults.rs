@@ -21,6 +21,12 @@ const PLANNER: NamedTest = NamedTest {
     filter: "plan::tests",
 };
 
+const COLLAPSE: NamedTest = NamedTest {
+    package: "lakeferry-engine",
+    program: &["--lib"],
+    filter: "collapse::tests",
+};
+
 const SOURCE_CONTRACT: NamedTest = NamedTest {
     package: "lakeferry-delta",
     program: &["--test", "delta_source"],
@@ -186,16 +192,24 @@ pub(super) const FAULTS: &[Fault] = &[
         name: "order-inside-a-commit-trusted",
         breaks: "a row whose pre-image comes after its post-image is deleted",
         file: "crates/lakeferry-engine/src/collapse.rs",
-        find: "Sign::Minus => &mut gathered.minus,",
-        replace: "Sign::Minus => {\n                    gathered.plus = None;\n                    &mut gathered.minus\n                }",
+        find: "Sign::Minus => &mut self.minus,",
+        replace: "Sign::Minus => {\n                self.plus = None;\n                &mut self.minus\n            }",
         test: SIMULATION,
+    },
+    Fault {
+        name: "rows-on-disk-do-not-meet",
+        breaks: "of a commit that was sorted on disk, an updated row is a deleted and a new one",
+        file: "crates/lakeferry-engine/src/collapse/spill.rs",
+        find: "*next == key)",
+        replace: "*next == key && gathered.minus.or(gathered.plus).is_none())",
+        test: COLLAPSE,
     },
     Fault {
         name: "staged-rows-forgotten",
         breaks: "the watermark moves, the rows do not",
         file: "crates/lakeferry-engine/src/changes.rs",
-        find: "if !net.is_empty() {",
-        replace: "if net.is_empty() {",
+        find: "if net.is_empty() =>",
+        replace: "if !net.is_empty() =>",
         test: SIMULATION,
     },
     Fault {

@@ -2,8 +2,10 @@
 
 mod nested;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
+use arrow_array::{ArrayRef, Float64Array};
+use arrow_schema::DataType;
 use lakeferry_model::{ChangeBatch, Effect, NetChanges, Sign};
 use lakeferry_testkit::{KEY, Row, batch, columns, rows_of};
 use proptest::prelude::*;
@@ -26,15 +28,53 @@ fn change(version: u64, sign: Sign, rows: &[(i64, &str)]) -> ChangeBatch<u64> {
 }
 
 fn collapse() -> Collapse<u64> {
-    Collapse::new(columns(), &[KEY.to_owned()], usize::MAX).unwrap()
+    Collapse::new(columns(), &[KEY.to_owned()], usize::MAX, Overflow::Refused).unwrap()
 }
 
-fn net(changes: &[ChangeBatch<u64>]) -> NetChanges {
-    let mut collapse = collapse();
-    for change in changes {
-        assert_eq!(collapse.push(change.clone()).unwrap(), Verdict::More);
+/// Of which most go by way of the disk.
+fn spilling(limit_bytes: usize) -> Collapse<u64> {
+    Collapse::new(columns(), &[KEY.to_owned()], limit_bytes, Overflow::Spilled).unwrap()
+}
+
+/// All of a net effect, wherever it is.
+fn all_of(net: Net) -> NetChanges {
+    let mut merge = match net {
+        Net::Held(net) => return net,
+        Net::Spilled(merge) => merge,
+    };
+    let mut all = NetChanges {
+        deletes: Vec::new(),
+        updates: Vec::new(),
+        inserts: Vec::new(),
+    };
+    while let Some(parts) = merge.next().unwrap() {
+        for (effect, rows) in parts {
+            match effect {
+                Effect::Delete => all.deletes.push(rows),
+                Effect::Update => all.updates.push(rows),
+                Effect::Insert => all.inserts.push(rows),
+            }
+        }
     }
-    collapse.finish().unwrap()
+    all
+}
+
+/// The net effect, which for one version does not depend on how much is held.
+fn net(changes: &[ChangeBatch<u64>]) -> NetChanges {
+    let with = |mut collapse: Collapse<u64>| {
+        for change in changes {
+            assert_eq!(collapse.push(change.clone()).unwrap(), Verdict::More);
+        }
+        all_of(collapse.finish().unwrap())
+    };
+    let held = with(collapse());
+    let of_one_version = changes
+        .windows(2)
+        .all(|two| two[0].version == two[1].version);
+    for limit_bytes in [1, 1_500].into_iter().filter(|_| of_one_version) {
+        assert_eq!(effects(&with(spilling(limit_bytes))), effects(&held));
+    }
+    held
 }
 
 fn effects(net: &NetChanges) -> Vec<(Effect, i64, String)> {
@@ -165,12 +205,60 @@ fn bad_changes_are_named() {
     let mut disordered = collapse();
     let _ = disordered.push(change(3, Sign::Plus, &[(1, "a")])).unwrap();
     assert!(disordered.push(change(2, Sign::Plus, &[(2, "a")])).is_err());
-    assert!(Collapse::<u64>::new(columns(), &["nope".to_owned()], 1).is_err());
+    assert!(Collapse::<u64>::new(columns(), &["nope".to_owned()], 1, Overflow::Refused).is_err());
+}
+
+#[test]
+fn bad_changes_on_disk_are_named() {
+    let mut twice = spilling(1);
+    for value in ["a", "b"] {
+        let pushed = twice.push(change(3, Sign::Plus, &[(6, "x"), (7, value)]));
+        assert_eq!(pushed.unwrap(), Verdict::More);
+    }
+    let Net::Spilled(mut merge) = twice.finish().unwrap() else {
+        panic!("nothing was spilled");
+    };
+    assert_eq!(
+        merge.next().unwrap_err().to_string(),
+        "version 3 has two rows with the key id = 6"
+    );
+}
+
+/// Many batches of many runs, whose rows meet each other only in the merge.
+#[test]
+fn much_is_merged() {
+    let mut all = spilling(20_000);
+    let ids: Vec<i64> = (0..5_000).map(|id| (id * 7_919) % 5_003).collect();
+    let (old, new) = (&ids[..4_000], &ids[1_000..]);
+    for (sign, ids, value) in [(Sign::Plus, new, "new"), (Sign::Minus, old, "old")] {
+        let rows: Vec<(i64, &str)> = ids.iter().map(|id| (*id, value)).collect();
+        for part in rows.chunks(700) {
+            assert_eq!(all.push(change(1, sign, part)).unwrap(), Verdict::More);
+        }
+    }
+    assert!(all.runs.len() > 4, "{} runs", all.runs.len());
+    let net = all_of(all.finish().unwrap());
+    let wanted = [
+        (&net.deletes, &ids[..1_000], "old"),
+        (&net.updates, &ids[1_000..4_000], "new"),
+        (&net.inserts, &ids[4_000..], "new"),
+    ];
+    for (part, ids, value) in wanted {
+        let found: Vec<_> = part.iter().flat_map(rows_of).collect();
+        let mut ids = ids.to_vec();
+        ids.sort_unstable();
+        let value = Some(value.to_owned());
+        let wanted: Vec<_> = ids
+            .into_iter()
+            .map(|id| (Some(id), value.clone()))
+            .collect();
+        assert_eq!(found, wanted);
+    }
 }
 
 #[test]
 fn memory_is_bounded() {
-    let mut small = Collapse::new(columns(), &[KEY.to_owned()], 4096).unwrap();
+    let mut small = Collapse::new(columns(), &[KEY.to_owned()], 4096, Overflow::Refused).unwrap();
     let mut pushed = 0;
     while small
         .push(change(1, Sign::Plus, &[(pushed, "value")]))
@@ -191,8 +279,18 @@ fn equal_floats_are_one_key() {
         RecordBatch::try_new(Arc::clone(&schema), vec![array]).unwrap()
     };
     let quiet = f64::from_bits(f64::NAN.to_bits() | 1);
-    for (old, new) in [(0.0, -0.0), (f64::NAN, quiet), (-f64::NAN, f64::NAN)] {
-        let mut collapse = Collapse::new(Arc::clone(&schema), &["f".to_owned()], 1 << 20).unwrap();
+    let pairs = [(0.0, -0.0), (f64::NAN, quiet), (-f64::NAN, f64::NAN)];
+    for ((old, new), limit_bytes) in pairs
+        .into_iter()
+        .flat_map(|pair| [(pair, 1), (pair, 1 << 20)])
+    {
+        let mut collapse = Collapse::new(
+            Arc::clone(&schema),
+            &["f".to_owned()],
+            limit_bytes,
+            Overflow::Spilled,
+        )
+        .unwrap();
         let minus = ChangeBatch {
             version: 1_u64,
             sign: Sign::Minus,
@@ -206,7 +304,7 @@ fn equal_floats_are_one_key() {
                 rows: rows(new),
             })
             .unwrap();
-        let net = collapse.finish().unwrap();
+        let net = all_of(collapse.finish().unwrap());
         assert_eq!(
             (net.deletes.len(), net.updates.len(), net.inserts.len()),
             (0, 1, 0)

@@ -1,7 +1,9 @@
 //! Rows whose values have parts are gathered as any others.
 
+use std::sync::Arc;
+
 use arrow_array::{
-    Int64Array, ListArray, StructArray,
+    ArrayRef, Int64Array, ListArray, StructArray,
     builder::{Int32Builder, ListBuilder, MapBuilder, StringBuilder},
     types::Int32Type,
 };
@@ -72,24 +74,29 @@ fn texts(batch: &RecordBatch) -> Vec<String> {
 
 #[test]
 fn values_with_parts_are_gathered() {
+    for limit_bytes in [1, usize::MAX] {
+        check(limit_bytes);
+    }
+}
+
+/// A key that comes, one that changes and one that goes, held or on disk.
+fn check(limit_bytes: usize) {
     let change = |version, sign, rows| ChangeBatch {
         version,
         sign,
         rows,
     };
-    let schema = part(0, 0).schema();
-    let mut collapse = Collapse::new(schema, &["c0".to_owned()], usize::MAX).unwrap();
+    let (columns, key) = (part(0, 0).schema(), ["c0".to_owned()]);
+    let mut collapse = Collapse::new(columns, &key, limit_bytes, Overflow::Spilled).unwrap();
     for change in [
-        change(1, Sign::Plus, part(0, 0)),
-        change(2_u64, Sign::Minus, part(3, 10)),
-        change(2, Sign::Plus, part(0, 10)),
-        change(3, Sign::Minus, part(0, 10)),
-        change(3, Sign::Plus, part(3, 10)),
-        change(3, Sign::Minus, part(1, 20)),
+        change(1_u64, Sign::Plus, part(0, 0)),
+        change(1, Sign::Minus, part(0, 10)),
+        change(1, Sign::Plus, part(3, 10)),
+        change(1, Sign::Minus, part(1, 20)),
     ] {
         assert_eq!(collapse.push(change).unwrap(), Verdict::More);
     }
-    let net = collapse.finish().unwrap();
+    let net = all_of(collapse.finish().unwrap());
     let all = |batches: &[RecordBatch]| batches.iter().flat_map(texts).collect::<Vec<_>>();
     assert_eq!(all(&net.inserts), texts(&part(0, 0)));
     assert_eq!(all(&net.updates), texts(&part(3, 10)));
