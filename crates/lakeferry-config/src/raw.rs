@@ -86,6 +86,8 @@ pub(crate) struct RawOptions {
     pub(crate) filter_every: Field<String>,
     pub(crate) columns: Field<RawColumns>,
     pub(crate) names: Field<String>,
+    pub(crate) metadata_columns: Field<Vec<Written<String>>>,
+    pub(crate) deletes: Field<String>,
     pub(crate) on_source_replaced: Field<String>,
     pub(crate) on_schema_change: Field<String>,
     pub(crate) drop_columns: Field<String>,
@@ -125,7 +127,7 @@ const PASSWORD: [&str; 3] = ["env", "file", "command"];
 const JOB: [&str; 3] = ["from", "into", "exclude"];
 /// To YAML, `null` without quotes is no value.
 const BAD_VALUE_HINT: &str = "write quarantine, halt, or \"null\" in quotes";
-const OPTIONS: [&str; 18] = [
+const OPTIONS: [&str; 20] = [
     "key",
     "mode",
     "schedule",
@@ -134,6 +136,8 @@ const OPTIONS: [&str; 18] = [
     "filter_every",
     "columns",
     "names",
+    "metadata_columns",
+    "deletes",
     "on_source_replaced",
     "on_schema_change",
     "drop_columns",
@@ -308,6 +312,8 @@ impl RawOptions {
             filter_every: options.text("filter_every", report),
             columns: RawColumns::read(options, report),
             names: options.text("names", report),
+            metadata_columns: options.texts("metadata_columns", report),
+            deletes: options.text("deletes", report),
             on_source_replaced: options.text("on_source_replaced", report),
             on_schema_change: options.text("on_schema_change", report),
             drop_columns: options.text("drop_columns", report),

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use chrono_tz::Tz;
-use lakeferry_model::{ColumnChoice, JobKey, OnBadValue};
+use lakeferry_model::{ColumnChoice, JobKey, OnBadValue, OwnColumns};
 
 use crate::{
     Connection, DeploymentName, JobName, MaxQuarantined, Password, PostgresUrl, RefreshAbove,
@@ -78,6 +78,8 @@ pub struct Job {
     pub filter_every: Option<Duration>,
     /// The columns to sync, the key's among them, and what the target calls them.
     pub columns: ColumnChoice,
+    /// What the target has beside them.
+    pub own: OwnColumns,
     pub on_source_replaced: OnSourceReplaced,
     pub on_schema_change: OnSchemaChange,
     pub drop_columns: DropColumns,

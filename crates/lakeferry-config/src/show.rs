@@ -15,11 +15,13 @@ use crate::{
 
 /// What a job has where neither it nor `defaults` says, as it would be written. Options that are
 /// not here are absent then.
-pub(crate) const JOB_DEFAULTS: [(&str, &str); 14] = [
+pub(crate) const JOB_DEFAULTS: [(&str, &str); 16] = [
     ("mode", "incremental"),
     ("schedule", "none"),
     ("timezone", "UTC"),
     ("names", "as_is"),
+    ("metadata_columns", "[]"),
+    ("deletes", "hard"),
     ("on_source_replaced", "halt"),
     ("on_schema_change", "evolve"),
     ("drop_columns", "detach"),

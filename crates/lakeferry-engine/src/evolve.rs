@@ -17,6 +17,9 @@
 //! | has no column with the identity that one of the key had, or is another table | takes columns of one name for the same | differ: rebuild | REPLACE TABLE |
 //! | calls a column as it called another one | as said above | with a filter: rebuild, for it knows columns by their names | |
 //!
+//! The columns that a target writes by itself come as soon as the job asks for them, NULL in rows that
+//! are not written after, and are detached when it does not any more.
+//!
 //! A job that lists its columns wants them: such a column is new to the target, but need not be to
 //! the source, so it is a rebuild.
 
@@ -26,7 +29,7 @@ use arrow_schema::{
     DataType, Field, FieldRef, Schema, TimeUnit, extension::EXTENSION_TYPE_NAME_KEY,
 };
 use lakeferry_model::{
-    Alteration, COLUMN_IDENTITY, COLUMN_NUMBER, COLUMNS_MADE, ColumnRole, Fingerprint,
+    Alteration, COLUMN_IDENTITY, COLUMN_NUMBER, COLUMNS_MADE, ColumnRole, Fingerprint, OwnColumns,
     TargetColumn, source_name,
 };
 
@@ -106,9 +109,27 @@ impl Rules {
     }
 }
 
-/// What a target is made from that has all columns of `source`.
-pub(crate) fn made_from(source: &Schema) -> Vec<TargetColumn> {
-    source.fields().iter().map(|field| synced(field)).collect()
+/// What a target is made from that has all columns of `source`, and its `own`.
+pub(crate) fn made_from(source: &Schema, own: OwnColumns) -> Vec<TargetColumn> {
+    let synced = source.fields().iter().map(|field| synced(field));
+    let own = own.fields();
+    synced.chain(own.iter().map(|field| owned(field))).collect()
+}
+
+/// A column that the target writes by itself.
+fn owned(field: &Field) -> TargetColumn {
+    TargetColumn {
+        name: field.name().clone(),
+        identity: format!("({})", field.name()),
+        of: field.data_type().to_string(),
+        role: ColumnRole::Own,
+    }
+}
+
+/// Whether the target writes this column by itself, or did: no column of a source has an identity in
+/// brackets.
+fn is_own(column: &TargetColumn) -> bool {
+    column.identity.starts_with('(')
 }
 
 /// The greatest number that a column of `source` ever had.
@@ -162,8 +183,11 @@ fn held_against(
     if had.columns.is_empty() {
         // An earlier build did not keep them.
         return Evolution {
-            columns: made_from(source),
+            columns: made_from(source, policy.own),
             key: had.key.clone(),
+            alterations: (policy.own.fields().into_iter())
+                .map(Alteration::Add)
+                .collect(),
             ..Evolution::default()
         };
     }
@@ -178,7 +202,8 @@ fn held_against(
     let mut known = had.columns.clone();
     let anew = is_another || is_written_anew(&had.key, &known, &now);
     if anew {
-        for column in &mut known {
+        // What is the target's own does not come and go with a table.
+        for column in known.iter_mut().filter(|column| !is_own(column)) {
             let same = now.iter().find(|now| now.column.name == column.name);
             match same {
                 Some(same) => column.identity.clone_from(&same.column.identity),
@@ -198,7 +223,7 @@ fn held_against(
         renames: Vec::new(),
         last: Vec::new(),
     }
-    .settle(&known, &now)
+    .settle(&known, (&now, policy.own))
 }
 
 /// Whether the columns are no longer those that they were, whatever their names say: a column of
@@ -232,7 +257,7 @@ struct Differences<'a> {
 }
 
 impl Differences<'_> {
-    fn settle(mut self, known: &[TargetColumn], now: &[Now<'_>]) -> Evolution {
+    fn settle(mut self, known: &[TargetColumn], (now, own): (&[Now<'_>], OwnColumns)) -> Evolution {
         let mut columns = Vec::new();
         for column in now {
             self.evolution.rebuilds |= self.rules.is_filtered && has_name_of_another(known, column);
@@ -244,7 +269,11 @@ impl Differences<'_> {
                 Some(was) => self.known_column(was, column),
             });
         }
-        let mut gone = self.gone(known, now);
+        let own: Vec<TargetColumn> = (own.fields().into_iter())
+            .map(|field| self.own_column(known, now, field))
+            .collect();
+        columns.extend(own);
+        let mut gone = self.gone(known, &columns);
         self.evade(&mut gone, &columns, known);
         self.rename(known);
         columns.extend(gone);
@@ -283,6 +312,26 @@ impl Differences<'_> {
         now.column.clone()
     }
 
+    fn own_column(
+        &mut self,
+        known: &[TargetColumn],
+        now: &[Now<'_>],
+        field: FieldRef,
+    ) -> TargetColumn {
+        let column = owned(&field);
+        let is_taken = now.iter().any(|now| now.column.name == column.name);
+        let what = format!("column {} is one that the job writes itself", column.name);
+        self.refuse_if(is_taken, what);
+        match known.iter().find(|known| known.identity == column.identity) {
+            None => self.last.push(Alteration::Add(field)),
+            Some(was) if was.name != column.name => {
+                self.renames.push((was.name.clone(), column.name.clone()));
+            }
+            Some(_) => {}
+        }
+        column
+    }
+
     fn known_column(&mut self, was: &TargetColumn, now: &Now<'_>) -> TargetColumn {
         let (name, before) = (&now.column.name, &was.name);
         match was.role {
@@ -303,7 +352,7 @@ impl Differences<'_> {
                 let what = format!("column {before} is called {name} now");
                 self.refuse_if(self.rules.halts_otherwise, what);
             }
-            ColumnRole::Synced => {}
+            ColumnRole::Synced | ColumnRole::Own => {}
         }
         if before != name {
             self.renames.push((before.clone(), name.clone()));
@@ -335,18 +384,21 @@ impl Differences<'_> {
     }
 
     /// What the source does not have any more. It may have it again, with all values.
-    fn gone(&mut self, known: &[TargetColumn], now: &[Now<'_>]) -> Vec<TargetColumn> {
-        let is_gone =
-            |known: &&TargetColumn| !now.iter().any(|now| now.column.identity == known.identity);
+    fn gone(&mut self, known: &[TargetColumn], now: &[TargetColumn]) -> Vec<TargetColumn> {
+        let is_gone = |known: &&TargetColumn| !now.iter().any(|now| now.identity == known.identity);
         let mut gone = Vec::new();
         for column in known.iter().filter(is_gone) {
             let mut column = column.clone();
+            // It takes NULL as it is.
+            if column.role == ColumnRole::Own {
+                column.role = ColumnRole::Detached;
+            }
             if column.role == ColumnRole::Synced {
                 let name = column.name.clone();
                 let what = format!("column {name} is gone");
                 self.refuse_if(self.rules.halts_when_gone, what);
                 // What a filter finds under that name is another column now.
-                self.evolution.rebuilds |= now.iter().any(|now| now.column.name == name);
+                self.evolution.rebuilds |= now.iter().any(|now| now.name == name);
                 let (alteration, role) = match self.rules.drops {
                     true => (Alteration::Drop(name), ColumnRole::LeftOut),
                     false => (Alteration::Detach(name), ColumnRole::Detached),

@@ -36,6 +36,10 @@ pub fn fingerprint(policy: &Policy, columns: &Schema, encoding: &str) -> Fingerp
     for name in &policy.excluded {
         part("excluded", name);
     }
+    // Rows that were deleted stay, or go.
+    if policy.own.deleted_at {
+        part("deletes", "soft");
+    }
     let digest = Sha256::digest(text.as_bytes());
     let mut rows = String::new();
     for byte in digest.iter().take(16) {
@@ -44,7 +48,7 @@ pub fn fingerprint(policy: &Policy, columns: &Schema, encoding: &str) -> Fingerp
     Fingerprint {
         key: policy.key_columns.clone(),
         rows,
-        columns: made_from(columns),
+        columns: made_from(columns, policy.own),
         columns_made: columns_made(columns),
     }
 }
@@ -52,7 +56,7 @@ pub fn fingerprint(policy: &Policy, columns: &Schema, encoding: &str) -> Fingerp
 #[cfg(test)]
 mod tests {
     use arrow_schema::{DataType, Field};
-    use lakeferry_model::COLUMN_IDENTITY;
+    use lakeferry_model::{COLUMN_IDENTITY, OwnColumns};
 
     use super::*;
     use crate::plan::tests::policy;
@@ -104,6 +108,13 @@ mod tests {
             lists_columns: true,
             ..policy()
         };
+        let soft = Policy {
+            own: OwnColumns {
+                deleted_at: true,
+                ..OwnColumns::default()
+            },
+            ..policy()
+        };
         let all_but_one = Policy {
             excluded: vec!["b".to_owned()],
             ..policy()
@@ -113,6 +124,7 @@ mod tests {
             fingerprint(&filtered, &column("a", DataType::Int32), "e1"),
             fingerprint(&elsewhere, &column("a", DataType::Int32), "e1"),
             fingerprint(&listed, &column("a", DataType::Int32), "e1"),
+            fingerprint(&soft, &column("a", DataType::Int32), "e1"),
             fingerprint(&all_but_one, &column("a", DataType::Int32), "e1"),
         ] {
             assert_ne!(one.rows, other.rows);

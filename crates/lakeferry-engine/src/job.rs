@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lakeferry_model::{Holder, JobKey};
+use lakeferry_model::{Holder, JobKey, OwnColumns};
 
 use crate::meter::Meter;
 
@@ -44,6 +44,8 @@ pub struct Policy {
     /// The source's columns that are not synced, in one order and case; part of the fingerprint, for
     /// one that is synced from now on need not be new.
     pub excluded: Vec<String>,
+    /// What the target has beside the source's columns, as it was given.
+    pub own: OwnColumns,
     pub on_source_replaced: OnSourceReplaced,
     pub on_schema_change: OnSchemaChange,
     pub drop_columns: DropColumns,

@@ -20,8 +20,8 @@ use lakeferry_engine::{
     StepKind, drive,
 };
 use lakeferry_model::{
-    ChangeBatch, Clock, CommitRange, Head, Holder, Instant, JobKey, Reading, Sign, Source, Survey,
-    Watermark,
+    ChangeBatch, Clock, CommitRange, Head, Holder, Instant, JobKey, OwnColumns, Reading, Sign,
+    Source, Survey, Watermark,
 };
 use lakeferry_testkit::{
     History, KEY, Kind, MemoryPieces, MemoryServer, MemorySource, MemoryTarget, Row, StepClock,
@@ -189,6 +189,7 @@ fn policy() -> Policy {
         appends: false,
         lists_columns: false,
         excluded: Vec::new(),
+        own: OwnColumns::default(),
         on_schema_change: OnSchemaChange::Evolve,
         drop_columns: DropColumns::Detach,
         on_source_replaced: OnSourceReplaced::Halt,

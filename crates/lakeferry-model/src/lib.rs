@@ -30,6 +30,8 @@
 //! | lag | head minus watermark, in versions and seconds |
 //! | alteration | one step that brings the columns of a target in step: an [`Alteration`] |
 //! | detached column | a column of the target that is no longer in the source |
+//! | own column | a column that the target writes by itself: [`OwnColumns`] |
+//! | live row | one that is not marked as deleted, where deleted rows stay |
 //! | column left out | a column of the source that the target does not have |
 //! | export | the way from Postgres to Delta |
 //!
@@ -49,6 +51,7 @@ mod fill;
 mod guard;
 mod head;
 mod identity;
+mod own_columns;
 mod position;
 mod quarantine;
 mod source;
@@ -66,6 +69,7 @@ pub use fill::{FillPlan, Loaded, Piece, UnfinishedFill};
 pub use guard::{Guard, MassDelete};
 pub use head::{COLUMN_IDENTITY, COLUMN_NUMBER, COLUMNS_MADE, FILTER_COLUMNS, Head, JSON, Size};
 pub use identity::{Epoch, Fingerprint, Holder, JobKey};
+pub use own_columns::{COMMIT_VERSION, DELETED_AT, OwnColumns, SYNCED_AT};
 pub use position::{DeltaVersion, Position};
 pub use quarantine::{BadRowCounts, BadRows, OnBadValue, TooManyBad};
 pub use source::{Pieces, Source};

@@ -15,6 +15,9 @@
 //! that is in quarantine the target has no row; a change of the key takes it out again, in the same
 //! transaction, whatever it was. A job whose quarantine would grow too large is refused.
 //!
+//! Where a job keeps deleted rows ([`crate::OwnColumns::deleted_at`]), they stay, marked with the time,
+//! and whatever is said here of rows is said of the others: those that live.
+//!
 //! A first fill is the one case in which rows are kept before they show: each piece is loaded by a
 //! transaction of its own ([`Loader::finish`]) into a table that nobody sees, together with the
 //! note that it is there and the check of rule 2. A claim waits for these transactions as well.

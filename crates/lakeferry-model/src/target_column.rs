@@ -24,6 +24,8 @@ pub enum ColumnRole {
     LeftOut,
     /// The target has it, the source does not any more.
     Detached,
+    /// The target writes it by itself: [`crate::OwnColumns`].
+    Own,
 }
 
 /// One step that brings the columns of a target in step.

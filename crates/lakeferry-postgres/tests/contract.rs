@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use lakeferry_model::{BadRows, DeltaVersion, Guard, JobKey};
+use lakeferry_model::{BadRows, DeltaVersion, Guard, JobKey, OwnColumns};
 use lakeferry_postgres::{ConnectSettings, PostgresTarget, Table, TargetSettings};
 use lakeferry_postgres_testkit::{Server, servers};
 use lakeferry_testkit::{
@@ -16,6 +16,9 @@ use lakeferry_testkit::{
     contract::target::{Harness, Rows, holds},
 };
 use tokio_postgres::{Client, NoTls};
+
+/// Where deleted rows stay, the others.
+const LIVE: &str = "WHERE (to_jsonb(t) ->> '_deleted_at') IS NULL";
 
 struct Bystander {
     target: PostgresTarget<DeltaVersion>,
@@ -47,6 +50,7 @@ impl Bystander {
             guard: Guard::default(),
             allow_rewrite: false,
             bad_rows: BadRows::HALT,
+            own: OwnColumns::default(),
             max_connections: 8,
         };
         let unguarded = TargetSettings {
@@ -89,6 +93,30 @@ impl Harness for Bystander {
         .unwrap()
     }
 
+    fn writing(&self, own: OwnColumns, bad_rows: BadRows) -> Self::Target {
+        let settings = self.settings.clone();
+        PostgresTarget::new(TargetSettings {
+            own,
+            bad_rows,
+            ..settings
+        })
+        .unwrap()
+    }
+
+    async fn deleted(&self) -> Vec<i64> {
+        let sql = "SELECT id FROM target AS t WHERE NOT (to_jsonb(t) ->> '_deleted_at') IS NULL \
+            ORDER BY id";
+        let rows = self.client.query(sql, &[]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+
+    async fn replace_table(&self) {
+        let replace = "CREATE TABLE other (LIKE target INCLUDING ALL); \
+            INSERT INTO other SELECT * FROM target; DROP TABLE target; \
+            ALTER TABLE other RENAME TO target";
+        self.client.batch_execute(replace).await.unwrap();
+    }
+
     async fn quarantined(&self) -> Vec<i64> {
         let sql = "SELECT (key ->> 0)::bigint FROM lakeferry.quarantine ORDER BY 1";
         let rows = self.client.query(sql, &[]).await.unwrap();
@@ -113,7 +141,7 @@ impl Harness for Bystander {
         }
         let rows = self
             .client
-            .query("SELECT id, value FROM target", &[])
+            .query(&format!("SELECT id, value FROM target AS t {LIVE}"), &[])
             .await
             .unwrap();
         let mut rows: Vec<Values> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
@@ -128,7 +156,7 @@ impl Harness for Bystander {
         if !exists.get::<_, bool>(0) {
             return None;
         }
-        let cells = format!("SELECT id, \"{column}\" FROM target");
+        let cells = format!("SELECT id, \"{column}\"::text FROM target AS t {LIVE}");
         let rows = self.client.query(&cells, &[]).await.unwrap();
         Some(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }

@@ -200,6 +200,7 @@ async fn claimed(url: &str) -> Lease {
         guard: Guard::default(),
         allow_rewrite: false,
         bad_rows: BadRows::HALT,
+        own: lakeferry_model::OwnColumns::default(),
         max_connections: 8,
     };
     let target = PostgresTarget::new(settings).unwrap();

@@ -1,26 +1,26 @@
 //! A target in memory: one server, any number of sessions, the same refusals as Postgres.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     marker::PhantomData,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex},
 };
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use lakeferry_model::{
-    Alteration, Applied, BadRows, Claim, CommitOutcome, Differences, Effect, Epoch, FillPlan,
-    Fingerprint, Guard, Holder, Loaded, Position, Progress, Session, Stage, Standing,
-    TableStanding, Target, Watermark,
+    Alteration, Applied, Claim, CommitOutcome, Differences, Effect, Epoch, FillPlan, Fingerprint,
+    Guard, Holder, Loaded, OwnColumns, Position, Progress, Session, Stage, Standing, TableStanding,
+    Target, Watermark,
 };
 
 pub use self::loader::MemoryLoader;
 use self::{
     error::TargetError,
     fill::Fill,
-    rows::{Held, Keying, Policy, Sifted},
+    rows::{Held, Policy, Sifted},
     state::State,
-    table::{Rows, cell_names},
+    table::{Marks, Rows, cell_names},
 };
 use crate::{Fault, Faults, yield_step};
 
@@ -28,6 +28,7 @@ mod error;
 mod fill;
 mod loader;
 mod rows;
+mod server;
 mod state;
 mod table;
 
@@ -47,153 +48,6 @@ impl<P> Default for MemoryServer<P> {
             state: Arc::default(),
             faults: Arc::default(),
         }
-    }
-}
-
-impl<P: Position> MemoryServer<P> {
-    /// A handle on the job, as another process has one.
-    pub fn target(&self) -> MemoryTarget<P> {
-        MemoryTarget {
-            server: self.clone(),
-            policy: Policy {
-                guard: Guard::OFF,
-                bad: BadRows::HALT,
-                keying: Keying::ById,
-            },
-        }
-    }
-
-    /// As [`MemoryServer::target`], of a job with this guard.
-    pub fn guarded(&self, guard: Guard) -> MemoryTarget<P> {
-        let mut target = self.target();
-        target.policy.guard = guard;
-        target
-    }
-
-    /// As [`MemoryServer::target`], of a job that does this with bad rows.
-    pub fn tolerant(&self, bad: BadRows) -> MemoryTarget<P> {
-        let mut target = self.target();
-        target.policy.bad = bad;
-        target
-    }
-
-    /// As [`MemoryServer::guarded`], of a job without a key.
-    pub fn keyless(&self, guard: Guard) -> MemoryTarget<P> {
-        let mut target = self.guarded(guard);
-        target.policy.keying = Keying::Nothing;
-        target
-    }
-
-    /// The keys in quarantine, sorted.
-    pub fn quarantined(&self) -> Vec<i64> {
-        let state = self.lock();
-        let mut keys: Vec<_> = state.quarantine.iter().filter_map(|row| row.0).collect();
-        keys.sort_unstable();
-        keys
-    }
-
-    /// The rows that a reader of a keyed table sees; `None` if there is no table.
-    pub fn rows(&self) -> Option<BTreeMap<i64, Option<String>>> {
-        let keyed = |(id, value)| Some((id?, value));
-        Some(self.all_rows()?.into_iter().filter_map(keyed).collect())
-    }
-
-    /// What a reader of a keyed table sees in one column; `None` if there is no such column.
-    pub fn cells(&self, column: &str) -> Option<BTreeMap<i64, Option<String>>> {
-        let state = self.lock();
-        let table = state.table.as_ref()?;
-        let place = table.columns.iter().position(|name| name == column)?;
-        let cell =
-            |(id, row): &(Option<i64>, Vec<Option<String>>)| Some(((*id)?, row[place].clone()));
-        Some(table.rows.iter().filter_map(cell).collect())
-    }
-
-    /// All rows that a reader sees, sorted; `None` if there is no table.
-    pub fn all_rows(&self) -> Option<Vec<Values>> {
-        let state = self.lock();
-        let rows = state.table.as_ref()?.rows.iter();
-        let mut rows: Vec<Values> = rows
-            .map(|(id, cells)| (*id, cells.first().cloned().flatten()))
-            .collect();
-        rows.sort();
-        Some(rows)
-    }
-
-    /// What the target has, without a step.
-    pub fn standing(&self) -> Standing<P> {
-        self.lock().standing()
-    }
-
-    /// Makes a table under the job's name that the job did not fill.
-    pub fn make_table(&self, rows: impl IntoIterator<Item = (i64, Option<String>)>) {
-        let rows = rows.into_iter().map(|(id, value)| (Some(id), vec![value]));
-        let columns = vec!["value".to_owned()];
-        self.lock().make_table(columns, rows.collect());
-    }
-
-    /// Lets the table refuse this value from now on, as a constraint of a user's does.
-    pub fn refuse(&self, value: &str) {
-        self.lock().refused = Some(value.to_owned());
-    }
-
-    /// Drops the target table.
-    pub fn drop_table(&self) {
-        self.lock().table = None;
-    }
-
-    /// Drops the table of an unfinished fill.
-    pub fn drop_fill(&self) {
-        self.lock().fill = None;
-    }
-
-    /// Breaks all connections.
-    pub fn restart(&self) {
-        let mut state = self.lock();
-        state.connected.clear();
-        state.alive.clear();
-    }
-
-    /// Lets the server believe that all sessions ended, though they can still send.
-    pub fn give_up_sessions(&self) {
-        self.lock().alive.clear();
-    }
-
-    /// Lets the lease pass, unless its holder gives a sign of life before the next claim.
-    pub fn let_lease_pass(&self) {
-        self.lock().has_expired = true;
-    }
-
-    /// How many holders lost their session to a claim, for they stood still.
-    pub fn ended_holders(&self) -> u64 {
-        self.lock().ended_holders
-    }
-
-    /// A copy of all that is committed, as a standby has it.
-    pub fn standby(&self) -> impl Fn() + use<P> {
-        let (server, copy) = (self.clone(), self.lock().clone());
-        move || {
-            let mut state = server.lock();
-            let (sessions, ended_holders) = (state.sessions, state.ended_holders);
-            *state = State {
-                connected: BTreeSet::new(),
-                alive: BTreeSet::new(),
-                ..copy.clone()
-            };
-            (state.sessions, state.ended_holders) = (sessions, ended_holders);
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State<P>> {
-        self.state
-            .lock()
-            .expect("no test panics while it holds the server")
-    }
-
-    fn fault(&self, operation: &'static str) -> Option<Fault> {
-        self.faults
-            .lock()
-            .expect("no test panics while it holds the faults")
-            .take(operation)
     }
 }
 
@@ -226,6 +80,20 @@ enum Staged<P> {
     Fill(FillPlan<P>),
     /// With the names of their cells.
     Rows(Stage, Vec<String>, Sifted),
+}
+
+impl<P> MemoryTarget<P> {
+    /// The same, of a job that writes these columns by itself.
+    pub fn writing(mut self, own: OwnColumns) -> Self {
+        self.policy.own = own;
+        self
+    }
+
+    /// The same, with this guard.
+    pub fn guarded(mut self, guard: Guard) -> Self {
+        self.policy.guard = guard;
+        self
+    }
 }
 
 impl<P: Position> Target for MemoryTarget<P> {
@@ -326,8 +194,11 @@ impl<P: Position> MemorySession<P> {
             Some(Staged::Fill(plan)) => {
                 let (columns, pieces) = self.whole(&state, &plan, &progress)?;
                 state.fill = None;
-                state.filled = Some(state.make_table(columns.clone(), Rows::new()));
-                self.apply_rows(&mut state, Stage::Fill, &columns, pieces)?
+                let own = self.policy.own.fields().into_iter();
+                let own = own.map(|field| field.name().clone());
+                let all = columns.iter().cloned().chain(own).collect();
+                state.filled = Some(state.make_table(all, Rows::new()));
+                self.apply_rows(&mut state, Stage::Fill, (&columns, &progress), pieces)?
             }
             Some(Staged::Rows(stage, names, sifted)) => {
                 let Some(table) = &mut state.table else {
@@ -335,14 +206,14 @@ impl<P: Position> MemorySession<P> {
                 };
                 state.filled = Some(table.oid);
                 if stage == Stage::Adopt {
-                    let keying = self.policy.keying;
-                    let differences =
-                        keying.differences(&table.narrowed(&table.places(&names)?), &sifted)?;
+                    let Policy { keying, own, .. } = self.policy;
+                    let rows = table.narrowed(&table.places(&names)?, own);
+                    let differences = keying.differences(&rows, &sifted)?;
                     if !differences.is_empty() {
                         return Ok(Prepared::Differs(differences));
                     }
                 }
-                self.apply_rows(&mut state, stage, &names, sifted)?
+                self.apply_rows(&mut state, stage, (&names, &progress), sifted)?
             }
         };
         state.progress = Some(progress);
@@ -353,7 +224,7 @@ impl<P: Position> MemorySession<P> {
         &self,
         state: &mut State<P>,
         stage: Stage,
-        names: &[String],
+        (names, after): (&[String], &Progress<P>),
         mut sifted: Sifted,
     ) -> Result<Applied, TargetError> {
         if let (Some(refused), false) = (&state.refused, stage == Stage::Adopt) {
@@ -363,14 +234,16 @@ impl<P: Position> MemorySession<P> {
             return Err(TargetError::Misused("there is no table to write"));
         };
         let places = table.places(names)?;
-        let mut rows = table.narrowed(&places);
+        let Policy { keying, own, .. } = self.policy;
+        let mut rows = table.narrowed(&places, own);
         let held = Held {
             policy: self.policy,
             rows: &mut rows,
             quarantine: &mut state.quarantine,
         };
         let (counts, bad) = held.apply(stage, sifted)?;
-        table.take(rows, &places, self.policy.keying);
+        let version = after.watermark.version.to_number().to_string();
+        table.take(rows, &places, keying, &Marks { own, version })?;
         Ok(Applied { rows: counts, bad })
     }
 
@@ -466,7 +339,12 @@ impl<P: Position> Session for MemorySession<P> {
         self.step("stage").await?;
         let names = cell_names(columns)?;
         match &self.server.lock().table {
-            Some(table) if stage != Stage::Fill => drop(table.places(&names)?),
+            Some(table) if stage != Stage::Fill => {
+                table.places(&names)?;
+                for field in self.policy.own.fields() {
+                    table.places(std::slice::from_ref(field.name()))?;
+                }
+            }
             _ => return Err(TargetError::Misused("what is staged changes a table")),
         }
         if stage == Stage::Adopt && self.standing.table == TableStanding::Filled {

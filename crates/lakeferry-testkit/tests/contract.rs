@@ -1,6 +1,6 @@
 //! The in-memory ports pass the contracts that the real ones pass, with no special case.
 
-use lakeferry_model::{BadRows, DeltaVersion, Guard, Position, Sign};
+use lakeferry_model::{BadRows, DeltaVersion, Guard, OwnColumns, Position, Sign};
 use lakeferry_testkit::{
     History, Kind, MemoryServer, MemorySource, MemoryTarget, Row, Values,
     contract::{source, target},
@@ -16,6 +16,12 @@ impl<P: Position> target::Harness for Server<P> {
     }
     fn unguarded(&self) -> MemoryTarget<P> {
         self.0.target()
+    }
+    fn writing(&self, own: OwnColumns, bad: BadRows) -> MemoryTarget<P> {
+        self.0.tolerant(bad).writing(own).guarded(Guard::default())
+    }
+    async fn deleted(&self) -> Vec<i64> {
+        self.0.deleted()
     }
     fn tolerant(&self, bad: BadRows) -> MemoryTarget<P> {
         self.0.tolerant(bad)
@@ -40,6 +46,9 @@ impl<P: Position> target::Harness for Server<P> {
     }
     async fn refuse(&self, value: &str) {
         self.0.refuse(value);
+    }
+    async fn replace_table(&self) {
+        self.0.replace_table();
     }
     async fn drop_table(&self) {
         self.0.drop_table();

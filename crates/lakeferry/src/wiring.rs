@@ -7,6 +7,7 @@ use std::{
     process,
 };
 
+use arrow_schema::FieldRef;
 use lakeferry_config::{
     Config, Listing, Loaded, Mode, Password, RefreshAbove, Schedule, Tables, TargetName,
 };
@@ -97,6 +98,16 @@ pub(crate) async fn source(
     let source = DeltaSource::new(settings).map_err(trouble)?;
     let check = source.check().await.map_err(trouble)?;
     let key = key_columns(job, &check)?;
+    let is_own = |column: &&FieldRef| job.own.has(column.name());
+    if let Some(column) = check.head.columns.fields().iter().find(is_own) {
+        let (source, name) = (source_name(column), column.name());
+        let what =
+            format!("column {source} of its source is called {name}, as one that it writes itself");
+        let hint = "give it another name by rename: in columns:, or exclude it";
+        return Err(Trouble::new(Code::Configuration, what)
+            .about(job)
+            .hint(hint));
+    }
     Ok((source, check, key))
 }
 
@@ -158,6 +169,7 @@ pub(crate) async fn job(config: &Config, job: &lakeferry_config::Job) -> Result<
         appends: job.mode == Mode::Append,
         lists_columns: job.columns.listed.is_some(),
         excluded: excluded(&job.columns),
+        own: job.own,
         on_schema_change: match job.on_schema_change {
             lakeferry_config::OnSchemaChange::Evolve => OnSchemaChange::Evolve,
             lakeferry_config::OnSchemaChange::Halt => OnSchemaChange::Halt,
@@ -224,6 +236,7 @@ pub(crate) fn target_settings(
             max_rows: job.max_quarantined.rows,
             max_share: job.max_quarantined.share,
         },
+        own: job.own,
         max_connections: server.max_connections,
     })
 }

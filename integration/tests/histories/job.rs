@@ -58,6 +58,7 @@ impl Choice {
             appends: false,
             lists_columns: self.lists,
             excluded: Vec::new(),
+            own: lakeferry_model::OwnColumns::default(),
             on_source_replaced: match self.follows_replaced {
                 true => OnSourceReplaced::Refresh,
                 false => OnSourceReplaced::Halt,

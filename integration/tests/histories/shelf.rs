@@ -62,6 +62,7 @@ impl Postgres {
             guard: Guard::OFF,
             allow_rewrite: true,
             bad_rows: BadRows::HALT,
+            own: lakeferry_model::OwnColumns::default(),
             max_connections: 4,
         };
         Ok(Self { settings, client })

@@ -35,6 +35,7 @@ mod interrupts;
 mod keyless;
 mod nothing_to_do;
 mod ordinary_tables;
+mod own_columns;
 mod plan_warnings;
 mod quarantine;
 mod refusals;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, btree_map::Entry};
 
 use chrono_tz::Tz;
-use lakeferry_model::{Naming, OnBadValue};
+use lakeferry_model::{Naming, OnBadValue, OwnColumns};
 
 use crate::{
     DropColumns, Job, JobName, MaxQuarantined, Mode, OnSchemaChange, OnSourceReplaced,
@@ -96,6 +96,22 @@ fn check_job(
         }
         _ => required_key(options.key, name, report),
     };
+    let keeps_deleted = options.deletes.or_default(false);
+    if keeps_deleted == Some(true) && mode == Some(Mode::Append) {
+        let what = format!(
+            "job {} has `deletes: soft` and `mode: append`",
+            shown(&name.value)
+        );
+        let hint = "remove `deletes`: in that mode no row is ever deleted";
+        report.add(&name.place, Fault::new(what, hint));
+    } else if keeps_deleted == Some(true) && key.as_ref().is_some_and(Vec::is_empty) {
+        let what = format!(
+            "job {} has `deletes: soft` and no `key`",
+            shown(&name.value)
+        );
+        let hint = "add `key: [ID]`, by which a deleted row is known, or `deletes: hard`";
+        report.add(&name.place, Fault::new(what, hint));
+    }
     Some(Job {
         name: job_name?.value,
         source: source?,
@@ -108,6 +124,10 @@ fn check_job(
         filter_every: options.filter_every.optional()?,
         columns: (options.columns.or_default(Columns::default())?)
             .named(options.names.or_default(Naming::default())?),
+        own: OwnColumns {
+            deleted_at: keeps_deleted?,
+            ..options.metadata_columns.or_default(OwnColumns::default())?
+        },
         on_source_replaced: options
             .on_source_replaced
             .or_default(OnSourceReplaced::Halt)?,

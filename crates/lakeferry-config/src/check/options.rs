@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono_tz::{TZ_VARIANTS, Tz};
-use lakeferry_model::{Naming, OnBadValue};
+use lakeferry_model::{COMMIT_VERSION, Naming, OnBadValue, OwnColumns, SYNCED_AT};
 
 use crate::{
     DropColumns, MaxQuarantined, Mode, OnSchemaChange, OnSourceReplaced, RefreshAbove, Schedule,
@@ -30,6 +30,9 @@ pub(crate) struct Options {
     pub(crate) filter_every: Field<Duration>,
     pub(crate) columns: Field<Columns>,
     pub(crate) names: Field<Naming>,
+    pub(crate) metadata_columns: Field<OwnColumns>,
+    /// Whether deleted rows stay.
+    pub(crate) deletes: Field<bool>,
     pub(crate) on_source_replaced: Field<OnSourceReplaced>,
     pub(crate) on_schema_change: Field<OnSchemaChange>,
     pub(crate) drop_columns: Field<DropColumns>,
@@ -54,6 +57,8 @@ impl Options {
             filter_every: self.filter_every.or(&defaults.filter_every),
             columns: self.columns.or(&defaults.columns),
             names: self.names.or(&defaults.names),
+            metadata_columns: self.metadata_columns.or(&defaults.metadata_columns),
+            deletes: self.deletes.or(&defaults.deletes),
             on_source_replaced: self.on_source_replaced.or(&defaults.on_source_replaced),
             on_schema_change: self.on_schema_change.or(&defaults.on_schema_change),
             drop_columns: self.drop_columns.or(&defaults.drop_columns),
@@ -87,6 +92,10 @@ pub(crate) fn check(raw: RawOptions, report: &mut Report) -> Options {
         filter_every: raw.filter_every.check(report, |text| parse_step(&text)),
         columns: Columns::check(raw.columns, report),
         names: raw.names.check(report, |text| check_naming(&text)),
+        metadata_columns: raw
+            .metadata_columns
+            .check(report, |names| check_metadata(&names)),
+        deletes: raw.deletes.check(report, |text| check_deletes(&text)),
         on_source_replaced: raw.on_source_replaced.check(report, |text| {
             let known = [
                 ("halt", OnSourceReplaced::Halt),
@@ -168,6 +177,28 @@ fn check_naming(text: &str) -> Result<Naming, Fault> {
         ("snake", Naming::Snake),
     ];
     choice("names", text, &known, &[])
+}
+
+/// Whether deleted rows stay.
+fn check_deletes(text: &str) -> Result<bool, Fault> {
+    choice("deletes", text, &[("hard", false), ("soft", true)], &[])
+}
+
+fn check_metadata(names: &[Written<String>]) -> Result<OwnColumns, Fault> {
+    let mut own = OwnColumns::default();
+    for name in names {
+        match name.value.as_str() {
+            COMMIT_VERSION => own.commit_version = true,
+            SYNCED_AT => own.synced_at = true,
+            other => {
+                let known = [COMMIT_VERSION, SYNCED_AT];
+                let hint = suggest::hint(other, known, "write some of");
+                let what = format!("{} is no metadata column", shown(other));
+                return Err(Fault::new(what, hint));
+            }
+        }
+    }
+    Ok(own)
 }
 
 fn check_filter(text: String) -> Result<String, Fault> {

@@ -205,6 +205,12 @@ wrong_files! {
     wrong_options: with_options(
         "filter: true\ncolumns: all\non_source_replaced: refesh\nrefresh_above: 150%\ncollapse_memory: 64",
     ),
+    wrong_metadata: with_options("metadata_columns: [_synced_at, _commit_time]\ndeletes: none"),
+    soft_deletes_without_a_key: with_jobs(
+        "  a: { from: ./a, into: serving.public.a, mode: snapshot, deletes: soft }
+  b: { from: ./a, into: serving.public.b, mode: append, deletes: soft, key: [id] }
+",
+    ),
     wrong_guards: with_options("allow_empty: maybe\nmax_delete_share: 120%"),
     wrong_guards_of_other_types: with_options("allow_empty: [true]\nmax_delete_share: -1"),
     wrong_times: with_options("timezone: Europe/Olso\nfilter_every: 2d"),

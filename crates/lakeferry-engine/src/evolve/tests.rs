@@ -28,7 +28,7 @@ fn made(columns: Vec<TargetColumn>) -> Fingerprint {
 }
 
 fn made_of(columns: &[Of<'_>]) -> Fingerprint {
-    made(made_from(&source(columns)))
+    made(made_from(&source(columns), OwnColumns::default()))
 }
 
 fn with(on_schema_change: OnSchemaChange) -> Policy {
@@ -104,11 +104,78 @@ fn a_column_that_the_job_calls_otherwise_is_renamed() {
         }
     };
     for (before, after) in [("Word", "word"), ("word", "Word"), ("word", "w")] {
-        let had = made(made_from(&called(before)));
+        let had = made(made_from(&called(before), OwnColumns::default()));
         let evolution = evolve(&had, &called(after), &with(EVOLVE), Request::Sync);
         assert_eq!(told(&evolution), [format!("{before} to {after}")]);
         assert!(!evolution.rebuilds);
     }
+}
+
+#[test]
+fn own_columns_come_stay_and_are_detached() {
+    let own = |commit_version, deleted_at| Policy {
+        own: OwnColumns {
+            commit_version,
+            deleted_at,
+            ..OwnColumns::default()
+        },
+        ..with(OnSchemaChange::Halt)
+    };
+    let step = |had: &Fingerprint, now: &[Of<'_>], policy: &Policy| {
+        let evolution = evolve(had, &source(now), policy, Request::Sync);
+        (told(&evolution), evolution.refused, made(evolution.columns))
+    };
+    let none = [""; 0];
+    let (told, refused, had) = step(&made_of(&[ID]), &[ID], &own(true, true));
+    assert_eq!(told, ["add _commit_version", "add _deleted_at"]);
+    assert_eq!(refused, none);
+    assert_eq!(had, made(made_from(&source(&[ID]), own(true, true).own)));
+    let (told, refused, had) = step(&had, &[ID], &own(false, true));
+    assert_eq!(
+        (told.as_slice(), refused.as_slice()),
+        (&none.map(str::to_owned)[..], &none.map(str::to_owned)[..])
+    );
+    assert_eq!(had.columns[2].role, ColumnRole::Detached);
+    // A source's column of that name and the job's own exclude each other.
+    let taken = ("_commit_version", "c2", DataType::Utf8);
+    let (_, refused, _) = step(&had, &[ID, taken.clone()], &own(true, true));
+    let words = "column _commit_version is one that the job writes itself";
+    assert!(refused.contains(&words.to_owned()), "{refused:?}");
+    let evolve_all = Policy {
+        on_schema_change: EVOLVE,
+        ..own(false, true)
+    };
+    let (told, _, had) = step(&had, &[ID, taken], &evolve_all);
+    let evaded = "_commit_version to _commit_version__detached_1";
+    assert_eq!(told, [evaded, "add _commit_version"]);
+    let evolve_all = Policy {
+        on_schema_change: EVOLVE,
+        ..own(true, true)
+    };
+    let (told, refused, _) = step(&had, &[ID], &evolve_all);
+    assert_eq!(refused, none);
+    let back = "_commit_version__detached_1 to _commit_version";
+    assert!(told.contains(&back.to_owned()), "{told:?}");
+}
+
+#[test]
+fn own_columns_outlive_their_table() {
+    let policy = Policy {
+        own: OwnColumns {
+            commit_version: true,
+            ..OwnColumns::default()
+        },
+        ..with(EVOLVE)
+    };
+    let had = made(made_from(&source(&[ID]), policy.own));
+    let other = source(&[("id", "c9", DataType::Int64)]);
+    let evolution = evolve_replaced(&had, &other, &policy, Request::Sync);
+    assert!(
+        evolution.alterations.is_empty(),
+        "{:?}",
+        evolution.alterations
+    );
+    assert_eq!(evolution.columns, made_from(&other, policy.own));
 }
 
 #[test]
@@ -423,7 +490,7 @@ fn parts_of_a_column_that_are_others_rebuild() {
 #[test]
 fn column_mapping_that_is_turned_on_changes_nothing() {
     let plain = Schema::new(vec![Field::new("id", DataType::Int64, true)]);
-    let had = made(made_from(&plain));
+    let had = made(made_from(&plain, OwnColumns::default()));
     let evolution = followed(&had, &[("id", "id", DataType::Int64)]);
     assert!(evolution.alterations.is_empty() && !evolution.rebuilds);
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow_schema::Schema;
-use lakeferry_model::{Digest, Epoch, FillPlan, Holder, JobKey, Size, TableId};
+use lakeferry_model::{Digest, Epoch, FillPlan, Holder, JobKey, OwnColumns, Size, TableId};
 
 use super::*;
 use crate::job::{DropColumns, OnSchemaChange, Retry};
@@ -28,6 +28,7 @@ pub(crate) fn policy() -> Policy {
         appends: false,
         lists_columns: false,
         excluded: Vec::new(),
+        own: OwnColumns::default(),
         on_source_replaced: OnSourceReplaced::Halt,
         on_schema_change: OnSchemaChange::Evolve,
         drop_columns: DropColumns::Detach,

@@ -1,10 +1,11 @@
 //! The world of the simulation: a source that commits, a server that fails, engines that crash.
 
+mod checks;
 mod commits;
 mod troubles;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -17,8 +18,8 @@ use lakeferry_engine::{
     RunError, Step, StepKind, Why, drive,
 };
 use lakeferry_model::{
-    Alteration, BadRows, Clock, ColumnRole, Holder, Instant, JobKey, Progress, RowCounts,
-    Source as _, Stage, TargetColumn, Watermark,
+    Alteration, BadRows, Clock, Holder, Instant, JobKey, OwnColumns, RowCounts, Source as _, Stage,
+    Watermark,
 };
 use lakeferry_testkit::{
     History, KEY, MemoryServer, MemorySource, MemoryTarget, StepClock, oracle::Oracle,
@@ -70,6 +71,8 @@ pub(crate) const MUST_HAPPEN: &[&str] = &[
     "appended",
     "not only added: halted",
     "never rebuilt: halted",
+    "deleted row kept",
+    "deleted row came back",
 ];
 
 /// One seed's world.
@@ -82,6 +85,12 @@ pub(crate) struct World {
     oracle: Oracle,
     engines: Vec<Engine>,
     standby: Option<Box<dyn Fn()>>,
+    /// Whether rows stay when they are deleted.
+    keeps: bool,
+    /// The keys that the target has had, live or not, since its table was made.
+    kept: BTreeSet<i64>,
+    /// Those that were there as deleted.
+    was_deleted: Vec<i64>,
     next_id: i64,
     /// How many extra columns there were.
     extras: u64,
@@ -138,7 +147,12 @@ impl Clock for SharedClock {
     }
 }
 
-fn policy(random: &mut ChaCha8Rng, name: &str, replaced: OnSourceReplaced) -> Policy {
+fn policy(
+    random: &mut ChaCha8Rng,
+    name: &str,
+    replaced: OnSourceReplaced,
+    own: OwnColumns,
+) -> Policy {
     Policy {
         key: JobKey {
             deployment: "sim".to_owned(),
@@ -152,6 +166,7 @@ fn policy(random: &mut ChaCha8Rng, name: &str, replaced: OnSourceReplaced) -> Po
         appends: false,
         lists_columns: false,
         excluded: Vec::new(),
+        own,
         on_source_replaced: replaced,
         on_schema_change: match random.random_range(0..4) {
             0 => OnSchemaChange::Halt,
@@ -188,8 +203,16 @@ impl World {
             source = source.timed();
         }
         let server = MemoryServer::default();
+        let appends = source.filter_instant(Instant(0)).is_none() && random.random_bool(0.2);
+        // In half of the worlds rows stay when they are deleted.
+        let own = OwnColumns {
+            commit_version: true,
+            synced_at: false,
+            deleted_at: !appends && random.random(),
+        };
         if random.random_bool(0.1) {
             server.make_table([]);
+            server.add_columns(own);
         }
         let clock = SharedClock::default();
         let replaced = if random.random() {
@@ -197,18 +220,18 @@ impl World {
         } else {
             OnSourceReplaced::Refresh
         };
-        let appends = source.filter_instant(Instant(0)).is_none() && random.random_bool(0.2);
         let engines = ["first", "second"]
             .map(|name| {
                 let policy = Policy {
                     appends,
-                    ..policy(&mut random, name, replaced)
+                    ..policy(&mut random, name, replaced, own)
                 };
                 let bad = BadRows {
                     max_rows: u64::MAX,
                     ..BadRows::default()
                 };
-                let (source, target, clock) = (source.clone(), server.tolerant(bad), clock.clone());
+                let (source, clock) = (source.clone(), clock.clone());
+                let target = server.tolerant(bad).writing(own);
                 let job = Arc::new(Job {
                     source,
                     target,
@@ -231,6 +254,9 @@ impl World {
             oracle: Oracle::default(),
             engines,
             standby: None,
+            keeps: own.deleted_at,
+            kept: BTreeSet::new(),
+            was_deleted: Vec::new(),
             next_id: 0,
             extras: 0,
             seen: None,
@@ -412,84 +438,6 @@ impl World {
             }
             other => self.note(format!("failed: {other}")),
         }
-    }
-
-    /// Promise 1, and the watermark's way.
-    fn check(&mut self) -> Result<(), String> {
-        let standing = self.server.standing();
-        let unfinished = standing.unfinished.as_ref();
-        let filling = unfinished.map(|fill| (fill.plan.watermark.version, fill.loaded));
-        if let (Some(then), Some(now)) = (self.filling, filling)
-            && (then.0 != now.0 || then.1 > now.1)
-        {
-            self.note("fill started anew");
-        }
-        self.filling = filling;
-        let Some(progress) = &standing.progress else {
-            return Ok(());
-        };
-        self.check_columns(progress)?;
-        let watermark = &progress.watermark;
-        let version = watermark.version;
-        if let Some(seen) = &self.seen
-            && !self.may_leave
-            && !self.engines.iter().any(|engine| engine.asked)
-            && (seen.table_id != watermark.table_id || seen.version > version)
-        {
-            return Err(format!(
-                "the watermark left its table's history: {seen:?} to {watermark:?}"
-            ));
-        }
-        if let Some(seen) = &self.seen
-            && seen.instant > watermark.instant
-        {
-            return Err("the instant moved back".to_owned());
-        }
-        self.seen = Some(watermark.clone());
-        Ok(())
-    }
-
-    /// Each synced column has what the source has there at the watermark, unless a rebuild is under
-    /// way, before which no rows are to be trusted in columns that came.
-    fn check_columns(&self, progress: &Progress<u64>) -> Result<(), String> {
-        let Progress {
-            watermark,
-            fingerprint,
-        } = progress;
-        let digest = watermark.digest.ok_or("the watermark has no digest")?;
-        let (table, version) = (&watermark.table_id, watermark.version);
-        let at = (table, version, digest.0);
-        let instant = self.is_timed().then_some(watermark.instant);
-        let is_value = |column: &TargetColumn| {
-            (column.identity.as_str(), column.role) == ("value", ColumnRole::Synced)
-        };
-        let syncs_value = fingerprint.columns.iter().any(is_value);
-        for column in &fingerprint.columns {
-            let (name, identity) = (&column.name, &column.identity);
-            let expected = (self.oracle).expected(at, instant, (identity, syncs_value));
-            let expected =
-                expected.ok_or(format!("there never was version {version} of {table}"))?;
-            let cells = self.server.cells(name);
-            let quarantined = self.server.quarantined();
-            let is_right = match (column.role, &cells) {
-                _ if identity == KEY => true,
-                (ColumnRole::LeftOut, _) => true,
-                (ColumnRole::Detached, cells) => cells.is_some(),
-                // The rows are those of the version all the same.
-                (ColumnRole::Synced, Some(cells)) if fingerprint.rows.is_empty() => {
-                    cells.keys().eq(expected.cells.keys())
-                }
-                (ColumnRole::Synced, Some(cells)) => *cells == expected.cells,
-                (ColumnRole::Synced, None) => false,
-            };
-            if !is_right || quarantined != expected.quarantined {
-                return Err(format!(
-                    "{column:?} is not version {version} of {table} at {instant:?}:\n{cells:?} and \
-                     {quarantined:?} in quarantine\nbut should be\n{expected:?}"
-                ));
-            }
-        }
-        Ok(())
     }
 
     /// No more trouble: the job must reach the head, if need be with an operator's word.

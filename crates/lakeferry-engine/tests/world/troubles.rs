@@ -39,6 +39,7 @@ impl World {
                     promote();
                     // The oracle of the watermark starts over from what the standby has.
                     self.seen = self.server.standing().watermark().cloned();
+                    self.kept.clear();
                     self.note("standby promoted");
                 }
             }

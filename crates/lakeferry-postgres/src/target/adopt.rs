@@ -106,20 +106,26 @@ struct Statements {
 
 impl Statements {
     fn new(table: &Table, staging: &Sql, locked: &Locked) -> Self {
-        let Locked { columns, shape } = locked;
+        let Locked {
+            columns,
+            shape,
+            marks,
+        } = locked;
         let target = &shape.rows_of(table);
         let same_key = &columns.same_key("t", "s");
+        let same_live = &marks.and_live(same_key);
         let missing = Sql::of(
             "FROM {} AS s WHERE NOT EXISTS (SELECT FROM {} AS t WHERE {})",
-            &[staging, target, same_key],
+            &[staging, target, same_live],
         );
         let surplus = Sql::of(
             "FROM {} AS t WHERE NOT EXISTS (SELECT FROM {} AS s WHERE {})",
             &[target, staging, same_key],
         );
+        let surplus = marks.and_live(&surplus);
         let unlike = Sql::of(
             "FROM {} AS t JOIN {} AS s ON {} WHERE {}",
-            &[target, staging, same_key, &columns.differ("t", "s")],
+            &[target, staging, same_live, &columns.differ("t", "s")],
         );
         Self {
             missing: Finding::new(&missing, columns, "s"),

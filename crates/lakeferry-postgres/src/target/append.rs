@@ -27,6 +27,7 @@ pub(super) async fn apply<P: Position>(
     let bringing = Bringing {
         delete: None,
         updates: None,
+        back: None,
         insert: &insert,
     };
     let inserted = loop {
@@ -61,13 +62,15 @@ async fn write<P: Position>(
 
 /// What it is staged with is no condition: but one is wanted to add others to.
 fn insert<P>(apply: &Apply<'_, P>, staging: &Sql, locked: &Locked) -> Sql {
-    let columns = &locked.columns;
+    let Locked { columns, marks, .. } = locked;
     Sql::of(
-        "INSERT INTO {} ({}) SELECT {} FROM {} AS s WHERE s.{} IS NOT NULL",
+        "INSERT INTO {} ({}{}) SELECT {}{} FROM {} AS s WHERE s.{} IS NOT NULL",
         &[
             &apply.settings.table.sql(),
             &columns.names(),
+            &marks.names(),
             &columns.staged("s"),
+            &marks.values(),
             staging,
             &Sql::name(EFFECT),
         ],

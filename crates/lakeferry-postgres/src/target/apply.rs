@@ -15,6 +15,7 @@ use crate::{
         aside::Quarantined,
         columns::Columns,
         fence::{self, Fence, Hold, LockMode},
+        own::{self, Marks},
         refusal,
         settings::TargetSettings,
         shape::{self, Shape},
@@ -54,6 +55,7 @@ pub(super) struct Locked {
     /// The staged ones, with what they are in the target.
     pub(super) columns: Columns,
     pub(super) shape: Shape,
+    pub(super) marks: Marks,
 }
 
 /// What an apply starts from and where it leads.
@@ -139,7 +141,8 @@ impl<P: Position> Apply<'_, P> {
             return Ok(None);
         }
         let mut columns = staged.columns.clone();
-        let shape = shape::check(self.link, table, oid, &mut columns).await?;
+        let own = self.settings.own;
+        let shape = shape::check(self.link, table, oid, (&mut columns, own)).await?;
         if !columns.are_collated_as(&staged.columns) {
             return Err(Error::transient(format!(
                 "{table} was altered while rows for it were staged"
@@ -154,7 +157,12 @@ impl<P: Position> Apply<'_, P> {
         }
         let defer = "SET CONSTRAINTS ALL DEFERRED; {}";
         self.batch(Sql::of(defer, &[&BEFORE_ROWS.into()])).await?;
-        Ok(Some(Locked { columns, shape }))
+        let marks = Marks::new(own, self.after.0.version.to_number());
+        Ok(Some(Locked {
+            columns,
+            shape,
+            marks,
+        }))
     }
 
     /// The server would cut off blanks at the end of a text that is too long, without a word, and
@@ -216,8 +224,7 @@ impl<P: Position> Apply<'_, P> {
         }
         // As many as a server can count.
         let limit = Sql::number(limit.min(i64::MAX.unsigned_abs()));
-        let sql = "SELECT count(*) FROM (SELECT FROM {} LIMIT {}) AS remaining";
-        let remaining = self.count(&Sql::of(sql, &[&table.sql(), &limit])).await?;
+        let remaining = self.count_live(&limit).await?;
         match guard.refusal(deleted, inserted, remaining) {
             None => Ok(()),
             Some(refusal) => {
@@ -225,6 +232,16 @@ impl<P: Position> Apply<'_, P> {
                 Err(Error::needs_operator(what).advise(refusal.hint(&job.name)))
             }
         }
+    }
+
+    /// How many rows the target has, up to `limit`; where deleted rows stay, those that live.
+    pub(super) async fn count_live(&self, limit: &Sql) -> Result<u64, Error> {
+        let (table, live) = (
+            self.settings.table.sql(),
+            own::where_live(self.settings.own),
+        );
+        let sql = "SELECT count(*) FROM (SELECT FROM {} AS t{} LIMIT {}) AS live";
+        self.count(&Sql::of(sql, &[&table, &live, limit])).await
     }
 
     /// Notes which table the job fills.

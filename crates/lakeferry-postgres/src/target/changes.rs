@@ -79,7 +79,7 @@ async fn write<P: Position>(
         }
     }
     if counts.inserts > 0 {
-        rows.inserted = insert(apply, statements, counts.inserts).await?;
+        rows.inserted = insert(apply, locked, statements, counts.inserts).await?;
     }
     if !locked.shape.triggers.is_empty() {
         verify(apply, locked, statements, counts).await?;
@@ -89,17 +89,26 @@ async fn write<P: Position>(
 
 async fn insert<P: Position>(
     apply: &Apply<'_, P>,
+    locked: &Locked,
     statements: &Statements,
     expected: u64,
 ) -> Result<u64, Error> {
+    let mut back = 0;
+    if let Some(updates) = &statements.back {
+        let present = apply.count(&statements.present).await?;
+        agree(apply, "insert", expected, present)?;
+        back = updates.run(apply, locked).await?;
+    }
     apply.batch("SAVEPOINT before_inserts").await?;
     match apply.link.try_execute(&statements.insert, &[]).await {
         // Where it wrote fewer, a trigger held them back, and that is looked at in the end.
-        Ok(inserted) => Ok(inserted),
+        Ok(inserted) => Ok(back + inserted),
         Err(error) if sqlstate::is(&error, &SqlState::UNIQUE_VIOLATION) => {
             apply.batch("ROLLBACK TO SAVEPOINT before_inserts").await?;
-            let present = apply.count(&statements.present).await?;
-            agree(apply, "insert", expected, present)?;
+            if statements.back.is_none() {
+                let present = apply.count(&statements.present).await?;
+                agree(apply, "insert", expected, present)?;
+            }
             // It was another unique constraint than the key's.
             Err(refusal::told(apply, error).await)
         }
@@ -183,6 +192,8 @@ struct Statements {
     unlike: Sql,
     /// How many keys to update are not in the target.
     missing: Sql,
+    /// Of keys to insert, rows that stayed when they were deleted.
+    back: Option<Updates>,
     insert: Sql,
     /// How many rows to insert are not in the target as they should be.
     unlike_inserts: Sql,
@@ -201,38 +212,51 @@ WHERE {} AND NOT EXISTS (SELECT FROM {} AS t WHERE {} AND NOT {})";
 
 impl Statements {
     fn new(table: &Table, staging: &Sql, locked: &Locked) -> Self {
-        let Locked { columns, shape } = locked;
+        let Locked {
+            columns,
+            shape,
+            marks,
+        } = locked;
         let target = &shape.rows_of(table);
         let same_key = &columns.same_key("t", "s");
+        let same_live = &marks.and_live(same_key);
         let differ = &columns.differ("t", "s");
         let [deletes, updates, inserts] =
             &[Effect::Delete, Effect::Update, Effect::Insert].map(of_effect);
-        let pairs = Sql::of("{} AND {}", &[updates, same_key]);
-        Self {
-            delete: Sql::of(
-                "DELETE FROM {} AS t USING {} AS s WHERE {} AND {}",
-                &[target, staging, deletes, same_key],
+        let pairs = |effect, same| Sql::of("{} AND {}", &[effect, same]);
+        let back = marks.and_deleted(&pairs(inserts, same_key));
+        let is_new = match &back {
+            Some(_) => Sql::of(
+                "{} AND NOT EXISTS (SELECT FROM {} AS t WHERE {})",
+                &[inserts, target, same_key],
             ),
-            kept: Sql::of(PRESENT, &[staging, deletes, target, same_key]),
-            updates: Updates::new(target, staging, pairs, columns),
-            unlike: Sql::of(UNLIKE, &[staging, updates, target, same_key, differ]),
+            None => inserts.clone(),
+        };
+        Self {
+            delete: marks.delete(target, Some(staging), &pairs(deletes, same_key)),
+            kept: Sql::of(PRESENT, &[staging, deletes, target, same_live]),
+            updates: Updates::new(target, staging, pairs(updates, same_live), locked),
+            unlike: Sql::of(UNLIKE, &[staging, updates, target, same_live, differ]),
             missing: Sql::of(
                 "SELECT count(*) FROM {} AS s \
                     WHERE {} AND NOT EXISTS (SELECT FROM {} AS t WHERE {})",
-                &[staging, updates, target, same_key],
+                &[staging, updates, target, same_live],
             ),
+            back: back.map(|pairs| Updates::of_all(target, staging, pairs, locked)),
             insert: Sql::of(
-                "INSERT INTO {} ({}) SELECT {} FROM {} AS s WHERE {}",
+                "INSERT INTO {} ({}{}) SELECT {}{} FROM {} AS s WHERE {}",
                 &[
                     &table.sql(),
                     &columns.names(),
+                    &marks.names(),
                     &columns.staged("s"),
+                    &marks.values(),
                     staging,
-                    inserts,
+                    &is_new,
                 ],
             ),
-            unlike_inserts: Sql::of(UNLIKE, &[staging, inserts, target, same_key, differ]),
-            present: Sql::of(PRESENT, &[staging, inserts, target, same_key]),
+            unlike_inserts: Sql::of(UNLIKE, &[staging, inserts, target, same_live, differ]),
+            present: Sql::of(PRESENT, &[staging, inserts, target, same_live]),
         }
     }
 
@@ -240,6 +264,7 @@ impl Statements {
         Bringing {
             delete: Some(&self.delete),
             updates: Some(&self.updates),
+            back: self.back.as_ref(),
             insert: &self.insert,
         }
     }
@@ -253,11 +278,22 @@ fn of_effect(effect: Effect) -> Sql {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::target::tests::{evil_locked, evil_table};
+    use crate::target::tests::{evil_locked, evil_marked, evil_table};
 
     #[test]
     fn statements() {
-        let all = Statements::new(&evil_table(), &Sql::name("staged"), &evil_locked());
+        insta::assert_snapshot!(all_of(&evil_locked()));
+    }
+
+    #[test]
+    fn statements_where_deleted_rows_stay() {
+        insta::assert_snapshot!(all_of(&evil_marked()));
+    }
+
+    fn all_of(locked: &Locked) -> String {
+        let all = Statements::new(&evil_table(), &Sql::name("staged"), locked);
+        let back = all.back.into_iter();
+        let back = back.flat_map(|back| [back.update, back.to_write]);
         let all = [
             all.delete,
             all.kept,
@@ -269,6 +305,7 @@ mod tests {
             all.unlike_inserts,
             all.present,
         ];
-        insta::assert_snapshot!(all.map(|sql| sql.as_str().to_owned()).join("\n"));
+        let all = all.into_iter().chain(back);
+        all.map(|sql| sql.as_str().to_owned() + "\n").collect()
     }
 }

@@ -5,7 +5,7 @@ use arrow_schema::Schema;
 use crate::{
     error::Error,
     sql::Sql,
-    target::{columns::Columns, settings::TargetSettings},
+    target::{columns::Columns, own, settings::TargetSettings},
 };
 
 /// The statements that would make the target as its first fill leaves it, without its rows.
@@ -19,9 +19,13 @@ pub fn ddl_for(settings: &TargetSettings, schema: &Schema) -> Result<String, Err
     let lines = columns
         .iter()
         .map(|column| Sql::of("    {}", &[&column.definition()]));
+    let own = own::columns(settings.own)?;
+    let own = own
+        .iter()
+        .map(|column| Sql::of("    {}", &[&column.definition()]));
     let key = Sql::of("    PRIMARY KEY ({})", &[&columns.key_names()]);
     let key = columns.has_key().then_some(key);
-    let lines = Sql::list(",\n", lines.chain(key));
+    let lines = Sql::list(",\n", lines.chain(own).chain(key));
     let mut ddl = Sql::of("CREATE TABLE {} (\n{}\n);\n", &[&table, &lines]);
     if let Some(comment) = &settings.comment {
         let comment = Sql::text(comment);
@@ -32,12 +36,25 @@ pub fn ddl_for(settings: &TargetSettings, schema: &Schema) -> Result<String, Err
 
 #[cfg(test)]
 mod tests {
+    use lakeferry_model::OwnColumns;
+
     use super::*;
     use crate::target::tests::{evil_schema, evil_settings};
 
     #[test]
     fn ddl() {
         insta::assert_snapshot!(ddl_for(&evil_settings(), &evil_schema()).unwrap());
+    }
+
+    #[test]
+    fn a_table_with_columns_of_its_own() {
+        let mut settings = evil_settings();
+        settings.own = OwnColumns {
+            commit_version: true,
+            synced_at: true,
+            deleted_at: true,
+        };
+        insta::assert_snapshot!(ddl_for(&settings, &evil_schema()).unwrap());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::{
         duplicates,
         fence::Fence,
         filling::Filling,
-        reserved,
+        own, reserved,
         settings::MAX_NAME_BYTES,
         unfinished::{Fills, Reserved},
     },
@@ -31,7 +31,7 @@ const PAUSE: &str = "SELECT pg_catalog.pg_sleep(1)";
 
 /// Somebody may look at the reserved table, a backup for instance; nobody is to queue behind us.
 const RENAME: &str = "\
-SET LOCAL lock_timeout = '2s'; ALTER TABLE {} RENAME TO {}; COMMENT ON TABLE {} IS {}; \
+SET LOCAL lock_timeout = '2s'; {}ALTER TABLE {} RENAME TO {}; COMMENT ON TABLE {} IS {}; \
 SET LOCAL lock_timeout = '30s'";
 
 pub(super) async fn apply<P: Position>(
@@ -216,6 +216,7 @@ async fn rename<P: Position>(apply: &Apply<'_, P>, reserved: &Table) -> Result<b
     let sql = Sql::of(
         RENAME,
         &[
+            &own::drop_defaults(apply.settings.own, &reserved.sql()),
             &reserved.sql(),
             &Sql::name(&table.name),
             &table.sql(),

@@ -15,14 +15,14 @@ use crate::{
         apply::BEGIN_PATIENTLY,
         columns::Columns,
         fence::Hold,
-        reserved,
+        own, reserved,
         settings::TargetSettings,
         state::StateSchema,
         unfinished::{Begun, Fills, Reserved},
     },
 };
 
-const CREATE: &str = "CREATE TABLE {} ({}); COMMENT ON TABLE {} IS {}";
+const CREATE: &str = "CREATE TABLE {} ({}{}); COMMENT ON TABLE {} IS {}";
 
 /// Who else writes into a table. Only loaders of ours do; those of an earlier session, which may
 /// not even know that it is over, would hold up the key and the name.
@@ -144,9 +144,12 @@ impl Opener<'_> {
         let doing = self.doing();
         self.begin_held(&doing).await?;
         let comment = Sql::text(&reserved::comment(self.hold.job_id));
+        let version = plan.watermark.version.to_number();
+        let own = own::fill_definitions(self.settings.own, version)?;
         let parts = [
             &table.sql(),
             &columns.fill_definitions(target),
+            &own,
             &table.sql(),
             &comment,
         ];

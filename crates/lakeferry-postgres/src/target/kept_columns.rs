@@ -3,10 +3,11 @@
 use lakeferry_model::{ColumnRole, TargetColumn};
 use serde_json::{Map, Value, json};
 
-const ROLES: [(ColumnRole, &str); 3] = [
+const ROLES: [(ColumnRole, &str); 4] = [
     (ColumnRole::Synced, "synced"),
     (ColumnRole::LeftOut, "left out"),
     (ColumnRole::Detached, "detached"),
+    (ColumnRole::Own, "own"),
 ];
 
 /// The same columns as the same text, and none as nothing, as an earlier build left it; `made` is the

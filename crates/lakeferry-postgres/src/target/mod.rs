@@ -37,6 +37,7 @@ mod lease;
 mod loader;
 mod migrations;
 mod multiset;
+mod own;
 mod parking;
 mod privileges;
 mod publications;

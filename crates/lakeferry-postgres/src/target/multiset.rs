@@ -29,7 +29,11 @@ pub(super) struct Exchange {
 
 impl Exchange {
     pub(super) fn new(table: &Table, staging: &Sql, locked: &Locked) -> Self {
-        let Locked { columns, shape } = locked;
+        let Locked {
+            columns,
+            shape,
+            marks,
+        } = locked;
         let target = &shape.rows_of(table);
         let [here, there] = [columns.compared("t"), columns.staged("s")].map(|row| digest(&row));
         let digests = "SELECT {}.tableoid AS part, {}.ctid AS place, {} AS digest FROM {} AS {}";
@@ -50,12 +54,14 @@ impl Exchange {
                 &[target, &surplus],
             ),
             insert: Sql::of(
-                "INSERT INTO {} ({}) SELECT {} FROM {} AS s, ({}) AS missing \
+                "INSERT INTO {} ({}{}) SELECT {}{} FROM {} AS s, ({}) AS missing \
                     WHERE s.ctid = missing.place",
                 &[
                     &table.sql(),
                     &columns.names(),
+                    &marks.names(),
                     &columns.staged("s"),
+                    &marks.values(),
                     staging,
                     &missing,
                 ],

@@ -38,16 +38,29 @@ pub(super) struct Updates {
 
 impl Updates {
     /// Those of staged rows `s` and rows `t` of the target for which `pairs` holds.
-    pub(super) fn new(target: &Sql, staging: &Sql, pairs: Sql, columns: &Columns) -> Self {
-        let differ = columns.differ("t", "s");
+    pub(super) fn new(target: &Sql, staging: &Sql, pairs: Sql, locked: &Locked) -> Self {
+        let differ = locked.columns.differ("t", "s");
+        let which = Sql::of("{} AND {}", &[&pairs, &differ]);
+        Self::of(target, staging, (pairs, &which), locked)
+    }
+
+    /// The same, of rows `t` that are written even where they are equal.
+    pub(super) fn of_all(target: &Sql, staging: &Sql, pairs: Sql, locked: &Locked) -> Self {
+        let which = pairs.clone();
+        Self::of(target, staging, (pairs, &which), locked)
+    }
+
+    fn of(target: &Sql, staging: &Sql, (pairs, which): (Sql, &Sql), locked: &Locked) -> Self {
+        let Locked { columns, marks, .. } = locked;
+        let (assignments, marks) = (columns.assignments("s"), marks.assignments());
         Self {
             update: Sql::of(
-                "UPDATE {} AS t SET {} FROM {} AS s WHERE {} AND {}",
-                &[target, &columns.assignments("s"), staging, &pairs, &differ],
+                "UPDATE {} AS t SET {}{} FROM {} AS s WHERE {}",
+                &[target, &assignments, &marks, staging, which],
             ),
             to_write: Sql::of(
-                "SELECT count(*) FROM {} AS t, {} AS s WHERE {} AND {}",
-                &[target, staging, &pairs, &differ],
+                "SELECT count(*) FROM {} AS t, {} AS s WHERE {}",
+                &[target, staging, which],
             ),
             target: target.clone(),
             staging: staging.clone(),
@@ -114,10 +127,7 @@ impl Updates {
                 let way = Way { rival, park };
                 self.run_parked(apply, locked, &rivals, way).await
             }
-            _ => Err(caused_by(
-                rivals::exchange(&apply.settings.table, rival),
-                error,
-            )),
+            _ => Err(caused_by(rivals::exchange(apply.settings, rival), error)),
         }
     }
 
@@ -128,13 +138,15 @@ impl Updates {
         rivals: &[Rival],
         way: Way<'_>,
     ) -> Result<u64, Error> {
-        let table = &apply.settings.table;
         let rows = apply.count(&self.to_write).await?;
         match apply.link.try_execute(&way.park, &[]).await {
             Ok(parked) => tracing::debug!(parked, "rows exchange values under a unique index"),
             // A CHECK or a domain wants a value there, or somebody refers to it.
             Err(error) if is_integrity(&error) => {
-                return Err(caused_by(rivals::exchange(table, way.rival), error));
+                return Err(caused_by(
+                    rivals::exchange(apply.settings, way.rival),
+                    error,
+                ));
             }
             Err(error) => return Err(refusal::told(apply, error).await),
         }
@@ -145,7 +157,7 @@ impl Updates {
         let is_unique = sqlstate::is(&error, &SqlState::UNIQUE_VIOLATION);
         match rivals::named(rivals, &error) {
             Some(rival) if is_unique && !can_park(&locked.columns, rival) => {
-                Err(caused_by(rivals::exchange(table, rival), error))
+                Err(caused_by(rivals::exchange(apply.settings, rival), error))
             }
             _ => Err(refusal::told(apply, error).await),
         }

@@ -44,10 +44,11 @@ pub(super) async fn check(
     link: &Link,
     table: &Table,
     oid: u32,
-    columns: &Columns,
+    (columns, own): (&Columns, &Columns),
 ) -> Result<(), Error> {
     let doing = Doing::new(format!("look at the rights on {table}"));
-    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    let columns = columns.iter().chain(own.iter());
+    let names: Vec<&str> = columns.map(|column| column.name.as_str()).collect();
     let params: [Param<'_>; 2] = [(&oid, Type::OID), (&names, Type::TEXT_ARRAY)];
     let rows = link.query(&MISSING.into(), &params, &doing).await?;
     let missing = rows.first().map(|row| missing(row, table));

@@ -110,6 +110,7 @@ async fn merge<P: Position>(
     let bringing = Bringing {
         delete: apply.is_filled.then_some(&merge.delete),
         updates: apply.is_filled.then_some(&merge.updates),
+        back: merge.back.as_ref().filter(|_| apply.is_filled),
         insert: &merge.insert,
     };
     loop {
@@ -133,6 +134,7 @@ async fn exchange<P: Position>(
     let bringing = Bringing {
         delete: apply.is_filled.then_some(&exchange.delete),
         updates: None,
+        back: None,
         insert: &exchange.insert,
     };
     // A savepoint that is rolled back to takes settings with it.
@@ -197,6 +199,8 @@ async fn refuse_rows_of_others<P: Position>(apply: &Apply<'_, P>) -> Result<(), 
 struct Merge {
     delete: Sql,
     updates: Updates,
+    /// Rows that stayed when they were deleted, and are there again.
+    back: Option<Updates>,
     insert: Sql,
     /// How many staged rows are not in the target as they should be.
     unlike: Sql,
@@ -206,22 +210,32 @@ struct Merge {
 
 impl Merge {
     fn new(table: &Table, staging: &Sql, locked: &Locked) -> Self {
-        let Locked { columns, shape } = locked;
+        let Locked {
+            columns,
+            shape,
+            marks,
+        } = locked;
         let target = &shape.rows_of(table);
         let same_key = columns.same_key("t", "s");
+        let same_live = marks.and_live(&same_key);
+        let is_gone = Sql::of(
+            "NOT EXISTS (SELECT FROM {} AS s WHERE {})",
+            &[staging, &same_key],
+        );
+        let back = marks.and_deleted(&same_key);
         Self {
-            delete: Sql::of(
-                "DELETE FROM {} AS t WHERE NOT EXISTS (SELECT FROM {} AS s WHERE {})",
-                &[target, staging, &same_key],
-            ),
-            updates: Updates::new(target, staging, same_key.clone(), columns),
+            delete: marks.delete(target, None, &is_gone),
+            updates: Updates::new(target, staging, same_live.clone(), locked),
+            back: back.map(|pairs| Updates::of_all(target, staging, pairs, locked)),
             insert: Sql::of(
-                "INSERT INTO {} ({}) SELECT {} FROM {} AS s \
+                "INSERT INTO {} ({}{}) SELECT {}{} FROM {} AS s \
                     WHERE NOT EXISTS (SELECT FROM {} AS t WHERE {})",
                 &[
                     &table.sql(),
                     &columns.names(),
+                    &marks.names(),
                     &columns.staged("s"),
+                    &marks.values(),
                     staging,
                     target,
                     &same_key,
@@ -230,9 +244,12 @@ impl Merge {
             unlike: Sql::of(
                 "SELECT count(*) FROM {} AS s \
                     WHERE NOT EXISTS (SELECT FROM {} AS t WHERE {} AND NOT {})",
-                &[staging, target, &same_key, &columns.differ("t", "s")],
+                &[staging, target, &same_live, &columns.differ("t", "s")],
             ),
-            found: Sql::of("SELECT count(*) FROM {}", &[target]),
+            found: Sql::of(
+                "SELECT count(*) FROM {} AS t{}",
+                &[target, &marks.where_live()],
+            ),
         }
     }
 
@@ -248,8 +265,11 @@ impl Merge {
             rows.deleted = apply.execute(&self.delete).await?;
             apply.guard(rows.deleted, staged).await?;
             rows.updated = self.updates.run(apply, locked).await?;
+            if let Some(back) = &self.back {
+                rows.inserted = back.run(apply, locked).await?;
+            }
         }
-        rows.inserted = apply.execute(&self.insert).await?;
+        rows.inserted += apply.execute(&self.insert).await?;
         verify(apply, locked, [&self.unlike, &self.found], staged).await?;
         Ok(rows)
     }
@@ -258,22 +278,31 @@ impl Merge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::target::tests::{evil_locked, evil_table};
+    use crate::target::tests::{evil_locked, evil_marked, evil_table};
 
     #[test]
     fn statements() {
-        let merge = Merge::new(&evil_table(), &Sql::name("staged"), &evil_locked());
-        insta::assert_snapshot!(
-            [
-                merge.delete,
-                merge.updates.update,
-                merge.updates.to_write,
-                merge.insert,
-                merge.unlike,
-                merge.found
-            ]
-            .map(|sql| sql.as_str().to_owned())
-            .join("\n")
-        );
+        insta::assert_snapshot!(all_of(&evil_locked()));
+    }
+
+    #[test]
+    fn statements_where_deleted_rows_stay() {
+        insta::assert_snapshot!(all_of(&evil_marked()));
+    }
+
+    fn all_of(locked: &Locked) -> String {
+        let merge = Merge::new(&evil_table(), &Sql::name("staged"), locked);
+        let back = merge.back.into_iter();
+        let back = back.flat_map(|back| [back.update, back.to_write]);
+        let all = [
+            merge.delete,
+            merge.updates.update,
+            merge.updates.to_write,
+            merge.insert,
+            merge.unlike,
+            merge.found,
+        ];
+        let all = all.into_iter().chain(back);
+        all.map(|sql| sql.as_str().to_owned() + "\n").collect()
     }
 }

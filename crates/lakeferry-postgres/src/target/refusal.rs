@@ -44,8 +44,8 @@ async fn unique<P: Position>(
 ) -> Result<Option<Error>, Error> {
     apply.batch("ROLLBACK").await?;
     let all = rivals::all(apply).await?;
-    let table = &apply.settings.table;
-    Ok(rivals::named(&all, error).map(|rival| rivals::collision(table, rival)))
+    let named = rivals::named(&all, error);
+    Ok(named.map(|rival| rivals::collision(apply.settings, rival)))
 }
 
 /// Where a refusal came from.

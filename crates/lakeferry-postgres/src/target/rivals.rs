@@ -9,7 +9,7 @@ use crate::{
     error::Error,
     link::Param,
     sql::{Sql, Table},
-    target::apply::Apply,
+    target::{apply::Apply, settings::TargetSettings},
 };
 
 /// All unique indexes of a table and its partitions. `r` is the index
@@ -168,23 +168,37 @@ pub(super) fn named<'a>(rivals: &'a [Rival], error: &tokio_postgres::Error) -> O
 
 /// The error for rows that pass values on among themselves, or have them twice in the end: before
 /// the end, it cannot be told.
-pub(super) fn exchange(table: &Table, rival: &Rival) -> Error {
+pub(super) fn exchange(settings: &TargetSettings, rival: &Rival) -> Error {
+    let table = &settings.table;
     Error::needs_operator(format!(
         "rows of {table} exchange values, or have the same, under the {}, which is checked row by \
          row",
         rival.in_words()
     ))
-    .advise(rival.defer())
+    .advise(rival.defer() + in_the_way(settings))
 }
 
 /// The error for rows that have the same values in the end.
-pub(super) fn collision(table: &Table, rival: &Rival) -> Error {
+pub(super) fn collision(settings: &TargetSettings, rival: &Rival) -> Error {
+    let table = &settings.table;
     Error::needs_operator(format!(
         "rows for {table} have the same values under its {}",
         rival.in_words()
     ))
     .advise(format!(
-        "make them differ in the source, keep all but one out by the job's filter, or {}",
-        rival.drop()
+        "make them differ in the source, keep all but one out by the job's filter, or {}{}",
+        rival.drop(),
+        in_the_way(settings)
     ))
+}
+
+/// What else can be done where deleted rows stay, and have their values still.
+fn in_the_way(settings: &TargetSettings) -> &'static str {
+    match settings.own.deleted_at {
+        true => {
+            "; if a row that stayed when it was deleted is in the way: let the index be over the \
+             others alone, WHERE \"_deleted_at\" IS NULL"
+        }
+        false => "",
+    }
 }

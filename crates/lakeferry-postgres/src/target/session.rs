@@ -124,6 +124,7 @@ impl<P: Position> PostgresSession<P> {
             hold: self.hold,
             oid: self.oid,
             state: &self.job.state,
+            own: self.job.settings.own,
             allows: self.job.settings.bad_rows,
             quarantined: self.standing.quarantined,
         };

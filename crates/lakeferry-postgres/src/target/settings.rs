@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lakeferry_model::{BadRows, Guard, JobKey};
+use lakeferry_model::{BadRows, Guard, JobKey, OwnColumns};
 
 use crate::{connect::ConnectSettings, error::Error, sql::Table, target::state::StateSchema};
 
@@ -32,6 +32,8 @@ pub struct TargetSettings {
     pub allow_rewrite: bool,
     /// What becomes of rows that Postgres cannot hold.
     pub bad_rows: BadRows,
+    /// What the job writes by itself beside the source's columns.
+    pub own: OwnColumns,
     /// How many connections to the server a run of the job may have at once.
     pub max_connections: u32,
 }

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use futures_util::future::try_join3;
+use lakeferry_model::OwnColumns;
 use tokio_postgres::{Row, types::Type};
 
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
     target::{
         columns::{Column, Columns},
         compatibility::{Existing, fit},
-        hazards, key_index, privileges,
+        hazards, key_index, own, privileges,
     },
     type_map::PgType,
 };
@@ -115,10 +116,11 @@ pub(super) async fn check(
     link: &Link,
     table: &Table,
     oid: u32,
-    columns: &mut Columns,
+    (columns, own): (&mut Columns, OwnColumns),
 ) -> Result<Shape, Error> {
+    let own = own::columns(own)?;
     hazards::refuse(link, table, oid).await?;
-    privileges::check(link, table, oid, columns).await?;
+    privileges::check(link, table, oid, (columns, &own)).await?;
     let doing = Doing::new(format!("look at the columns of {table}"));
     let mut key: Vec<&str> = columns.key().map(|column| column.name.as_str()).collect();
     key.sort_unstable();
@@ -136,7 +138,7 @@ pub(super) async fn check(
     )
     .await?;
     let shape = Shape::of(&shape);
-    check_columns(table, columns, &found, &shape)?;
+    check_columns(table, (columns, &own), &found, &shape)?;
     if columns.has_key() {
         key_index::check(table, columns, &indexes)?;
     }
@@ -145,7 +147,7 @@ pub(super) async fn check(
 
 fn check_columns(
     table: &Table,
-    columns: &mut Columns,
+    (columns, own): (&mut Columns, &Columns),
     found: &[Row],
     shape: &Shape,
 ) -> Result<(), Error> {
@@ -155,6 +157,12 @@ fn check_columns(
             return Err(missing(table, column));
         };
         check_column(table, column, row)?;
+    }
+    for column in own.iter() {
+        match found.remove(column.name.as_str()) {
+            Some(row) => check_own(table, column, row)?,
+            None => return Err(missing(table, column)),
+        }
     }
     let unfilled = found.into_iter().filter(|(_, row)| row.get("unfilled"));
     match unfilled.map(|(name, _)| name).min() {
@@ -191,6 +199,18 @@ fn check_column(table: &Table, column: &mut Column, row: &Row) -> Result<(), Err
             "key column {name:?} of {table} has a nondeterministic collation"
         ))
         .advise("give it a deterministic one, so that equal means equal in every byte"));
+    }
+    Ok(())
+}
+
+/// A column that the job writes by itself is as those of the source, and takes NULL.
+fn check_own(table: &Table, column: &Column, row: &Row) -> Result<(), Error> {
+    let name = &column.name;
+    check_column(table, &mut column.clone(), row)?;
+    if row.get("not_null") {
+        let change = Sql::of("ALTER COLUMN {} DROP NOT NULL", &[&Sql::name(name)]);
+        let what = format!("column {name:?} of {table} takes no NULL");
+        return Err(Error::needs_operator(what).advise(alter(table, &change)));
     }
     Ok(())
 }

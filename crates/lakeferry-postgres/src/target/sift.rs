@@ -44,6 +44,8 @@ pub(super) const BEFORE_ROWS: &str = "SAVEPOINT before_rows";
 pub(super) struct Bringing<'a> {
     pub(super) delete: Option<&'a Sql>,
     pub(super) updates: Option<&'a Updates>,
+    /// Of keys to insert, rows that stayed when they were deleted.
+    pub(super) back: Option<&'a Updates>,
     pub(super) insert: &'a Sql,
 }
 

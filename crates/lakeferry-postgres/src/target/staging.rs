@@ -9,7 +9,7 @@
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use lakeferry_model::{BadRows, Effect, Stage};
+use lakeferry_model::{BadRows, Effect, OwnColumns, Stage};
 
 use crate::{
     error::Error,
@@ -106,6 +106,7 @@ pub(super) struct Stager<'a> {
     /// Of the target.
     pub(super) oid: Option<u32>,
     pub(super) state: &'a StateSchema,
+    pub(super) own: OwnColumns,
     pub(super) allows: BadRows,
     /// Rows in quarantine.
     pub(super) quarantined: u64,
@@ -116,7 +117,7 @@ impl Stager<'_> {
     pub(super) async fn open(&self, stage: Stage, schema: &SchemaRef) -> Result<Staging, Error> {
         let mut columns = Columns::new(schema, self.key)?;
         if let Some(oid) = self.oid {
-            shape::check(self.link, self.table, oid, &mut columns).await?;
+            shape::check(self.link, self.table, oid, (&mut columns, self.own)).await?;
         }
         let left = reserved::drop_leftovers(self.link, self.table, self.hold.job_id, None).await?;
         let (place, names) = match stage {

@@ -3,12 +3,12 @@
 use arrow_schema::{DataType, Field, Schema};
 use std::time::Duration;
 
-use lakeferry_model::{BadRows, Guard, JobKey};
+use lakeferry_model::{BadRows, Guard, JobKey, OwnColumns};
 
 use crate::{
     connect::ConnectSettings,
     sql::Table,
-    target::{apply::Locked, columns::Columns, settings::TargetSettings, shape::Shape},
+    target::{apply::Locked, columns::Columns, own::Marks, settings::TargetSettings, shape::Shape},
 };
 
 pub(super) fn evil_table() -> Table {
@@ -41,6 +41,7 @@ pub(super) fn evil_settings() -> TargetSettings {
         guard: Guard::default(),
         allow_rewrite: false,
         bad_rows: BadRows::HALT,
+        own: OwnColumns::default(),
         max_connections: 8,
     }
 }
@@ -53,6 +54,20 @@ pub(super) fn evil_locked() -> Locked {
     Locked {
         columns: evil_columns(),
         shape: Shape::default(),
+        marks: Marks::default(),
+    }
+}
+
+/// The same of a job that has all columns of its own, at version 7.
+pub(super) fn evil_marked() -> Locked {
+    let own = OwnColumns {
+        commit_version: true,
+        synced_at: true,
+        deleted_at: true,
+    };
+    Locked {
+        marks: Marks::new(own, 7),
+        ..evil_locked()
     }
 }
 

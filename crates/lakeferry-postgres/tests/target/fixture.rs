@@ -47,6 +47,7 @@ impl Desk {
             guard: Guard::OFF,
             allow_rewrite: false,
             bad_rows: BadRows::HALT,
+            own: lakeferry_model::OwnColumns::default(),
             max_connections: 8,
         };
         let client = connect(&url).await;

@@ -8,8 +8,8 @@ use arrow_array::RecordBatch;
 use arrow_schema::{FieldRef, Schema};
 use lakeferry_model::{
     Applied, BadRows, Claim, ColumnRole, CommitOutcome, Digest, Effect, Epoch, Failure,
-    FailureClass, FillPlan, Fingerprint, Holder, Instant, Loader, Position, RowCounts, Session,
-    Stage, TableId, TableStanding, Target, TargetColumn, Watermark,
+    FailureClass, FillPlan, Fingerprint, Holder, Instant, Loader, OwnColumns, Position, RowCounts,
+    Session, Stage, TableId, TableStanding, Target, TargetColumn, Watermark,
 };
 
 use crate::{KEY, Row, Values, batch, columns};
@@ -19,6 +19,7 @@ mod alter;
 mod append;
 mod fill;
 mod keyless;
+mod own;
 mod quarantine;
 
 /// Rows by key.
@@ -36,23 +37,29 @@ pub trait Harness {
     fn target(&self) -> Self::Target;
     /// The same, with no guard, of a job that does this with bad rows.
     fn tolerant(&self, bad: BadRows) -> Self::Target;
+    /// The same, with the default guard, of a job that writes these columns by itself.
+    fn writing(&self, own: OwnColumns, bad: BadRows) -> Self::Target;
     /// The same, with no guard.
     fn unguarded(&self) -> Self::Target;
     /// A handle on the job as one without a key, with the default guard.
     fn keyless(&self) -> Self::Target;
-    /// The rows that a reader sees; `None` if there is no table.
+    /// The keys of rows that are marked as deleted, sorted.
+    async fn deleted(&self) -> Vec<i64>;
+    /// The live rows that a reader sees; `None` if there is no table.
     async fn rows(&self) -> Option<Rows>;
     /// The keys in quarantine, sorted.
     async fn quarantined(&self) -> Vec<i64>;
     /// The same of a table without a key, sorted.
     async fn all_rows(&self) -> Option<Vec<Values>>;
-    /// What a reader sees in one column; `None` if there is no such column.
+    /// What a reader sees in one column of live rows, as text; `None` if there is no such column.
     async fn cells(&self, column: &str) -> Option<Rows>;
     /// Makes a table under the target's name, keyed and of the right columns, that the job did
     /// not fill.
     async fn make_table(&self, rows: Rows);
     /// Lets the table refuse this value from now on, as a constraint of a user's does.
     async fn refuse(&self, value: &str);
+    /// Puts an equal table in the place of the target, which the job did not fill.
+    async fn replace_table(&self);
     /// Drops the target table.
     async fn drop_table(&self);
     /// Drops the table that an unfinished fill has loaded.
@@ -87,6 +94,7 @@ pub async fn holds<H: Harness>(make: impl AsyncFn() -> H) {
     append::holds(&make).await;
     fill::holds(&make).await;
     keyless::holds(&make).await;
+    own::holds(&make).await;
     quarantine::holds(&make).await;
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use arrow_array::RecordBatch;
 use lakeferry_model::{
     BadRowCounts, BadRows, Differences, DifferingKeys, Effect, Guard, MOST_EXAMPLES, OnBadValue,
-    RowCounts, Stage,
+    OwnColumns, RowCounts, Stage,
 };
 
 use super::{
@@ -29,6 +29,7 @@ pub(super) struct Policy {
     pub(super) guard: Guard,
     pub(super) bad: BadRows,
     pub(super) keying: Keying,
+    pub(super) own: OwnColumns,
 }
 
 /// What was put, and what of it cannot be held.

@@ -1,7 +1,7 @@
 //! A table in memory: a key, and columns of texts that can be altered.
 
 use arrow_schema::Schema;
-use lakeferry_model::Alteration;
+use lakeferry_model::{Alteration, COMMIT_VERSION, DELETED_AT, OwnColumns};
 
 use super::{TargetError, rows::Keying};
 use crate::KEY;
@@ -31,7 +31,35 @@ pub(super) fn cell_names(columns: &Schema) -> Result<Vec<String>, TargetError> {
     }
 }
 
+/// What one apply writes into the columns that are the target's own.
+pub(super) struct Marks {
+    pub(super) own: OwnColumns,
+    pub(super) version: String,
+}
+
+/// The target's own columns have a clock, which says nothing in memory.
+const NOW: &str = "now";
+
 impl Table {
+    /// Whether this row is not marked as deleted.
+    pub(super) fn is_live(&self, row: &Cells) -> bool {
+        let place = self.place(DELETED_AT);
+        place.is_err() || place.is_ok_and(|place| row[place].is_none())
+    }
+
+    /// Marks a row that is written, or deleted.
+    fn mark(&self, row: &mut Cells, marks: &Marks, is_live: bool) -> Result<(), TargetError> {
+        for field in marks.own.fields() {
+            let cell = &mut row[self.place(field.name())?];
+            *cell = match field.name().as_str() {
+                COMMIT_VERSION => Some(marks.version.clone()),
+                DELETED_AT => (!is_live).then(|| NOW.to_owned()),
+                _ => Some(NOW.to_owned()),
+            };
+        }
+        Ok(())
+    }
+
     /// Where these cells are.
     pub(super) fn places(&self, names: &[String]) -> Result<Vec<usize>, TargetError> {
         names.iter().map(|name| self.place(name)).collect()
@@ -42,17 +70,25 @@ impl Table {
         place.ok_or_else(|| TargetError::Misfit(format!("there is no column {name}")))
     }
 
-    /// The rows, with the cells at `places` alone.
-    pub(super) fn narrowed(&self, places: &[usize]) -> Rows {
+    /// The rows, with the cells at `places` alone; where deleted rows stay, those that live.
+    pub(super) fn narrowed(&self, places: &[usize], own: OwnColumns) -> Rows {
         let cells = |row: &Cells| places.iter().map(|&place| row[place].clone()).collect();
         self.rows
             .iter()
+            .filter(|(_, row)| !own.deleted_at || self.is_live(row))
             .map(|(id, row)| (*id, cells(row)))
             .collect()
     }
 
-    /// Takes `rows`, which have the cells at `places`; rows that were there keep all others.
-    pub(super) fn take(&mut self, rows: Rows, places: &[usize], keying: Keying) {
+    /// Takes `rows`, which have the cells at `places`; rows that were there keep all others. Those
+    /// that are not among them go, or are marked as deleted.
+    pub(super) fn take(
+        &mut self,
+        rows: Rows,
+        places: &[usize],
+        keying: Keying,
+        marks: &Marks,
+    ) -> Result<(), TargetError> {
         let mut before = std::mem::take(&mut self.rows);
         for (id, cells) in rows {
             let same = |(other, row): &Values| match keying {
@@ -62,15 +98,28 @@ impl Table {
                     *other == id && pairs.all(|(&place, cell)| row[place] == *cell)
                 }
             };
-            let mut row = match before.iter().position(same) {
-                Some(place) => before.swap_remove(place).1,
-                None => vec![None; self.columns.len()],
-            };
+            let found = before.iter().position(same);
+            let found = found.map(|place| before.swap_remove(place).1);
+            let mut row = found.clone();
+            let row = row.get_or_insert_with(|| vec![None; self.columns.len()]);
             for (&place, cell) in places.iter().zip(cells) {
                 row[place] = cell;
             }
-            self.rows.push((id, row));
+            let is_back = marks.own.deleted_at && !self.is_live(row);
+            if found.as_ref() != Some(row) || is_back {
+                self.mark(row, marks, true)?;
+            }
+            self.rows.push((id, std::mem::take(row)));
         }
+        if marks.own.deleted_at {
+            for (id, mut row) in before {
+                if self.is_live(&row) {
+                    self.mark(&mut row, marks, false)?;
+                }
+                self.rows.push((id, row));
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn alter(&mut self, alteration: &Alteration) -> Result<(), TargetError> {

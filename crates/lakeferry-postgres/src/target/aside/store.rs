@@ -42,8 +42,7 @@ pub(in crate::target) async fn refuse_too_many<P: Position>(
         None => {
             // As many as a server can count.
             let limit = Sql::number(limit.min(i64::MAX.unsigned_abs()));
-            let sql = "SELECT count(*) FROM (SELECT FROM {} LIMIT {}) AS held";
-            apply.count(&Sql::of(sql, &[&table.sql(), &limit])).await?
+            apply.count_live(&limit).await?
         }
     };
     match allows.refusal(quarantined, held.saturating_add(quarantined)) {

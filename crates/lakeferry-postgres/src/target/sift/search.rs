@@ -40,6 +40,12 @@ impl<P: Position> Sieve<'_, P> {
                 return Ok(false);
             }
         }
+        if let Some(back) = bringing.back {
+            self.park(locked, back).await?;
+            if !self.search_in(&back.update, Effect::Insert).await? {
+                return Ok(false);
+            }
+        }
         self.search_in(bringing.insert, Effect::Insert).await
     }
 
@@ -212,11 +218,9 @@ impl<P: Position> Sieve<'_, P> {
         if allows.on_bad_value == OnBadValue::Null {
             return Ok(MOST_ROWS);
         }
-        let sql = Sql::of(
-            "SELECT count(*) FROM {}",
-            &[&self.apply.settings.table.sql()],
-        );
-        let held = self.apply.count(&sql).await?;
+        // As many as a server can count.
+        let limit = Sql::number(i64::MAX.unsigned_abs());
+        let held = self.apply.count_live(&limit).await?;
         let all = held.saturating_add(self.staged.counts.total());
         let share = (all as f64 * allows.max_share) as u64;
         let room = usize::try_from(share.max(allows.max_rows)).unwrap_or(usize::MAX);

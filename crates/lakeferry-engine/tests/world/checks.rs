@@ -1,0 +1,115 @@
+//! What holds after every step of the simulation, by the oracle and by what was seen before.
+
+use std::collections::BTreeSet;
+
+use lakeferry_model::{COMMIT_VERSION, ColumnRole, Progress, TargetColumn};
+use lakeferry_testkit::KEY;
+
+use super::World;
+
+impl World {
+    /// Promise 1, and the watermark's way.
+    pub(super) fn check(&mut self) -> Result<(), String> {
+        let standing = self.server.standing();
+        let unfinished = standing.unfinished.as_ref();
+        let filling = unfinished.map(|fill| (fill.plan.watermark.version, fill.loaded));
+        if let (Some(then), Some(now)) = (self.filling, filling)
+            && (then.0 != now.0 || then.1 > now.1)
+        {
+            self.note("fill started anew");
+        }
+        self.filling = filling;
+        let Some(progress) = &standing.progress else {
+            return Ok(());
+        };
+        self.check_columns(progress)?;
+        self.check_kept()?;
+        let watermark = &progress.watermark;
+        let version = watermark.version;
+        if let Some(seen) = &self.seen
+            && !self.may_leave
+            && !self.engines.iter().any(|engine| engine.asked)
+            && (seen.table_id != watermark.table_id || seen.version > version)
+        {
+            return Err(format!(
+                "the watermark left its table's history: {seen:?} to {watermark:?}"
+            ));
+        }
+        if let Some(seen) = &self.seen
+            && seen.instant > watermark.instant
+        {
+            return Err("the instant moved back".to_owned());
+        }
+        self.seen = Some(watermark.clone());
+        Ok(())
+    }
+
+    /// Where rows stay when they are deleted, none ever goes, and none is there twice; that the live
+    /// ones are right is seen column by column.
+    fn check_kept(&mut self) -> Result<(), String> {
+        let live = self.server.cells(COMMIT_VERSION).unwrap_or_default();
+        let deleted = self.server.deleted();
+        if self.keeps && !deleted.is_empty() {
+            self.note("deleted row kept");
+        }
+        let before = std::mem::take(&mut self.kept);
+        let all: BTreeSet<i64> = live.keys().copied().chain(deleted.clone()).collect();
+        if self.keeps && (!before.is_subset(&all) || all.len() != live.len() + deleted.len()) {
+            return Err(format!(
+                "of {before:?} there are {live:?}, and {deleted:?} as deleted"
+            ));
+        }
+        if !self.keeps && !deleted.is_empty() {
+            return Err(format!("{deleted:?} are there as deleted"));
+        }
+        if self.was_deleted.iter().any(|id| live.contains_key(id)) {
+            self.note("deleted row came back");
+        }
+        (self.kept, self.was_deleted) = (all, deleted);
+        Ok(())
+    }
+
+    /// Each synced column has what the source has there at the watermark, unless a rebuild is under
+    /// way, before which no rows are to be trusted in columns that came.
+    fn check_columns(&self, progress: &Progress<u64>) -> Result<(), String> {
+        let Progress {
+            watermark,
+            fingerprint,
+        } = progress;
+        let digest = watermark.digest.ok_or("the watermark has no digest")?;
+        let (table, version) = (&watermark.table_id, watermark.version);
+        let at = (table, version, digest.0);
+        let instant = self.is_timed().then_some(watermark.instant);
+        let is_value = |column: &TargetColumn| {
+            (column.identity.as_str(), column.role) == ("value", ColumnRole::Synced)
+        };
+        let syncs_value = fingerprint.columns.iter().any(is_value);
+        for column in &fingerprint.columns {
+            let (name, identity) = (&column.name, &column.identity);
+            let expected = (self.oracle).expected(at, instant, (identity, syncs_value));
+            let expected =
+                expected.ok_or(format!("there never was version {version} of {table}"))?;
+            let cells = self.server.cells(name);
+            let quarantined = self.server.quarantined();
+            let is_right = match (column.role, &cells) {
+                _ if identity == KEY => true,
+                (ColumnRole::Own, cells) => cells.is_some(),
+                (ColumnRole::LeftOut, _) => true,
+                (ColumnRole::Detached, cells) => cells.is_some(),
+                // The rows are those of the version all the same.
+                (ColumnRole::Synced, Some(cells)) if fingerprint.rows.is_empty() => {
+                    cells.keys().eq(expected.cells.keys())
+                }
+                (ColumnRole::Synced, Some(cells)) => *cells == expected.cells,
+                (ColumnRole::Synced, None) => false,
+            };
+            if !is_right || quarantined != expected.quarantined {
+                return Err(format!(
+                    "{column:?} is not version {version} of {table} at {instant:?}:\n{cells:?} and \
+                     {quarantined:?} in quarantine\nbut should be\n{expected:?}"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
