@@ -4,6 +4,7 @@ use std::{
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use lakeferry_postgres_testkit::{Server, Settings, Version};
@@ -218,19 +219,45 @@ impl Deployment {
         self.sql("SELECT pg_snapshot_xmax(pg_current_snapshot())")
     }
 
+    /// Where the write-ahead log ends, all of which is on disk then.
+    pub(crate) fn wal_end(&self) -> String {
+        self.sql("SELECT pg_switch_wal()")
+    }
+
+    /// The records of the write-ahead log between these places that are of a table, its TOAST or an
+    /// index of either, a line each.
+    #[track_caller]
+    pub(crate) fn wal_of(&self, table: &str, from: &str, to: &str) -> Vec<String> {
+        let relations = self.sql(&format!(
+            "WITH tables AS (SELECT unnest(ARRAY[oid, reltoastrelid]) AS oid FROM pg_class \
+             WHERE oid = '{table}'::regclass) \
+             SELECT concat_ws('/', CASE reltablespace WHEN 0 THEN dattablespace \
+             ELSE reltablespace END, d.oid, relfilenode) \
+             FROM pg_class AS c JOIN pg_database AS d ON datname = current_database() \
+             WHERE c.oid IN (SELECT oid FROM tables) OR c.oid IN \
+             (SELECT indexrelid FROM pg_index WHERE indrelid IN (SELECT oid FROM tables))"
+        ));
+        let log = self.server.data_folder().join("pg_wal");
+        let records = |relation: &str| {
+            let mut command = self.program("pg_waldump");
+            command.arg("-p").arg(&log);
+            command.args(["-s", from, "-e", to, "-R", relation]);
+            let said = output_of(&mut command);
+            let records = said.lines().filter(|line| line.starts_with("rmgr:"));
+            records.map(str::to_owned).collect::<Vec<_>>()
+        };
+        relations.lines().flat_map(records).collect()
+    }
+
+    /// A program of the server's release.
+    fn program(&self, name: &str) -> Command {
+        let programs = self.sql("SELECT setting FROM pg_config WHERE name = 'BINDIR'");
+        Command::new(Path::new(&programs).join(name))
+    }
+
     /// What `pg_dump` says of the whole database.
     pub(crate) fn pg_dump(&self) -> String {
-        let programs = self.sql("SELECT setting FROM pg_config WHERE name = 'BINDIR'");
-        let output = std::process::Command::new(Path::new(&programs).join("pg_dump"))
-            .arg(self.url())
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let text = String::from_utf8(output.stdout).unwrap();
+        let text = output_of(self.program("pg_dump").arg(self.url()));
         // A random key, new in each dump.
         let is_random =
             |line: &&str| line.starts_with("\\restrict") || line.starts_with("\\unrestrict");
@@ -255,4 +282,12 @@ impl Deployment {
 fn only(mut jobs: Vec<JobDone>) -> JobDone {
     assert_eq!(jobs.len(), 1, "{jobs:?}");
     jobs.remove(0)
+}
+
+#[track_caller]
+fn output_of(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    String::from_utf8(output.stdout).unwrap()
 }

@@ -78,6 +78,40 @@ async fn commits_that_change_no_row_write_no_row() {
     }
 }
 
+/// Rows that a commit wrote as they were are read, compared and left alone: Postgres has nothing to
+/// log of the table or its indexes, not even a lock of a row.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_are_equal_leave_nothing_in_the_log() {
+    let rows: Vec<_> = (0..5_000).map(|id| (id, Some("the same"))).collect();
+    for (version, feed) in servers().into_iter().flat_map(|v| [(v, true), (v, false)]) {
+        let mut deployment = Deployment::start(version);
+        let path = deployment.lake("words");
+        let new = if feed {
+            NewTable::with_feed()
+        } else {
+            NewTable::default()
+        };
+        let mut table = tables::create(&path, new, &rows).await;
+        deployment.job("words", &path, &[]);
+        deployment.sync();
+        deployment.sql("CREATE INDEX ON words (word)");
+        // Whoever reads rows first may note in them that they are visible.
+        deployment.sql("VACUUM FREEZE words");
+        for (what, written) in [("word", 0), ("'another'", 1_000)] {
+            table
+                .update(&[("word", what)], Some("id < 1000"))
+                .await
+                .unwrap();
+            let from = deployment.wal_end();
+            let updated = deployment.sync().rows()[1];
+            let records = deployment.wal_of("words", &from, &deployment.wal_end());
+            println!("{updated} rows written, {} records of them", records.len());
+            assert_eq!(updated, written);
+            assert_eq!(records.is_empty(), written == 0, "{records:?}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_that_look_write_nothing() {
     for version in servers() {
