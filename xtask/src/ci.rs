@@ -25,7 +25,7 @@ pub(crate) fn run(checkout: &Checkout) -> Result<Closing> {
     })?;
     stages.run("build", || cargo("test --locked --workspace --no-run"))?;
     stages.run("demo", || demo(checkout))?;
-    stages.run("sabotage", || sabotage::run(checkout, None))?;
+    stages.run("sabotage", || sabotage::run(checkout, None, false))?;
     let closing = stages.run("test", || test::run(checkout))?;
     println!("{}", stages.table());
     Ok(closing)

@@ -62,6 +62,9 @@ enum Chore {
         /// Only the fault of this name
         #[arg(long, value_name = "NAME")]
         only: Option<String>,
+        /// Only the faults of what reads a source, each of which random histories must find
+        #[arg(long)]
+        histories: bool,
     },
 }
 
@@ -87,8 +90,9 @@ fn run(chore: Chore, checkout: &Checkout) -> Result<ExitCode> {
             options,
         } => return bench::run(checkout, &name, quick, &options),
         Chore::Memory => return memory::run(checkout).map(|()| ExitCode::SUCCESS),
-        Chore::Sabotage { only } => {
-            return sabotage::run(checkout, only.as_deref()).map(|()| ExitCode::SUCCESS);
+        Chore::Sabotage { only, histories } => {
+            let run = sabotage::run(checkout, only.as_deref(), histories);
+            return run.map(|()| ExitCode::SUCCESS);
         }
     };
     println!("{}", closing.line);

@@ -9,7 +9,7 @@ const SIMULATION: NamedTest = NamedTest {
 };
 
 /// Hundreds of histories, which find a fault before they end.
-const HISTORIES: NamedTest = NamedTest {
+pub(super) const HISTORIES: NamedTest = NamedTest {
     package: "lakeferry",
     program: &["--test", "histories"],
     filter: "whatever_happens_a_target_is_a_version_of_its_source",
@@ -467,7 +467,7 @@ pub(super) const FAULTS: &[Fault] = &[
         file: "crates/lakeferry-engine/src/plan.rs",
         find: "let other_metadata = commit.metadata && taken > 0;",
         replace: "let other_metadata = commit.metadata && taken > commits.len();",
-        test: HISTORIES,
+        test: PLANNER,
     },
     Fault {
         name: "deleted-row-taken-for-live",

@@ -13,12 +13,13 @@ use std::fmt;
 use anyhow::{Result, ensure};
 
 use crate::checkout::Checkout;
+use crate::sabotage::faults::HISTORIES;
 use crate::sabotage::report::{Row, Verdict};
 use crate::sabotage::runner::{Outcome, Runner};
 use crate::sabotage::tree::Tree;
 
 /// One change that makes the product wrong and leaves it compiling.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Fault {
     name: &'static str,
     /// What a user would suffer.
@@ -29,6 +30,14 @@ struct Fault {
     find: &'static str,
     replace: &'static str,
     test: NamedTest,
+}
+
+impl Fault {
+    /// Whether it is in what reads a source or decides what that comes to.
+    fn is_of_source(&self) -> bool {
+        let crates = ["crates/lakeferry-delta/", "crates/lakeferry-engine/"];
+        crates.iter().any(|folder| self.file.starts_with(folder))
+    }
 }
 
 /// A test by its package, the arguments that select its program, and its name.
@@ -53,15 +62,20 @@ impl fmt::Display for NamedTest {
     }
 }
 
-/// Applies every fault, or only the one of that name, and prints the table.
+/// Applies every fault, or only the one of that name, and prints the table. With `histories`, those
+/// that change what is read of a source or what becomes of it, each of which random histories find.
 ///
 /// # Errors
 /// When a test is red without a fault, a fault leaves its test green, or one cannot be applied.
-pub(crate) fn run(checkout: &Checkout, only: Option<&str>) -> Result<()> {
-    let faults: Vec<_> = faults::FAULTS
-        .iter()
-        .filter(|fault| only.is_none_or(|name| name == fault.name))
-        .collect();
+pub(crate) fn run(checkout: &Checkout, only: Option<&str>, histories: bool) -> Result<()> {
+    let wanted = |fault: &&Fault| {
+        only.is_none_or(|name| name == fault.name) && (!histories || fault.is_of_source())
+    };
+    let test = |fault: &Fault| Fault {
+        test: if histories { HISTORIES } else { fault.test },
+        ..*fault
+    };
+    let faults: Vec<_> = faults::FAULTS.iter().filter(wanted).map(test).collect();
     ensure!(
         only.is_none() || !faults.is_empty(),
         "there is no fault of that name"
@@ -72,7 +86,7 @@ pub(crate) fn run(checkout: &Checkout, only: Option<&str>) -> Result<()> {
     let runner = Runner::new(tree.folder(), checkout.target(), &folder)?;
     let mut rows = Vec::new();
     let mut healthy = BTreeMap::new();
-    for fault in faults {
+    for fault in &faults {
         let verdict = judge(fault, &tree, &runner, &mut healthy)?;
         println!("{}: {verdict}", fault.name);
         rows.push(Row { fault, verdict });
