@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use delta_kernel::schema::{DataType, StructType};
+use delta_kernel::{
+    Engine,
+    schema::{DataType, StructType},
+};
 use lakeferry_model::{ChangeBatch, CommitRange, Content, DeltaVersion, Reading};
 
 use crate::{
@@ -110,7 +113,8 @@ async fn read_feed(
     outlet: Changes,
 ) -> Result<()> {
     let stretches = stretches(table.name(), commits)?;
-    let (table, engine, name) = (table.clone(), table.engine(), table.name().to_owned());
+    let engine: Arc<dyn Engine> = table.engine();
+    let (table, name) = (table.clone(), table.name().to_owned());
     blocking(&name, move || {
         for stretch in stretches {
             let give = |batch| outlet.give(batch);

@@ -28,7 +28,7 @@ pub(crate) const BATCH_ROWS: NonZeroUsize = NonZeroUsize::new(8192).expect("not 
 const LOG_FILES_AHEAD: NonZeroUsize = NonZeroUsize::new(16).expect("not zero");
 
 /// An engine over `store`. Call it, and all that it gives, on blocking threads only.
-pub(crate) fn engine_over(store: Arc<dyn ObjectStore>, runtime: Handle) -> Arc<dyn Engine> {
+pub(crate) fn engine_over(store: Arc<dyn ObjectStore>, runtime: Handle) -> Arc<WithParquet> {
     let engine = DefaultEngineBuilder::new(store.clone())
         .with_task_executor(Arc::new(CallersThread(runtime.clone())))
         .with_batch_size(BATCH_ROWS)

@@ -3,7 +3,10 @@
 //! A reader holds at most the bytes of one row group and a batch of bounded size, so what is read at once is bounded by the
 //! sizes of the files: together they stay under [`AT_ONCE_MIB`], but for one that alone is larger.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use arrow_array::RecordBatch;
 use delta_kernel::{
@@ -27,6 +30,7 @@ use url::Url;
 use crate::{
     engine::blocking,
     error::{Error, Kind, Result, cause, failed, kind_of},
+    parquet::WithParquet,
     reader::Wanted,
     shape::Shape,
 };
@@ -37,7 +41,7 @@ const MOST_READERS: usize = 4;
 /// Reads files of one scan.
 pub(crate) struct FileReader {
     table: String,
-    engine: Arc<dyn Engine>,
+    engine: Arc<WithParquet>,
     root: Url,
     physical: SchemaRef,
     logical: SchemaRef,
@@ -60,6 +64,8 @@ pub(crate) struct Part {
     pub(crate) file: ScanFile,
     /// Of its live rows, only those that this deletes.
     pub(crate) deleted_by: Option<DvInfo>,
+    /// Only the row groups that begin between these bytes.
+    pub(crate) stretch: Option<Range<u64>>,
 }
 
 impl Part {
@@ -69,6 +75,40 @@ impl Part {
             sign: Sign::Plus,
             file,
             deleted_by: None,
+            stretch: None,
+        }
+    }
+
+    /// All live rows of `file`, cut where it is much larger than `bytes`: into parts that are read side
+    /// by side. What a deletion vector says of rows goes by their numbers in the whole file.
+    pub(crate) fn cut(file: ScanFile, bytes: u64) -> Vec<Self> {
+        let size = u64::try_from(file.size).unwrap_or_default();
+        if size < 2 * bytes || file.dv_info.has_vector() {
+            return vec![Self::whole(file)];
+        }
+        let begins = (0..size.div_ceil(bytes)).map(|place| place * bytes);
+        let part = |begin| Self {
+            stretch: Some(begin..size.min(begin + bytes)),
+            ..Self::whole(file.clone())
+        };
+        begins.map(part).collect()
+    }
+
+    /// Bytes as stored.
+    pub(crate) fn bytes(&self) -> u64 {
+        let whole = u64::try_from(self.file.size).unwrap_or_default();
+        let stretch = self.stretch.as_ref();
+        stretch.map_or(whole, |stretch| stretch.end - stretch.start)
+    }
+
+    /// Rows before any filter, if the writer told; of a part of a file, its share of them.
+    pub(crate) fn rows(&self) -> Option<u64> {
+        let rows = self.file.stats.as_ref()?.num_records;
+        let size = u128::try_from(self.file.size).unwrap_or_default().max(1);
+        let before = |byte: u64| u64::try_from(u128::from(byte) * u128::from(rows) / size).ok();
+        match &self.stretch {
+            Some(stretch) => Some(before(stretch.end)? - before(stretch.start)?),
+            None => Some(rows),
         }
     }
 
@@ -95,7 +135,7 @@ impl Part {
 impl FileReader {
     pub(crate) fn new(
         table: &str,
-        engine: Arc<dyn Engine>,
+        engine: Arc<WithParquet>,
         scan: &Scan,
         shape: Arc<Shape>,
     ) -> Arc<Self> {
@@ -133,13 +173,13 @@ impl FileReader {
         })
     }
 
-    /// Reads `files` one after the other; several of these may be under way at once.
+    /// Reads `parts` one after the other; several of these may be under way at once.
     pub(crate) async fn read_one_by_one(
         self: &Arc<Self>,
-        files: Vec<ScanFile>,
+        parts: Vec<Part>,
         give: impl Fn(RecordBatch) -> Wanted + Send + 'static,
     ) -> Result<()> {
-        let parts = files.into_iter().map(|file| Ok(Part::whole(file)));
+        let parts = parts.into_iter().map(Ok);
         let (reader, parts) = (Arc::clone(self), Mutex::new(Parts::from(Box::new(parts))));
         let table = reader.table.clone();
         blocking(&table, move || {
@@ -173,12 +213,12 @@ impl FileReader {
         give: &impl Fn(Sign, RecordBatch) -> Wanted,
     ) -> Result<Wanted> {
         let file = &part.file;
-        let _claim = self.claim(file)?;
+        let _claim = self.claim(part)?;
         let failed = |error| file_failed(&self.table, &file.path, error);
         let engine = self.engine.as_ref();
         let mut selection = part.selection(engine, &self.root).map_err(failed)?;
         let rest = part.deleted_by.is_some().then_some(false);
-        for batch in self.open(file, selection.is_some()).map_err(failed)? {
+        for batch in self.open(part, selection.is_some()).map_err(failed)? {
             let mut logical = batch
                 .and_then(|batch| self.logical(batch, file))
                 .map_err(failed)?;
@@ -200,9 +240,9 @@ impl FileReader {
         Ok(Wanted::More)
     }
 
-    /// Waits until `file` fits into the budget.
-    fn claim(&self, file: &ScanFile) -> Result<SemaphorePermit<'_>> {
-        let mebibytes = u32::try_from(file.size >> 20).unwrap_or(AT_ONCE_MIB);
+    /// Waits until `part` fits into the budget.
+    fn claim(&self, part: &Part) -> Result<SemaphorePermit<'_>> {
+        let mebibytes = u32::try_from(part.bytes() >> 20).unwrap_or(AT_ONCE_MIB);
         let claim = self.budget.acquire_many(mebibytes.clamp(1, AT_ONCE_MIB));
         Handle::current()
             .block_on(claim)
@@ -213,17 +253,18 @@ impl FileReader {
             })
     }
 
-    /// The batches of `file` as stored. A deletion vector counts the rows of the whole file: with
+    /// The batches of `part` as stored. A deletion vector counts the rows of the whole file: with
     /// one, no row group is skipped.
-    fn open(&self, file: &ScanFile, deletions: bool) -> DeltaResult<FileDataReadResultIterator> {
+    fn open(&self, part: &Part, deletions: bool) -> DeltaResult<FileDataReadResultIterator> {
+        let file = &part.file;
         let meta = FileMeta {
             location: self.root.join(&file.path)?,
             last_modified: 0,
             size: u64::try_from(file.size).unwrap_or_default(),
         };
         let row_groups = self.row_groups.clone().filter(|_| !deletions);
-        let handler = self.engine.parquet_handler();
-        handler.read_parquet_files(&[meta], self.physical.clone(), row_groups)
+        let (parquet, stretch) = (&self.engine.parquet, part.stretch.clone());
+        parquet.read(&[meta], self.physical.clone(), row_groups, stretch)
     }
 
     /// A batch as stored, in the table's columns.

@@ -4,8 +4,6 @@
 //! costs the kernel's load of the log and, where the writer left no checksum file, a pass over the
 //! list of data files for [`Size`].
 
-use std::sync::Arc;
-
 use delta_kernel::{Engine, Snapshot, SnapshotRef};
 use lakeferry_model::{DeltaVersion, Digest, Head, Instant, Size};
 
@@ -91,7 +89,7 @@ async fn size_of(table: &Table, snapshot: SnapshotRef) -> Result<Size> {
     }
     let (name, engine) = (table.name().to_owned(), table.engine());
     blocking(table.name(), move || {
-        size_of_files(&name, &engine, snapshot)
+        size_of_files(&name, engine.as_ref(), snapshot)
     })
     .await
 }
@@ -106,12 +104,12 @@ fn size_in_checksum(snapshot: &Snapshot) -> Option<Size> {
     })
 }
 
-fn size_of_files(table: &str, engine: &Arc<dyn Engine>, snapshot: SnapshotRef) -> Result<Size> {
+fn size_of_files(table: &str, engine: &dyn Engine, snapshot: SnapshotRef) -> Result<Size> {
     let scan = snapshot
         .scan_builder()
         .build()
         .map_err(|error| failed(table, "list its files", error))?;
-    sum(files_of(table, engine.as_ref(), &scan)?)
+    sum(files_of(table, engine, &scan)?)
 }
 
 /// The sum of the sizes of `files`.

@@ -200,7 +200,7 @@ async fn opened(
             parts.extend(files.values().map(|file| Part {
                 sign,
                 deleted_by: others.get(&file.path).map(|other| other.dv_info.clone()),
-                file: file.clone(),
+                ..Part::whole(file.clone())
             }));
         }
         parts.retain(Part::has_rows);

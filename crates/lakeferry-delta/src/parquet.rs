@@ -12,13 +12,13 @@
 
 mod in_schema;
 
-use std::{iter, sync::Arc};
+use std::{iter, ops::Range, sync::Arc};
 
 use arrow_schema::{DataType, Field, FieldRef, Schema, TimeUnit};
 use delta_kernel::{
-    DeltaResult, DeltaResultIteratorStatic, Engine, EngineData, EvaluationHandler,
-    FileDataReadResultIterator, FileMeta, JsonHandler, ParquetFooter, ParquetHandler, PredicateRef,
-    StorageHandler,
+    DeltaResult, DeltaResultIteratorStatic, Engine, EngineData, Error as KernelError,
+    EvaluationHandler, FileDataReadResultIterator, FileMeta, JsonHandler, ParquetFooter,
+    ParquetHandler, PredicateRef, StorageHandler,
     engine::{
         arrow_utils::{
             RowIndexBuilder, fixup_parquet_read, ordering_needs_row_indexes, parquet_read_plan,
@@ -33,7 +33,7 @@ use delta_kernel::{
             async_reader::{self, ParquetRecordBatchStreamBuilder},
         },
         basic::Type as PhysicalType,
-        file::metadata::{ColumnChunkMetaData, RowGroupMetaData},
+        file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData},
     },
     schema::SchemaRef,
 };
@@ -79,6 +79,29 @@ pub(crate) struct Parquet {
     pub(crate) kernels: Arc<dyn ParquetHandler>,
 }
 
+impl Parquet {
+    /// As the kernel reads files, but only the row groups that begin in `stretch`, in bytes: all of a
+    /// file where there is none.
+    pub(crate) fn read(
+        &self,
+        files: &[FileMeta],
+        physical_schema: SchemaRef,
+        predicate: Option<PredicateRef>,
+        stretch: Option<Range<u64>>,
+    ) -> DeltaResult<FileDataReadResultIterator> {
+        let (store, runtime) = (self.store.clone(), self.runtime.clone());
+        let open = move |file| {
+            let (schema, predicate) = (physical_schema.clone(), predicate.clone());
+            open(store.clone(), file, schema, (predicate, stretch.clone()))
+        };
+        let batches = stream::iter(files.to_vec()).then(open).try_flatten();
+        let mut batches = Box::pin(batches.fuse());
+        Ok(Box::new(iter::from_fn(move || {
+            runtime.block_on(batches.next())
+        })))
+    }
+}
+
 impl ParquetHandler for Parquet {
     fn read_parquet_files(
         &self,
@@ -86,16 +109,7 @@ impl ParquetHandler for Parquet {
         physical_schema: SchemaRef,
         predicate: Option<PredicateRef>,
     ) -> DeltaResult<FileDataReadResultIterator> {
-        let (store, runtime) = (self.store.clone(), self.runtime.clone());
-        let open = move |file| {
-            let (schema, predicate) = (physical_schema.clone(), predicate.clone());
-            open(store.clone(), file, schema, predicate)
-        };
-        let batches = stream::iter(files.to_vec()).then(open).try_flatten();
-        let mut batches = Box::pin(batches.fuse());
-        Ok(Box::new(iter::from_fn(move || {
-            runtime.block_on(batches.next())
-        })))
+        self.read(files, physical_schema, predicate, None)
     }
 
     fn write_parquet_file(
@@ -111,7 +125,8 @@ impl ParquetHandler for Parquet {
     }
 }
 
-/// The batches of `file`, in the columns of `schema`, without row groups that `predicate` excludes.
+/// The batches of `file`, in the columns of `schema`, without row groups that `predicate` excludes or
+/// that do not begin in `stretch`.
 #[expect(
     deprecated,
     reason = "the kernel reads with it too; what replaces it is an example to copy"
@@ -120,7 +135,7 @@ async fn open(
     store: Arc<dyn ObjectStore>,
     file: FileMeta,
     schema: SchemaRef,
-    predicate: Option<PredicateRef>,
+    (predicate, stretch): (Option<PredicateRef>, Option<Range<u64>>),
 ) -> DeltaResult<impl Stream<Item = DeltaResult<Box<dyn EngineData>>> + Send> {
     let path = StorePath::from_url_path(file.location.path())?;
     let mut reader = async_reader::ParquetObjectReader::new(store, path);
@@ -128,6 +143,10 @@ async fn open(
         reader = reader.with_file_size(file.size);
     }
     let footer = ArrowReaderMetadata::load_async(&mut reader, reader_options()).await?;
+    let footer = match &stretch {
+        Some(stretch) => within(&footer, stretch)?,
+        None => footer,
+    };
     let footer = in_microseconds(footer)?;
     let (ordering, columns) = match in_schema::beyond_kernel(&schema, footer.schema()) {
         true => (None, Some(in_schema::columns(&schema, &footer))),
@@ -141,6 +160,10 @@ async fn open(
         .as_ref()
         .is_some_and(|ordering| ordering_needs_row_indexes(ordering))
         .then(|| RowIndexBuilder::new(row_groups));
+    if indexes.is_some() && stretch.is_some() {
+        let why = "the rows of a part of a file have no numbers";
+        return Err(KernelError::generic(why));
+    }
     let rows = batch_rows(row_groups, columns.as_ref());
     let mut builder =
         ParquetRecordBatchStreamBuilder::new_with_metadata(reader, footer).with_batch_size(rows);
@@ -163,6 +186,26 @@ async fn open(
         Ok(Box::new(batch) as Box<dyn EngineData>)
     });
     Ok(batches)
+}
+
+/// `footer`, with the row groups that begin in `stretch` alone.
+fn within(footer: &ArrowReaderMetadata, stretch: &Range<u64>) -> DeltaResult<ArrowReaderMetadata> {
+    let mut metadata = ParquetMetaData::clone(footer.metadata()).into_builder();
+    let groups = metadata.take_row_groups().into_iter();
+    let begins_within = |group: &RowGroupMetaData| {
+        let begins = group.columns().iter().map(|chunk| chunk.byte_range().0);
+        begins.min().is_some_and(|begin| stretch.contains(&begin))
+    };
+    let metadata = metadata
+        .set_row_groups(groups.filter(begins_within).collect())
+        // Those are of all row groups, and not read with.
+        .set_column_index(None)
+        .set_offset_index(None)
+        .build();
+    Ok(ArrowReaderMetadata::try_new(
+        Arc::new(metadata),
+        reader_options(),
+    )?)
 }
 
 /// `footer`, with INT96 columns as microseconds, at any depth.

@@ -1,8 +1,8 @@
 //! A snapshot cut into pieces, for a first fill.
 //!
-//! A piece is a run of whole files, in the order of their names: so the log may be rewritten into a
+//! A piece is a run of files, in the order of their names: so the log may be rewritten into a
 //! checkpoint meanwhile, and the cut stays. Small files go together, for a piece is a transaction
-//! in the target.
+//! in the target; large ones are cut at bytes, and a row group is of the piece in which it begins.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     engine::blocking,
     error::{Error, Result},
-    files::{FileReader, files_of},
+    files::{FileReader, Part, files_of},
     reader::{Batches, stream_ahead},
     shape::Shape,
     snapshot::{has_moved_on, scan},
@@ -28,7 +28,7 @@ const PIECES: u64 = 64;
 /// to commit one does not show then.
 const LEAST_BYTES: u64 = 4 << 20;
 
-/// No file joins a piece that has so many bytes: this is what an interruption costs at most.
+/// No file joins a piece that has so many bytes: this is about what an interruption costs at most.
 const MOST_BYTES: u64 = 64 << 20;
 
 /// Batches of a piece that wait to be taken. Several pieces are read at once.
@@ -42,7 +42,7 @@ pub struct DeltaPieces {
     reader: Arc<FileReader>,
     list: Vec<Piece>,
     /// Of each piece.
-    files: Vec<Vec<ScanFile>>,
+    parts: Vec<Vec<Part>>,
 }
 
 /// Cuts the table at `watermark`.
@@ -56,13 +56,13 @@ pub(crate) async fn cut(
     let shape = Arc::new(Shape::of(&table.settings, &snapshot, watermark.instant)?);
     let listed = listed(&table, snapshot, shape).await;
     let (reader, files) = table.trusting(listed)?;
-    let files = grouped(files);
+    let parts = grouped(files);
     Ok(DeltaPieces {
         table,
         watermark: watermark.clone(),
         reader,
-        list: files.iter().map(|files| piece(files)).collect(),
-        files,
+        list: parts.iter().map(|parts| piece(parts)).collect(),
+        parts,
     })
 }
 
@@ -82,18 +82,15 @@ async fn listed(
     .await
 }
 
-fn bytes_of(file: &ScanFile) -> u64 {
-    u64::try_from(file.size).unwrap_or_default()
-}
-
 /// `files` in runs of about equal size.
-fn grouped(files: Vec<ScanFile>) -> Vec<Vec<ScanFile>> {
-    let total: u64 = files.iter().map(bytes_of).sum();
+fn grouped(files: Vec<ScanFile>) -> Vec<Vec<Part>> {
+    let sizes = files.iter().map(|file| u64::try_from(file.size));
+    let total: u64 = sizes.map(Result::unwrap_or_default).sum();
     let enough = (total / PIECES).clamp(LEAST_BYTES, MOST_BYTES);
     let (mut runs, mut run, mut bytes) = (Vec::new(), Vec::new(), 0);
-    for file in files {
-        bytes += bytes_of(&file);
-        run.push(file);
+    for part in files.into_iter().flat_map(|file| Part::cut(file, enough)) {
+        bytes += part.bytes();
+        run.push(part);
         if bytes >= enough {
             runs.push(std::mem::take(&mut run));
             bytes = 0;
@@ -105,21 +102,19 @@ fn grouped(files: Vec<ScanFile>) -> Vec<Vec<ScanFile>> {
     runs
 }
 
-fn piece(files: &[ScanFile]) -> Piece {
+fn piece(parts: &[Part]) -> Piece {
     let mut digest = Sha256::new();
-    for file in files {
+    for part in parts {
+        let (file, stretch) = (&part.file, &part.stretch);
         // What a deletion vector is shows in no other way; a path ends where the zero is.
-        let rest = format!("\0{} {:?}\0", file.size, file.dv_info);
+        let rest = format!("\0{} {:?} {stretch:?}\0", file.size, file.dv_info);
         digest.update(file.path.as_bytes());
         digest.update(rest.as_bytes());
     }
-    let rows = files
-        .iter()
-        .map(|file| Some(file.stats.as_ref()?.num_records));
     Piece {
         digest: Digest(digest.finalize().into()),
-        bytes: files.iter().map(bytes_of).sum(),
-        rows: rows.sum(),
+        bytes: parts.iter().map(Part::bytes).sum(),
+        rows: parts.iter().map(Part::rows).sum(),
     }
 }
 
@@ -133,7 +128,7 @@ impl Pieces for DeltaPieces {
 
     async fn read(&self, place: usize) -> Result<Batches<RecordBatch>> {
         let name = self.table.name().to_owned();
-        let Some(files) = self.files.get(place).cloned() else {
+        let Some(parts) = self.parts.get(place).cloned() else {
             return Err(Error::Broken {
                 table: name,
                 what: format!("piece {place} was asked for, and there is none"),
@@ -144,7 +139,7 @@ impl Pieces for DeltaPieces {
         let version = self.watermark.version;
         Ok(stream_ahead(&name, AHEAD, |outlet| async move {
             let read = reader
-                .read_one_by_one(files, move |rows| outlet.give(rows))
+                .read_one_by_one(parts, move |rows| outlet.give(rows))
                 .await;
             let read = table.trusting(read);
             match read {

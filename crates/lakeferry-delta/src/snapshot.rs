@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use delta_kernel::{
     Predicate, SnapshotRef,
-    scan::{Scan, StatsOptions},
+    scan::{Scan, StatsOptions, state::ScanFile},
 };
 use lakeferry_model::{DeltaVersion, Sign, Watermark};
 
@@ -18,6 +18,9 @@ use crate::{
     shape::Shape,
     table::Table,
 };
+
+/// Larger files are read by several at once, about so many bytes each.
+const PART_BYTES: u64 = 16 << 20;
 
 /// Streams the rows at `watermark`.
 pub(crate) async fn rows(
@@ -53,12 +56,19 @@ pub(crate) async fn read(
         Ok((FileReader::new(&name, engine, &scan, shape), files))
     })
     .await?;
-    let parts = Box::new(files.map(|file| file.map(Part::whole)));
+    let parts = Box::new(files.flat_map(cut));
     match reader.read(parts, give).await.map(drop) {
         Err(Error::Lost { what, source, .. }) => {
             Err(without_files(table, version, what, source).await)
         }
         read => read,
+    }
+}
+
+fn cut(file: Result<ScanFile>) -> Vec<Result<Part>> {
+    match file {
+        Ok(file) => Part::cut(file, PART_BYTES).into_iter().map(Ok).collect(),
+        Err(error) => vec![Err(error)],
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use delta_kernel::{
-    Engine, Snapshot, SnapshotRef,
+    Snapshot, SnapshotRef,
     table_features::{Operation, TableFeature},
 };
 use lakeferry_model::{DeltaVersion, Head, TableId, Watermark};
@@ -17,6 +17,7 @@ use crate::{
     error::{Error, Kind, Result, cause, failed, kind_of},
     location::Location,
     log,
+    parquet::WithParquet,
     source::Settings,
 };
 
@@ -42,7 +43,7 @@ pub(crate) struct Newest {
 }
 
 #[derive(Clone)]
-struct AnyEngine(Arc<dyn Engine>);
+struct AnyEngine(Arc<WithParquet>);
 
 impl std::fmt::Debug for AnyEngine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -65,7 +66,7 @@ impl Table {
     }
 
     /// The engine, bound to the runtime that first asked for it.
-    pub(crate) fn engine(&self) -> Arc<dyn Engine> {
+    pub(crate) fn engine(&self) -> Arc<WithParquet> {
         let store = self.location.store();
         let engine = self
             .engine

@@ -13,7 +13,7 @@ pub struct Piece {
     pub digest: Digest,
     /// As stored.
     pub bytes: u64,
-    /// Before any filter; absent where the writer left no statistics.
+    /// Before any filter, about so many; absent where the writer left no statistics.
     pub rows: Option<u64>,
 }
 

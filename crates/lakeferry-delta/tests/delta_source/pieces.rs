@@ -64,6 +64,36 @@ async fn large_tables_make_several_pieces_that_stay() {
     assert_eq!(cut(&other, &at).await.list(), pieces.list());
 }
 
+/// A row is in exactly one piece, wherever its row group stands; with a deletion vector the file stays
+/// whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_file_makes_several_pieces() {
+    let world = World::new();
+    let columns = lineitem_columns();
+    let mut table = DeltaTable::create(&world.path(), &columns, NewTable::default())
+        .await
+        .unwrap();
+    append_lineitem(&mut table, 0.2, 1).await.unwrap();
+    assert_eq!(data_files(&world).len(), 1);
+    let source = world.source(None, None);
+    let at = watermark(&source).await;
+    let pieces = cut(&source, &at).await;
+    assert!(pieces.list().len() > 4, "{:?}", pieces.list());
+    let mut rows = Vec::new();
+    for place in 0..pieces.list().len() {
+        rows.push(count(&pieces, place).await.unwrap());
+    }
+    let row_groups = rows.iter().filter(|rows| **rows > 0).count();
+    assert!(row_groups > 1, "{rows:?}");
+    let size = source.head().await.unwrap().size;
+    assert_eq!(Some(rows.iter().sum::<usize>() as u64), size.rows);
+    let bytes: u64 = pieces.list().iter().map(|piece| piece.bytes).sum();
+    assert_eq!(bytes, size.bytes);
+    let rows = source.snapshot(&at).await.unwrap();
+    let add = async |sum, batch: RecordBatch| Ok(sum + batch.num_rows() as u64);
+    assert_eq!(Some(rows.try_fold(0, add).await.unwrap()), size.rows);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn files_that_are_gone_are_told_from_files_that_are_missing() {
     let (world, mut table) = World::with(NewTable::default(), ids(0..3)).await;
