@@ -15,11 +15,13 @@ pub(crate) enum Filter {
     Recent,
     /// Looks at the date.
     Days,
+    /// Time lets rows go only if another column does not hold them, which may be null.
+    Either,
 }
 
 impl Filter {
     /// Those that jobs have, some more often than others.
-    pub(crate) const CHOICE: [Self; 7] = [
+    pub(crate) const CHOICE: [Self; 8] = [
         Self::All,
         Self::All,
         Self::Hot,
@@ -27,6 +29,7 @@ impl Filter {
         Self::Recent,
         Self::Recent,
         Self::Days,
+        Self::Either,
     ];
 
     pub(crate) fn sql(self) -> Option<&'static str> {
@@ -38,6 +41,7 @@ impl Filter {
                 "hot = true AND (seen IS NULL OR seen > CURRENT_TIMESTAMP - INTERVAL 48 HOURS)",
             ),
             Self::Days => Some("CAST(seen AS DATE) >= CURRENT_DATE - INTERVAL 2 DAYS"),
+            Self::Either => Some("seen > CURRENT_TIMESTAMP - INTERVAL 48 HOURS OR number > 80"),
         }
     }
 
@@ -45,20 +49,24 @@ impl Filter {
     pub(crate) fn passes(self, row: &Row, instant: i64) -> bool {
         let hot = || row.cells.get(&HOT).is_some_and(|hot| hot == "true");
         let number = |identity: u64| row.cells.get(&identity)?.parse::<i64>().ok();
+        let fresh = |seen: i64| seen > instant - 48 * HOUR;
         match self {
             Self::All => true,
             Self::Hot => hot(),
             Self::Small => number(NUMBER).is_none_or(|number| number < 50),
-            Self::Recent => hot() && number(SEEN).is_none_or(|seen| seen > instant - 48 * HOUR),
+            Self::Recent => hot() && number(SEEN).is_none_or(fresh),
             Self::Days => {
                 let day = |micros: i64| micros.div_euclid(DAY);
                 number(SEEN).is_some_and(|seen| day(seen) >= day(instant) - 2)
+            }
+            Self::Either => {
+                number(SEEN).is_some_and(fresh) || number(NUMBER).is_some_and(|number| number > 80)
             }
         }
     }
 
     pub(crate) fn is_timed(self) -> bool {
-        matches!(self, Self::Recent | Self::Days)
+        matches!(self, Self::Recent | Self::Days | Self::Either)
     }
 
     /// The latest instant, not after `now`, that a job with this filter has to be at.

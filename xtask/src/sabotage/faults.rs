@@ -97,7 +97,7 @@ pub(super) const FAULTS: &[Fault] = &[
         breaks: "a commit is seen through the filter of another day than the target's rows",
         file: "crates/lakeferry-delta/src/changes.rs",
         find: "&shown, after.instant)?",
-        replace: "&shown, lakeferry_model::Instant(after.instant.0 + 10_000_000))?",
+        replace: "&shown, lakeferry_model::Instant(after.instant.0 + 21_600_000_000))?",
         test: SOURCE_CONTRACT,
     },
     Fault {
