@@ -84,7 +84,7 @@ impl Chance {
             return self.mend(state);
         }
         loop {
-            let most = if self.is_mapped { 115 } else { 83 };
+            let most = if self.is_mapped { 115 } else { 100 };
             let choice = match self.random.random_range(0..most) {
                 0..5 => Some(Operation::Insert(self.rows_of_new_keys(state))),
                 5..9 => Some(self.duplicate(state)),
@@ -103,6 +103,7 @@ impl Chance {
                 64..79 => Some(Operation::Sync(self.request())),
                 79..83 if self.is_mapped => None,
                 79..83 => self.add_column(state),
+                83..100 if !self.is_mapped => self.rewind(ledger),
                 83..93 => self.mark(state),
                 93..105 => self.add_or_drop_column(state),
                 105..110 => self.rename_column(state),
@@ -218,6 +219,11 @@ impl Chance {
     fn restore(&mut self, ledger: &Ledger) -> Option<Operation> {
         let versions = ledger.restorable..ledger.head();
         (!versions.is_empty()).then(|| Operation::Restore(self.random.random_range(versions)))
+    }
+
+    fn rewind(&mut self, ledger: &Ledger) -> Option<Operation> {
+        let versions = ledger.restorable..ledger.head();
+        (!versions.is_empty()).then(|| Operation::Rewind(self.random.random_range(versions)))
     }
 
     fn add_column(&mut self, state: &State) -> Option<Operation> {

@@ -133,6 +133,7 @@ impl<S: Shelf> History<S> {
             .context("the writer failed")?;
         match operation {
             Operation::Replace(_) => self.ledger = begun(&self.lake, after),
+            Operation::Rewind(version) => self.rewound(version),
             _ => self
                 .ledger
                 .reach(self.lake.version(), &after)
@@ -149,6 +150,15 @@ impl<S: Shelf> History<S> {
         Ok(())
     }
 
+    /// To a target that has a later version it is another table from now on.
+    fn rewound(&mut self, version: usize) {
+        self.ledger.versions.truncate(version + 1);
+        let held = self.held.as_ref().map(|held| held.at.version.0);
+        if held.is_some_and(|held| held > version as u64) {
+            self.ledger.table = self.lake.made();
+        }
+    }
+
     async fn sync(&mut self, request: Request) -> Result<()> {
         if self.chance.random.random() {
             self.source = self.choice.source(&self.path)?;
@@ -158,7 +168,7 @@ impl<S: Shelf> History<S> {
         let outcome = job::sync(job, &self.source, target, at).await;
         self.note(&outcome);
         self.judge(request, &outcome)?;
-        self.hold().await?;
+        self.hold(request).await?;
         self.compare(outcome.is_ok()).await
     }
 
@@ -247,7 +257,7 @@ impl<S: Shelf> History<S> {
     }
 
     /// Sees what the target says that it has.
-    async fn hold(&mut self) -> Result<()> {
+    async fn hold(&mut self, request: Request) -> Result<()> {
         let standing = self.shelf.target().inspect().await?;
         let Some(at) = standing.watermark().cloned() else {
             ensure!(self.held.is_none(), "the target has no watermark any more");
@@ -258,11 +268,15 @@ impl<S: Shelf> History<S> {
             .take()
             .filter(|held| held.at.table_id == at.table_id);
         self.held = Some(match before {
-            Some(held) if held.at.version == at.version => {
+            Some(held) if (held.at.version, held.at.digest) == (at.version, at.digest) => {
                 ensure!(held.at.instant <= at.instant, "the instant moved back");
                 Held { at, ..held }
             }
-            Some(held) if held.table != self.ledger.table => {
+            Some(held)
+                if held.table != self.ledger.table
+                    && request != Request::Backfill
+                    && !self.choice.follows_replaced =>
+            {
                 bail!("it moved in a table that is gone: to {at:?}")
             }
             _ => {

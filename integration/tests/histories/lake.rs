@@ -82,9 +82,12 @@ impl Lake {
             (Operation::CleanLog(keeps_newest), Writer::Real(lake)) => {
                 lake.checkpoint().await?;
                 self.forget_commits(*keeps_newest)?;
-                // It remembers files of the log that are gone.
-                self.writer = Writer::Real(Box::new(RealLake::open(&self.path).await?));
-                Ok(())
+                self.open_again().await
+            }
+            (Operation::Rewind(version), Writer::Real(_)) => {
+                self.forget_after(*version)?;
+                self.made += 1;
+                self.open_again().await
             }
             (Operation::CleanLog(keeps_newest), Writer::Mapped(lake)) => {
                 lake.checkpoint().await?;
@@ -93,6 +96,27 @@ impl Lake {
             (_, Writer::Real(lake)) => lake.perform(operation, ledger.now()).await,
             (_, Writer::Mapped(lake)) => lake.perform(operation, ledger.now()),
         }
+    }
+
+    /// The writer remembers files of the log that are gone.
+    async fn open_again(&mut self) -> Result<()> {
+        self.writer = Writer::Real(Box::new(RealLake::open(&self.path).await?));
+        Ok(())
+    }
+
+    /// Removes all of the log that came after a version, which a hint might point to as well.
+    fn forget_after(&self, version: usize) -> Result<()> {
+        for entry in fs::read_dir(self.path.join("_delta_log"))? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let of = name
+                .get(..20)
+                .and_then(|number| number.parse::<usize>().ok());
+            if name == "_last_checkpoint" || of.is_some_and(|of| of > version) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes the commits before the newest one, or that one as well.

@@ -23,6 +23,8 @@ pub(crate) enum Operation {
     /// Only a log checkpoint and what follows it are left of the log; with its commit, or without.
     CleanLog(bool),
     Restore(usize),
+    /// Its storage has what it had at this version, as from a backup: no commit tells of it.
+    Rewind(usize),
     AddColumn(Column),
     DropColumn(u64),
     RenameColumn(u64, String),
@@ -57,6 +59,7 @@ pub(crate) const KINDS: &[&str] = &[
     "vacuum",
     "log cleanup",
     "restore",
+    "rewind",
     "add column",
     "drop column",
     "rename column",
@@ -86,6 +89,7 @@ impl Operation {
             Self::Vacuum => "vacuum",
             Self::CleanLog(_) => "log cleanup",
             Self::Restore(_) => "restore",
+            Self::Rewind(_) => "rewind",
             Self::AddColumn(_) => "add column",
             Self::DropColumn(_) => "drop column",
             Self::RenameColumn(..) => "rename column",
@@ -119,7 +123,9 @@ impl Operation {
                     row.id = moved.map_or(row.id, |(_, to)| Some(*to));
                 }
             }
-            Self::Restore(version) => state = ledger.versions[*version].clone(),
+            Self::Restore(version) | Self::Rewind(version) => {
+                state = ledger.versions[*version].clone();
+            }
             Self::AddColumn(column) => state.columns.push(column.clone()),
             Self::DropColumn(identity) => {
                 state.columns.retain(|column| column.identity != *identity);
