@@ -5,6 +5,7 @@
 mod catalogs;
 mod columns;
 mod jobs;
+mod keys;
 mod options;
 mod targets;
 

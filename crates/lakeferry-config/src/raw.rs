@@ -79,6 +79,7 @@ pub(crate) struct RawJob {
 #[derive(Debug, Default)]
 pub(crate) struct RawOptions {
     pub(crate) key: Field<Vec<Written<String>>>,
+    pub(crate) dedupe_by: Field<String>,
     pub(crate) mode: Field<String>,
     pub(crate) schedule: Field<String>,
     pub(crate) filter: Field<String>,
@@ -127,8 +128,9 @@ const PASSWORD: [&str; 3] = ["env", "file", "command"];
 const JOB: [&str; 3] = ["from", "into", "exclude"];
 /// To YAML, `null` without quotes is no value.
 const BAD_VALUE_HINT: &str = "write quarantine, halt, or \"null\" in quotes";
-const OPTIONS: [&str; 20] = [
+const OPTIONS: [&str; 21] = [
     "key",
+    "dedupe_by",
     "mode",
     "schedule",
     "filter",
@@ -305,6 +307,7 @@ impl RawOptions {
     fn read(options: &mut Section, report: &mut Report) -> Self {
         Self {
             key: options.texts("key", report),
+            dedupe_by: options.text("dedupe_by", report),
             mode: options.text("mode", report),
             schedule: options.text("schedule", report),
             filter: options.text("filter", report),

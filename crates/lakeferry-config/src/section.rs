@@ -11,11 +11,10 @@ use crate::{
 
 /// What the documentation describes and this version does not read yet: a plainer answer than
 /// "unknown".
-const LATER: [&str; 13] = [
+const LATER: [&str; 12] = [
     "allow_rewrite",
     "control_poll",
     "cron",
-    "dedupe_by",
     "drop_columns",
     "exports",
     "http",

@@ -67,6 +67,9 @@ pub struct Job {
     /// The columns that identify a row, as the source calls them, each once; none in
     /// [`Mode::Snapshot`] and [`Mode::Append`] alone.
     pub key: Vec<String>,
+    /// Of the rows of one key the one that is greatest in this column is synced, named as the source
+    /// calls it; absent where there is only one.
+    pub dedupe_by: Option<String>,
     pub mode: Mode,
     pub schedule: Schedule,
     /// A predicate over the source's columns; absent for all rows.

@@ -6,6 +6,7 @@ use std::{collections::HashMap, sync::Arc};
 use arrow_array::{Array as _, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow_schema::{DataType, Schema, SchemaRef};
 use arrow_select::filter::filter_record_batch;
+use datafusion::logical_expr::Expr;
 use delta_kernel::{
     Predicate, Snapshot,
     schema::{DataType as KernelType, SchemaRef as KernelSchemaRef, StructField, StructType},
@@ -37,6 +38,8 @@ pub(crate) struct Shape {
     filter: Option<Filter>,
     /// Where the rows are wanted that time moves: the filter at the instant before.
     before: Option<Filter>,
+    /// Where only the rows of certain keys are wanted: what is TRUE for all of these.
+    near: Option<Expr>,
     /// The filter's text in a canonical form.
     pub(crate) text: Option<String>,
     partitions: Vec<String>,
@@ -112,10 +115,27 @@ impl Shape {
             output,
             filter,
             before,
+            near: None,
             text: parsed.map(|parsed| parsed.text()),
             partitions,
             mapping,
         })
+    }
+
+    /// The same without rows that have none of `keys`, as far as they need not be read for others.
+    pub(crate) fn near(mut self, keys: &RecordBatch) -> Self {
+        let columns = keys.schema();
+        let name = |name: &String| {
+            let place = self.output.index_of(name).ok()?;
+            Some(self.read[place].name().as_str())
+        };
+        let names: Option<Vec<&str>> = columns.fields().iter().map(|of| name(of.name())).collect();
+        let near = names.and_then(|names| filter::near(keys, &names));
+        self.near = near.map(|near| match &self.filter {
+            Some(filter) => filter.and(near),
+            None => near,
+        });
+        self
     }
 
     /// What is read, as the kernel is asked for it.
@@ -136,6 +156,9 @@ impl Shape {
     }
 
     fn skipping(&self) -> Option<Skipping<'_>> {
+        if let Some(near) = &self.near {
+            return Some(Skipping::of(near, &self.read));
+        }
         let filter = self.filter.as_ref()?;
         Some(match &self.before {
             None => filter.skipping(&self.read),

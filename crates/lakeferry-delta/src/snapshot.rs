@@ -27,10 +27,29 @@ pub(crate) async fn rows(
     table: Arc<Table>,
     watermark: &Watermark<DeltaVersion>,
 ) -> Result<Batches<RecordBatch>> {
+    of_shape(table, watermark, |shape| shape).await
+}
+
+/// Streams the rows at `watermark` that have one of `keys`, and those beside them in files and row
+/// groups.
+pub(crate) async fn rows_of(
+    table: Arc<Table>,
+    watermark: &Watermark<DeltaVersion>,
+    keys: &RecordBatch,
+) -> Result<Batches<RecordBatch>> {
+    of_shape(table, watermark, |shape| shape.near(keys)).await
+}
+
+async fn of_shape(
+    table: Arc<Table>,
+    watermark: &Watermark<DeltaVersion>,
+    shaped: impl FnOnce(Shape) -> Shape,
+) -> Result<Batches<RecordBatch>> {
     table.verify(watermark).await?;
     let snapshot = table.load(Some(watermark.version)).await?;
     table.same(watermark, &snapshot)?;
-    let shape = Arc::new(Shape::of(&table.settings, &snapshot, watermark.instant)?);
+    let shape = Shape::of(&table.settings, &snapshot, watermark.instant)?;
+    let shape = Arc::new(shaped(shape));
     let (name, watermark) = (table.name().to_owned(), watermark.clone());
     Ok(stream(&name, |outlet| async move {
         let give = move |_, rows| outlet.give(rows);

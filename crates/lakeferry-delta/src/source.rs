@@ -135,6 +135,14 @@ impl Source for DeltaSource {
         snapshot::rows(self.0.clone(), watermark).await
     }
 
+    async fn rows_of(
+        &self,
+        watermark: &Watermark<DeltaVersion>,
+        keys: &RecordBatch,
+    ) -> Result<Self::Rows> {
+        snapshot::rows_of(self.0.clone(), watermark, keys).await
+    }
+
     async fn moved(
         &self,
         watermark: &Watermark<DeltaVersion>,

@@ -13,6 +13,7 @@ use lakeferry_model::{
 use tracing::{Instrument, info_span};
 
 use crate::{
+    collapse::greatest::Greatest,
     error::RunError,
     evolve::{Evolution, evolve, evolve_replaced},
     fingerprint::fingerprint,
@@ -337,6 +338,8 @@ where
             };
             let opened = session.stage(stage, &self.columns()?).await;
             opened.map_err(|error| RunError::target(self.job.name(), error))?;
+            let mut greatest = self.greatest(at)?;
+            let failed = |error| RunError::collapse(self.job.name(), &error);
             while let Some(batch) = next(&mut rows).await {
                 let batch = match batch {
                     Ok(batch) => batch,
@@ -345,12 +348,38 @@ where
                 let batch = self.synced(batch)?;
                 rows_read += batch.num_rows() as u64;
                 self.job.meter.add(&batch);
-                let put = session.put(Effect::Insert, &batch).await;
-                put.map_err(|error| RunError::target(self.job.name(), error))?;
+                match &mut greatest {
+                    Some(greatest) => greatest.push(batch).map_err(failed)?,
+                    None => self.put(session, Effect::Insert, &batch).await?,
+                }
+            }
+            if let Some(greatest) = greatest {
+                let mut ranked = greatest.finish().map_err(failed)?;
+                while let Some(batch) = ranked.next().map_err(failed)? {
+                    self.put(session, Effect::Insert, &batch).await?;
+                }
             }
             Ok(Ok(rows_read))
         };
         load.instrument(info_span!("load")).await
+    }
+
+    /// What settles the duplicate keys of all rows at `at`, where the job does.
+    pub(crate) fn greatest(
+        &self,
+        at: &Watermark<S::Position>,
+    ) -> Result<Option<Greatest<S::Position>>, RunError> {
+        let policy = &self.job.policy;
+        let Some(by) = &policy.dedupe_by else {
+            return Ok(None);
+        };
+        let (ranks, limit) = (
+            (&policy.key_columns[..], by.as_str()),
+            policy.collapse_memory_bytes,
+        );
+        let greatest = Greatest::new(at.version, self.columns()?, ranks, limit);
+        let greatest = greatest.map_err(|error| RunError::collapse(self.job.name(), &error))?;
+        Ok(Some(greatest))
     }
 
     fn unless_gone(&self, error: S::Error) -> Result<Result<u64, S::Error>, RunError> {

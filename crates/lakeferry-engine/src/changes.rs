@@ -9,22 +9,13 @@ use tracing::{Instrument, info_span};
 
 use crate::{
     attempt::{Attempt, next},
-    collapse::{Collapse, CollapseError, Net, Overflow, Verdict},
+    collapse::{Net, Overflow},
     error::RunError,
     meter::Phase,
+    net_effect::Collapsed,
     plan::{Halt, Why, rebuilt_at},
     run::{Step, StepKind},
 };
-
-/// What changes come to.
-enum Collapsed<P> {
-    /// And the number of rows that were read.
-    Net(Net, u64),
-    /// The commit at this version did not fit into memory any more.
-    TooLarge(P),
-    /// The snapshot has to be read instead.
-    Unreadable(Why),
-}
 
 impl<S, T, C> Attempt<'_, S, T, C>
 where
@@ -46,12 +37,23 @@ where
             0 | 1 => Overflow::Spilled,
             _ => Overflow::Refused,
         };
-        let collapsed = self.collapse(changes, overflow, |version| range.contains(version));
+        let wanted = |version| range.contains(version);
+        let collapsed = self.net_effect(changes, (range.through(), overflow), wanted);
         let collapsed = collapsed.instrument(info_span!("read")).await?;
         let (net, rows_read) = match collapsed {
             Collapsed::Net(net, rows_read) => (net, rows_read),
+            Collapsed::TooLarge(_) if overflow == Overflow::Spilled => {
+                let why = Why::LargeChanges;
+                return self.refresh(session, standing, why).await.map(Some);
+            }
             Collapsed::TooLarge(version) => {
-                self.narrow(range, reading, version);
+                // Which commits too many rows were of is not known where keys are looked up.
+                let of_half = self
+                    .commits_in(range)
+                    .nth(self.commits_in(range).count() / 2);
+                let half = of_half.map_or(version, |commit| commit.version);
+                let settles = self.job.policy.dedupe_by.is_some();
+                self.narrow(range, reading, if settles { half } else { version });
                 return Ok(None);
             }
             Collapsed::Unreadable(why) => {
@@ -131,22 +133,19 @@ where
         at: &Watermark<S::Position>,
         until: Instant,
     ) -> Result<Step<S::Position>, RunError> {
-        let moved = self.job.source.moved(at, until).await;
+        let changes = self.job.source.moved(at, until).await;
         let wanted = |version| version == at.version;
-        let collapsed = self.collapse(moved, Overflow::Spilled, wanted);
+        let moved = Watermark {
+            instant: until,
+            ..at.clone()
+        };
+        let collapsed = self.net_effect(changes, (&moved, Overflow::Spilled), wanted);
         let why = match collapsed.instrument(info_span!("read")).await? {
             Collapsed::Net(net, rows_read) => {
-                let (kind, at) = (StepKind::Moved { until }, at.clone());
-                let moved = Watermark {
-                    instant: until,
-                    ..at
-                };
-                let step = (&moved, kind, rows_read);
+                let step = (&moved, StepKind::Moved { until }, rows_read);
                 return self.apply_net(session, standing, net, step).await;
             }
-            Collapsed::TooLarge(_) => {
-                return Err(self.bug("what was spilled was too large".to_owned()));
-            }
+            Collapsed::TooLarge(_) => Why::LargeChanges,
             Collapsed::Unreadable(why) => why,
         };
         self.refresh(session, standing, why).await
@@ -206,69 +205,6 @@ where
         }
     }
 
-    /// The net effect of `changes`, each of a version that is `wanted`.
-    async fn collapse(
-        &self,
-        changes: Result<S::Changes, S::Error>,
-        overflow: Overflow,
-        wanted: impl Fn(S::Position) -> bool,
-    ) -> Result<Collapsed<S::Position>, RunError> {
-        let failed = |error: CollapseError| RunError::collapse(self.job.name(), &error);
-        let policy = &self.job.policy;
-        let limit = policy.collapse_memory_bytes;
-        let columns = self.columns()?;
-        let collapse = Collapse::new(columns, &policy.key_columns, limit, overflow);
-        let mut collapse = collapse.map_err(failed)?;
-        let gone = Ok(Collapsed::Unreadable(Why::PastHorizon));
-        let mended = Ok(Collapsed::Unreadable(Why::KeysMended));
-        let mut changes = match changes {
-            Ok(changes) => changes,
-            Err(error) if error.is_gone() => return gone,
-            Err(error) => return Err(RunError::source(self.job.name(), error)),
-        };
-        let mut rows_read = 0;
-        self.job.meter.begin(Phase::Reading, None);
-        while let Some(batch) = next(&mut changes).await {
-            let mut batch = match batch {
-                Ok(batch) => batch,
-                Err(error) if error.is_gone() => return gone,
-                Err(error) => return Err(RunError::source(self.job.name(), error)),
-            };
-            let version = batch.version;
-            if !wanted(version) {
-                return Err(self.bug(format!("the source gave version {version} out of range")));
-            }
-            if batch.rows.schema().fields() != self.head.columns.fields() {
-                return Ok(Collapsed::Unreadable(Why::OtherColumns));
-            }
-            batch.rows = self.synced(batch.rows)?;
-            rows_read += batch.rows.num_rows() as u64;
-            self.job.meter.add(&batch.rows);
-            match collapse.push(batch) {
-                Ok(Verdict::More) => {}
-                Ok(Verdict::Full) => return Ok(Collapsed::TooLarge(version)),
-                Err(error) if self.may_be_mended(&error, version) => return mended,
-                Err(error) => return Err(failed(error)),
-            }
-        }
-        match collapse.finish() {
-            Ok(net) => Ok(Collapsed::Net(net, rows_read)),
-            Err(CollapseError::Contradiction) => mended,
-            Err(error) => Err(failed(error)),
-        }
-    }
-
-    /// Whether keys that were no good at `version` may be so at the head.
-    fn may_be_mended(&self, error: &CollapseError, version: S::Position) -> bool {
-        match error {
-            CollapseError::Contradiction => true,
-            CollapseError::DuplicateKey { .. } | CollapseError::NullKey { .. } => {
-                version < self.head.version
-            }
-            _ => false,
-        }
-    }
-
     /// Stages what there is, nothing where nothing changes; or, as the inner error, says why the
     /// snapshot has to be read instead.
     async fn stage(
@@ -316,7 +252,7 @@ where
         opened.map_err(|error| RunError::target(self.job.name(), error))
     }
 
-    async fn put(
+    pub(crate) async fn put(
         &self,
         session: &mut T::Session,
         effect: Effect,

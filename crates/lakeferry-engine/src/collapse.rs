@@ -29,6 +29,10 @@
 //! Keys are compared as bytes of the Arrow row format, which for the types that are allowed in a
 //! key is Postgres's equality, once −0.0 and the many NaNs are made one.
 //!
+//! Where duplicate keys are settled ([`Ranking`]), all + of a version are looked at, and the greatest
+//! row of a key is the one. That is for whole tables ([`greatest`]), which have + alone; for changes,
+//! see [`touched`].
+//!
 //! Changes that do not fit into memory are refused, so that a smaller range is read; those of one
 //! version, of which there is no smaller range, are sorted on disk ([`spill`]).
 
@@ -45,11 +49,15 @@ use lakeferry_model::{ChangeBatch, NetChanges, Position, Sign};
 
 use crate::collapse::keys::Keys;
 
+pub(crate) mod greatest;
 mod keys;
+mod ranking;
 pub(crate) mod spill;
 #[cfg(test)]
 mod tests;
+pub(crate) mod touched;
 
+use ranking::Ranking;
 pub(crate) use spill::Merge;
 
 /// Rows in each batch of the net changes.
@@ -74,6 +82,8 @@ pub(crate) struct Collapse<P> {
     overflow: Overflow,
     /// What did not fit, sorted.
     runs: Vec<File>,
+    /// Which + of a key it has, where it may have several.
+    ranking: Option<Ranking>,
 }
 
 /// What becomes of changes that do not fit into memory.
@@ -106,14 +116,14 @@ struct Gathered {
 }
 
 impl Gathered {
-    /// Takes one more row; false if there is one of its sign already.
+    /// Takes one more row, and gives the one of its sign that was there.
     #[must_use]
-    fn add(&mut self, sign: Sign, at: At) -> bool {
+    fn add(&mut self, sign: Sign, at: At) -> Option<At> {
         let place = match sign {
             Sign::Minus => &mut self.minus,
             Sign::Plus => &mut self.plus,
         };
-        place.replace(at).is_none()
+        place.replace(at)
     }
 }
 
@@ -148,6 +158,10 @@ pub(crate) enum CollapseError {
     Disordered { version: String },
     #[error("column {0} of the key is not among the columns of the job")]
     NoKeyColumn(String),
+    #[error("column {0} of dedupe_by is not among the columns of the job")]
+    NoRankColumn(String),
+    #[error("it got other columns while it was read")]
+    OtherColumns,
     #[error("changes cannot be collapsed")]
     Arrow(#[from] ArrowError),
     #[error("they do not fit into memory, and cannot be sorted on disk: {0}")]
@@ -178,7 +192,14 @@ impl<P: Position> Collapse<P> {
             limit_bytes,
             overflow,
             runs: Vec::new(),
+            ranking: None,
         })
+    }
+
+    /// Settles duplicate keys.
+    fn ranked(mut self, ranking: Ranking) -> Self {
+        self.ranking = Some(ranking);
+        self
     }
 
     /// Takes the rows of a batch.
@@ -205,12 +226,12 @@ impl<P: Position> Collapse<P> {
                 column: column.clone(),
             });
         }
-        // Once there are runs, rows of one key meet in the merge.
-        if self.runs.is_empty() {
-            self.gather(&batch)?;
-        }
         self.held_bytes += batch.rows.get_array_memory_size();
         self.held.push(batch);
+        // Once there are runs, rows of one key meet in the merge.
+        if self.runs.is_empty() {
+            self.gather()?;
+        }
         match self.overflow {
             _ if self.held_bytes <= self.limit_bytes => Ok(Verdict::More),
             Overflow::Refused => Ok(Verdict::Full),
@@ -218,14 +239,18 @@ impl<P: Position> Collapse<P> {
         }
     }
 
-    fn gather(&mut self, changes: &ChangeBatch<P>) -> Result<(), CollapseError> {
-        let ChangeBatch {
+    /// Gathers the rows of the newest batch.
+    fn gather(&mut self) -> Result<(), CollapseError> {
+        let Some(ChangeBatch {
             version,
             sign,
             rows,
-        } = changes;
+        }) = self.held.last()
+        else {
+            return Ok(());
+        };
         let keys = self.keys.of(rows)?;
-        let batch = u32::try_from(self.held.len()).expect("fewer batches than bytes held");
+        let batch = place(self.held.len() - 1);
         for (row, key) in (0..).zip(keys.iter()) {
             let bytes = key.data();
             if !self.gathered.contains_key(bytes) {
@@ -233,8 +258,18 @@ impl<P: Position> Collapse<P> {
                 self.gathered.insert(bytes.into(), Gathered::default());
             }
             let gathered = self.gathered.get_mut(bytes).expect("it was just inserted");
-            if !gathered.add(*sign, At { batch, row }) {
-                return Err(self.keys.twice(*sign, version, (rows, row as usize)));
+            let at = At { batch, row };
+            let Some(other) = gathered.add(*sign, at) else {
+                continue;
+            };
+            match (&self.ranking, sign) {
+                (Some(ranking), Sign::Plus) => {
+                    let rows = |at: At| (&self.held[at.batch as usize].rows, at.row as usize);
+                    if !ranking.beats(rows(at), rows(other))? {
+                        gathered.plus = Some(other);
+                    }
+                }
+                _ => return Err(self.keys.twice(*sign, version, (rows, row as usize))),
             }
         }
         Ok(())
@@ -246,7 +281,8 @@ impl<P: Position> Collapse<P> {
         }
         self.gathered = HashMap::new();
         if self.held.iter().any(|batch| batch.rows.num_rows() > 0) {
-            self.runs.push(spill::write(&self.keys, &self.held)?);
+            let run = spill::write(&self.keys, self.ranking.as_ref(), &self.held)?;
+            self.runs.push(run);
         }
         self.held.clear();
         self.held_bytes = 0;
@@ -261,7 +297,8 @@ impl<P: Position> Collapse<P> {
     pub(crate) fn finish(mut self) -> Result<Net, CollapseError> {
         if let (Some(version), false) = (self.open, self.runs.is_empty()) {
             self.spill()?;
-            let merge = Merge::open(self.keys, version.to_string(), self.runs)?;
+            let ranks = (self.keys, self.ranking);
+            let merge = Merge::open(ranks, version.to_string(), self.runs)?;
             return Ok(Net::Spilled(Box::new(merge)));
         }
         self.fold();
@@ -287,10 +324,11 @@ impl<P: Position> Collapse<P> {
                 (false, false) => {}
             }
         }
+        let batches: Vec<&RecordBatch> = self.held.iter().map(|batch| &batch.rows).collect();
         Ok(Net::Held(NetChanges {
-            deletes: self.sorted(deletes)?,
-            updates: self.sorted(updates)?,
-            inserts: self.sorted(inserts)?,
+            deletes: sorted(&batches, deletes)?,
+            updates: sorted(&batches, updates)?,
+            inserts: sorted(&batches, inserts)?,
         }))
     }
 
@@ -338,15 +376,23 @@ impl<P: Position> Collapse<P> {
         }
         Ok(true)
     }
+}
 
-    fn sorted(&self, mut rows: Vec<(Box<[u8]>, At)>) -> Result<Vec<RecordBatch>, CollapseError> {
-        rows.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        let batches: Vec<&RecordBatch> = self.held.iter().map(|batch| &batch.rows).collect();
-        let chunk = |rows: &[(Box<[u8]>, At)]| {
-            let at = |(_, at): &(_, At)| (at.batch as usize, at.row as usize);
-            let places: Vec<_> = rows.iter().map(at).collect();
-            Ok(interleave_record_batch(&batches, &places)?)
-        };
-        rows.chunks(BATCH_ROWS).map(chunk).collect()
-    }
+/// The place of a batch among those that are held.
+fn place(index: usize) -> u32 {
+    u32::try_from(index).expect("fewer batches than bytes held")
+}
+
+/// Rows of `batches` in the order of their keys.
+fn sorted(
+    batches: &[&RecordBatch],
+    mut rows: Vec<(Box<[u8]>, At)>,
+) -> Result<Vec<RecordBatch>, CollapseError> {
+    rows.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    let chunk = |rows: &[(Box<[u8]>, At)]| {
+        let at = |(_, at): &(_, At)| (at.batch as usize, at.row as usize);
+        let places: Vec<_> = rows.iter().map(at).collect();
+        Ok(interleave_record_batch(batches, &places)?)
+    };
+    rows.chunks(BATCH_ROWS).map(chunk).collect()
 }

@@ -97,11 +97,16 @@ impl RunError {
     pub(crate) fn collapse(job: String, error: &CollapseError) -> Self {
         let reason = format!("its source's changes cannot be applied: {error}");
         let hint = match error {
-            CollapseError::DuplicateKey { .. } | CollapseError::NullKey { .. } => {
-                "choose a key that is set and unique in the source (under the job's filter), or \
-                 mend the source"
+            CollapseError::DuplicateKey { .. } => {
+                "choose a key that is unique in the source (under the job's filter), or one row of \
+                 each by dedupe_by: COLUMN, or mend the source"
             }
+            CollapseError::NullKey { .. } => {
+                "choose a key that is set in the source (under the job's filter), or mend the source"
+            }
+            CollapseError::OtherColumns => return Self::columns_moved(job),
             CollapseError::NoKeyColumn(_) => "add the key to columns:",
+            CollapseError::NoRankColumn(_) => "add it to columns:, or choose another one",
             CollapseError::Disk(error) => {
                 return Self::Halted {
                     job,

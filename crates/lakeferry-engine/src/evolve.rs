@@ -20,6 +20,9 @@
 //! The columns that a target writes by itself come as soon as the job asks for them, NULL in rows that
 //! are not written after, and are detached when it does not any more.
 //!
+//! Where rows of one key are told apart by all columns (`dedupe_by`), other columns or another order of
+//! them may tell otherwise: a rebuild.
+//!
 //! A job that lists its columns wants them: such a column is new to the target, but need not be to
 //! the source, so it is a rebuild.
 
@@ -114,6 +117,12 @@ pub(crate) fn made_from(source: &Schema, own: OwnColumns) -> Vec<TargetColumn> {
     let synced = source.fields().iter().map(|field| synced(field));
     let own = own.fields();
     synced.chain(own.iter().map(|field| owned(field))).collect()
+}
+
+/// What the column of this name is known by; its name where there is none.
+pub(crate) fn identity(source: &Schema, name: &str) -> String {
+    let field = source.field_with_name(name);
+    field.map_or_else(|_| name.to_owned(), |field| synced(field).identity)
 }
 
 /// A column that the target writes by itself.
@@ -212,7 +221,7 @@ fn held_against(
             }
         }
     }
-    Differences {
+    let mut evolution = Differences {
         rules: Rules::of(policy, request),
         evolution: Evolution {
             rebuilds: anew,
@@ -223,7 +232,15 @@ fn held_against(
         renames: Vec::new(),
         last: Vec::new(),
     }
-    .settle(&known, (&now, policy.own))
+    .settle(&known, (&now, policy.own));
+    let ranks = |columns: &[TargetColumn]| {
+        let synced = columns.iter();
+        let synced = synced.filter(|column| column.role == ColumnRole::Synced);
+        let ranks = synced.map(|column| column.identity.clone());
+        ranks.collect::<Vec<_>>()
+    };
+    evolution.rebuilds |= policy.dedupe_by.is_some() && ranks(&known) != ranks(&evolution.columns);
+    evolution
 }
 
 /// Whether the columns are no longer those that they were, whatever their names say: a column of

@@ -20,6 +20,7 @@ use tracing::{Instrument, info_span};
 
 use crate::{
     attempt::{Attempt, next},
+    collapse::{CollapseError, greatest::Greatest},
     error::RunError,
     job::Request,
     plan::Why,
@@ -80,7 +81,11 @@ where
         FillPlan {
             watermark: at.clone(),
             fingerprint: self.fingerprint.clone(),
-            pieces: pieces.len() as u64,
+            // Rows of one key may be in several pieces, so that all of them are one.
+            pieces: match self.job.policy.dedupe_by {
+                None => pieces.len() as u64,
+                Some(_) => 1,
+            },
             pieces_digest: Digest(digest.finalize().into()),
         }
     }
@@ -94,17 +99,27 @@ where
         pieces: &S::Pieces,
     ) -> Result<(Loaded, u64), Unloaded> {
         let columns = self.columns();
-        let columns = columns.map_err(|error| Unloaded {
+        let given_up = |error| Unloaded {
             error,
             remedy: Remedy::None,
-        })?;
+        };
+        let columns = columns.map_err(given_up)?;
         let opened = session.fill(plan, &columns).await;
         let loaded = opened.map_err(|error| self.of_session(error))?;
         self.job.meter.had(loaded.rows);
-        let places = (0..pieces.list().len()).zip(0_u64..);
+        let places = (0..usize::try_from(plan.pieces).unwrap_or(usize::MAX)).zip(0_u64..);
         let missing: Vec<_> = places
             .filter(|(_, place)| !loaded.pieces.contains(place))
             .collect();
+        if let Some(greatest) = self.greatest(&plan.watermark).map_err(given_up)? {
+            let rows_read = match missing.is_empty() {
+                true => 0,
+                false => self.load_greatest(session, pieces, greatest).await?,
+            };
+            let confirmed = pieces.confirm().await;
+            confirmed.map_err(|error| self.of_source(error))?;
+            return Ok((loaded, rows_read));
+        }
         let work = Work {
             pieces,
             missing: &missing,
@@ -132,6 +147,42 @@ where
         let confirmed = pieces.confirm().await;
         confirmed.map_err(|error| self.of_source(error))?;
         Ok((loaded, work.rows_read.into_inner()))
+    }
+
+    /// Loads the greatest row of each key as the one piece of a fill, and says how many rows were read.
+    async fn load_greatest(
+        &self,
+        session: &mut T::Session,
+        pieces: &S::Pieces,
+        mut greatest: Greatest<S::Position>,
+    ) -> Result<u64, Unloaded> {
+        let failed = |error: CollapseError| Unloaded {
+            error: RunError::collapse(self.job.name(), &error),
+            remedy: Remedy::OtherRows,
+        };
+        let mut rows_read = 0;
+        for index in 0..pieces.list().len() {
+            let rows = pieces.read(index).await;
+            let mut rows = rows.map_err(|error| self.of_source(error))?;
+            while let Some(batch) = next(&mut rows).await {
+                let batch = batch.map_err(|error| self.of_source(error))?;
+                rows_read += batch.num_rows() as u64;
+                self.job.meter.add(&batch);
+                greatest.push(batch).map_err(failed)?;
+            }
+        }
+        let mut ranked = greatest.finish().map_err(failed)?;
+        let loader = session.loader().await;
+        let mut loader = loader.map_err(|error| self.of_loader(error))?;
+        let begun = loader.begin(0).await;
+        begun.map_err(|error| self.of_loader(error))?;
+        while let Some(batch) = ranked.next().map_err(failed)? {
+            let put = loader.put(&batch).await;
+            put.map_err(|error| self.of_loader(error))?;
+        }
+        let loaded = loader.finish().await;
+        loaded.map_err(|error| self.of_loader(error))?;
+        Ok(rows_read)
     }
 
     /// Loads pieces until none is left.

@@ -8,7 +8,7 @@ use lakeferry_model::{FILTER_COLUMNS, Fingerprint};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    evolve::{columns_made, made_from},
+    evolve::{columns_made, identity, made_from},
     job::Policy,
 };
 
@@ -35,6 +35,9 @@ pub fn fingerprint(policy: &Policy, columns: &Schema, encoding: &str) -> Fingerp
     part("columns", columns_are);
     for name in &policy.excluded {
         part("excluded", name);
+    }
+    if let Some(by) = &policy.dedupe_by {
+        part("dedupe_by", &identity(columns, by));
     }
     // Rows that were deleted stay, or go.
     if policy.own.deleted_at {
@@ -115,6 +118,10 @@ mod tests {
             },
             ..policy()
         };
+        let deduped = Policy {
+            dedupe_by: Some("a".to_owned()),
+            ..policy()
+        };
         let all_but_one = Policy {
             excluded: vec!["b".to_owned()],
             ..policy()
@@ -125,6 +132,7 @@ mod tests {
             fingerprint(&elsewhere, &column("a", DataType::Int32), "e1"),
             fingerprint(&listed, &column("a", DataType::Int32), "e1"),
             fingerprint(&soft, &column("a", DataType::Int32), "e1"),
+            fingerprint(&deduped, &column("a", DataType::Int32), "e1"),
             fingerprint(&all_but_one, &column("a", DataType::Int32), "e1"),
         ] {
             assert_ne!(one.rows, other.rows);

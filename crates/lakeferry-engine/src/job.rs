@@ -31,6 +31,9 @@ pub struct Policy {
     pub holder: Holder,
     /// The key columns, as they are called in the target.
     pub key_columns: Vec<String>,
+    /// The column by which one row of each key is chosen, as it is called in the target; without one,
+    /// two rows of a key halt. Part of the fingerprint.
+    pub dedupe_by: Option<String>,
     /// The filter in its canonical text; part of the fingerprint.
     pub filter: Option<String>,
     /// In which the filter reads dates and times; part of the fingerprint.

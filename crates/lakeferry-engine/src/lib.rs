@@ -19,6 +19,7 @@ mod fingerprint;
 mod job;
 mod job_state;
 mod meter;
+mod net_effect;
 mod plan;
 mod run;
 mod unanswered;

@@ -81,6 +81,14 @@ impl Source for Counting {
         self.0.snapshot(watermark).await
     }
 
+    async fn rows_of(
+        &self,
+        watermark: &Watermark<u64>,
+        keys: &RecordBatch,
+    ) -> Result<Self::Rows, Error> {
+        self.0.rows_of(watermark, keys).await
+    }
+
     async fn pieces(&self, watermark: &Watermark<u64>) -> Result<MemoryPieces<u64>, Error> {
         self.0.pieces(watermark).await
     }
@@ -187,6 +195,7 @@ fn policy() -> Policy {
         timezone: "UTC".to_owned(),
         always_refresh: false,
         appends: false,
+        dedupe_by: None,
         lists_columns: false,
         excluded: Vec::new(),
         own: OwnColumns::default(),

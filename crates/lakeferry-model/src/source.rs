@@ -72,6 +72,15 @@ pub trait Source: Send + Sync {
         watermark: &Watermark<Self::Position>,
     ) -> impl Future<Output = Result<Self::Rows, Self::Error>> + Send;
 
+    /// The rows of [`Source::snapshot`] that have one of `keys`, and perhaps others: what cannot hold
+    /// any of them, as far as can be told without reading it, is not read. `keys` has the columns of
+    /// the job's key, none of them null, a key more than once perhaps.
+    fn rows_of(
+        &self,
+        watermark: &Watermark<Self::Position>,
+        keys: &RecordBatch,
+    ) -> impl Future<Output = Result<Self::Rows, Self::Error>> + Send;
+
     /// What time alone changes: of the rows at `watermark.version`, those for which the filter is TRUE
     /// at the watermark's instant and not at `until` (−), and those for which it is the other way
     /// round (+). All have the watermark's version; `until` is after its instant.

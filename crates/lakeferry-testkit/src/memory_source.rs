@@ -1,7 +1,7 @@
 //! A source in memory: a [`History`] behind the port, with steps between all reads.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ops::RangeInclusive,
     pin::Pin,
     sync::{
@@ -20,7 +20,7 @@ use lakeferry_model::{
 
 use crate::{
     Faults, Generation, History, STEP, is_hot,
-    row::{Row, is_hot_at, micros},
+    row::{Row, cells_of, is_hot_at, micros},
     yield_step,
 };
 
@@ -283,6 +283,34 @@ impl<P: Position> Source for MemorySource<P> {
         let (source, watermark) = (self.clone(), watermark.clone());
         Ok(in_steps(vec![0, 1], move |part| match part {
             Some(part) => source.passing(&watermark, part, 2).map(Some),
+            None => source.still_there(&watermark).map(|()| None),
+        }))
+    }
+
+    async fn rows_of(
+        &self,
+        watermark: &Watermark<P>,
+        keys: &RecordBatch,
+    ) -> Result<Self::Rows, SourceError> {
+        let (source, watermark) = (self.clone(), watermark.clone());
+        let keys: BTreeSet<i64> = cells_of(keys)
+            .into_iter()
+            .filter_map(|(id, _)| id)
+            .collect();
+        // Some others stand so near that they are read, too.
+        let is_near = move |row: &Row| {
+            let id = row.id.unwrap_or_default();
+            keys.contains(&id) || keys.contains(&(id + 1))
+        };
+        Ok(in_steps(vec![0, 1], move |part| match part {
+            Some(part) => {
+                let is_in = part_of(part, 2);
+                let instant = watermark.instant;
+                let rows = source.live(&watermark, |row| {
+                    is_in(row) && is_near(row) && source.lets_through(row, instant)
+                });
+                rows.map(Some)
+            }
             None => source.still_there(&watermark).map(|()| None),
         }))
     }

@@ -3,7 +3,7 @@
 //! It follows DESIGN §1 promise 1 by the letter and shares no line with the product: no collapse,
 //! no batches, no planning, and no filter that moves: each instant is looked at by itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lakeferry_model::{Instant, Sign, TableId};
 
@@ -50,16 +50,29 @@ impl Oracle {
 
     /// What the column of this identity holds in the rows of that version that pass the filter, or
     /// `None` if no such version ever was. A bad value keeps its row aside only if it is synced. The filter is evaluated at `instant`, or does not look
-    /// at time. A version before the column came has NULL in it.
+    /// at time. A version before the column came has NULL in it. With an `order`, a key's row is the
+    /// one that is greatest in the columns of these identities, in their order, NULL lowest.
     pub fn expected(
         &self,
         (table, version, digest): (&TableId, u64, [u8; 32]),
         instant: Option<Instant>,
         (identity, syncs_value): (&str, bool),
+        order: Option<&[&str]>,
     ) -> Option<Expected> {
         let rows = self.versions.get(&(table.0.clone(), version, digest))?;
         let mut expected = Expected::default();
-        for row in rows.iter().filter(|row| passes(row, instant)) {
+        let mut passing: Vec<&Row> = rows.iter().filter(|row| passes(row, instant)).collect();
+        if let Some(order) = order {
+            let rank = |row: &&Row| -> Vec<_> { order.iter().map(|of| cell(row, of)).collect() };
+            let all = passing.clone();
+            passing.retain(|row| {
+                let mut others = all.iter().filter(|other| other.id == row.id);
+                others.all(|other| rank(other) <= rank(row))
+            });
+            let mut seen = BTreeSet::new();
+            passing.retain(|row| seen.insert(row.id));
+        }
+        for row in passing {
             let Some(id) = row.id else { continue };
             match &row.value {
                 Some(text) if syncs_value && text.contains('\0') => expected.quarantined.push(id),

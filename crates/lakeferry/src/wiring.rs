@@ -7,7 +7,7 @@ use std::{
     process,
 };
 
-use arrow_schema::FieldRef;
+use arrow_schema::{Field, FieldRef, extension::EXTENSION_TYPE_NAME_KEY};
 use lakeferry_config::{
     Config, Listing, Loaded, Mode, Password, RefreshAbove, Schedule, Tables, TargetName,
 };
@@ -77,10 +77,16 @@ pub(crate) fn chosen<'a>(
     Ok(config.jobs.iter().filter(is_chosen).collect())
 }
 
-/// The source of a job, what its settings mean there, and its key as the target calls the columns.
+/// What tells the rows of a job apart, as its target calls the columns.
+pub(crate) struct Ranks {
+    key: Vec<String>,
+    dedupe_by: Option<String>,
+}
+
+/// The source of a job, what its settings mean there, and what tells its rows apart.
 pub(crate) async fn source(
     job: &lakeferry_config::Job,
-) -> Result<(DeltaSource, Check, Vec<String>), Trouble> {
+) -> Result<(DeltaSource, Check, Ranks), Trouble> {
     // Absolute, so that messages say where the table was looked for.
     let directory = job.source.directory();
     let location = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
@@ -97,7 +103,10 @@ pub(crate) async fn source(
     let trouble = |error| source_trouble(job, &error);
     let source = DeltaSource::new(settings).map_err(trouble)?;
     let check = source.check().await.map_err(trouble)?;
-    let key = key_columns(job, &check)?;
+    let ranks = Ranks {
+        key: columns_of(job, &check, "key", &job.key)?,
+        dedupe_by: columns_of(job, &check, "dedupe_by", job.dedupe_by.as_slice())?.pop(),
+    };
     let is_own = |column: &&FieldRef| job.own.has(column.name());
     if let Some(column) = check.head.columns.fields().iter().find(is_own) {
         let (source, name) = (source_name(column), column.name());
@@ -108,12 +117,17 @@ pub(crate) async fn source(
             .about(job)
             .hint(hint));
     }
-    Ok((source, check, key))
+    Ok((source, check, ranks))
 }
 
-/// The key's columns as the job's target calls them. The job says what they are in the source, where,
-/// as in Spark, case does not matter.
-fn key_columns(job: &lakeferry_config::Job, check: &Check) -> Result<Vec<String>, Trouble> {
+/// The columns that an option names, as the job's target calls them. The job says what they are in the
+/// source, where, as in Spark, case does not matter.
+fn columns_of(
+    job: &lakeferry_config::Job,
+    check: &Check,
+    option: &str,
+    named: &[String],
+) -> Result<Vec<String>, Trouble> {
     let columns = check.head.columns.fields();
     let find = |wanted: &String| {
         let wanted_name = wanted.to_lowercase();
@@ -122,19 +136,27 @@ fn key_columns(job: &lakeferry_config::Job, check: &Check) -> Result<Vec<String>
             .filter(|column| source_name(column).to_lowercase() == wanted_name);
         let wrong = match (found.next(), found.next()) {
             (Some(column), None) if column.data_type().is_nested() => {
-                "has parts (array, map or struct), and only columns without can be keys"
+                "has parts (array, map or struct), and rows are told apart by columns without"
+            }
+            (Some(column), None) if option == "dedupe_by" && has_no_order(column) => {
+                "is a variant, which has no order"
             }
             (Some(column), None) => return Ok(column.name().clone()),
             (None, _) => "is not a column of its source",
             (Some(_), Some(_)) => "is more than one column of its source, by case",
         };
         let names: Vec<_> = columns.iter().map(|column| source_name(column)).collect();
-        let reason = format!("column {wanted} of its key {wrong}");
+        let reason = format!("column {wanted} of its {option} {wrong}");
         Err(Trouble::new(Code::Configuration, reason)
             .about(job)
             .hint(format!("the columns are: {}", names.join(", "))))
     };
-    job.key.iter().map(find).collect()
+    named.iter().map(find).collect()
+}
+
+/// Variants come as texts of JSON.
+fn has_no_order(column: &Field) -> bool {
+    column.metadata().contains_key(EXTENSION_TYPE_NAME_KEY)
 }
 
 /// The columns that are left out, so that neither their order nor their case says anything.
@@ -156,13 +178,14 @@ pub(crate) fn target(
 
 /// A job that can run.
 pub(crate) async fn job(config: &Config, job: &lakeferry_config::Job) -> Result<WiredJob, Trouble> {
-    let (source, check, key_columns) = source(job).await?;
-    let settings = target_settings(config, job, key_columns.clone())?;
+    let (source, check, ranks) = source(job).await?;
+    let settings = target_settings(config, job, ranks.key.clone())?;
     let target = PostgresTarget::new(settings).map_err(|error| target_trouble(job, &error))?;
     let policy = Policy {
         key: config.job_key(job),
         holder: holder(),
-        key_columns,
+        key_columns: ranks.key,
+        dedupe_by: ranks.dedupe_by,
         filter: check.filter,
         timezone: job.timezone.name().to_owned(),
         always_refresh: job.mode == Mode::Snapshot,

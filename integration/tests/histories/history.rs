@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::{
     chance::Chance,
-    filter::MINUTE,
+    filter::{Filter, MINUTE},
     job::{self, Choice},
     lake::Lake,
     ledger::{Cells, Column, Ledger, NUMBER, State, VALUE},
@@ -99,7 +99,8 @@ impl<S: Shelf> History<S> {
                 self.happen(Operation::Sync(Request::Backfill)).await?;
             }
         }
-        let troubled = self.ledger.now().troubled();
+        let settles = self.choice.settles;
+        let troubled = self.ledger.now().expected(Filter::All, 0, settles).troubled;
         for row in self.ledger.now().rows.clone() {
             if troubled.contains(&row.id) {
                 let which = Which::Like(row.id, row.cells.get(&VALUE).cloned());
@@ -181,6 +182,9 @@ impl<S: Shelf> History<S> {
             .push_str(&format!("\nversion {}: {told}", self.ledger.head()));
         let steps = outcome.iter().flat_map(|report| &report.steps);
         let mut kinds: Vec<String> = steps.map(|step| kind(&step.kind)).collect();
+        if self.choice.settles {
+            kinds.iter_mut().for_each(|kind| kind.push_str(", settled"));
+        }
         if outcome.is_err() {
             kinds.push("-> halted".to_owned());
         }
@@ -224,7 +228,10 @@ impl<S: Shelf> History<S> {
 
     fn troubled(&self, version: usize, instant: i64) -> BTreeSet<Option<i64>> {
         let state = &self.ledger.versions[version];
-        state.expected(self.choice.filter, instant).troubled
+        let Choice {
+            filter, settles, ..
+        } = self.choice;
+        state.expected(filter, instant, settles).troubled
     }
 
     /// Whether there was trouble with a key on the way to the head.
@@ -312,7 +319,10 @@ impl<S: Shelf> History<S> {
                 "a run ended well at {at:?}, which is not in time"
             );
         }
-        let expected = state.expected(self.choice.filter, at.instant.0);
+        let Choice {
+            filter, settles, ..
+        } = self.choice;
+        let expected = state.expected(filter, at.instant.0, settles);
         ensure!(
             expected.troubled.is_empty(),
             "it is at {at:?}, which is no version to be at"

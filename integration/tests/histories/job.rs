@@ -22,6 +22,8 @@ pub(crate) struct Choice {
     /// Whether the job lists its columns: `number`, besides the key.
     pub(crate) lists: bool,
     pub(crate) follows_replaced: bool,
+    /// Whether of several rows of a key the one with the greatest `number` counts.
+    pub(crate) settles: bool,
     refresh_above: f64,
     memory_bytes: usize,
     always_refreshes: bool,
@@ -33,6 +35,7 @@ impl Choice {
             filter: Filter::CHOICE[random.random_range(0..Filter::CHOICE.len())],
             lists: random.random_bool(0.15),
             follows_replaced: random.random(),
+            settles: random.random_bool(0.3),
             refresh_above: if random.random_bool(0.15) {
                 1.0
             } else {
@@ -52,6 +55,7 @@ impl Choice {
             key: job_key(name),
             holder: Holder("a history".to_owned()),
             key_columns: vec!["id".to_owned()],
+            dedupe_by: self.settles.then(|| "number".to_owned()),
             filter: self.filter.sql().map(ToOwned::to_owned),
             timezone: "UTC".to_owned(),
             always_refresh: self.always_refreshes,

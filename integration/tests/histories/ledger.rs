@@ -1,7 +1,10 @@
 //! The oracle: what each version of a table holds, told by what the history did to it and by nothing
 //! that anybody read. It shares no line with the product.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use crate::filter::Filter;
 
@@ -58,10 +61,18 @@ pub(crate) struct Expected {
 }
 
 impl State {
-    /// What a target holds of it at this instant.
-    pub(crate) fn expected(&self, filter: Filter, instant: i64) -> Expected {
+    /// What a target holds of it at this instant; of several rows of a key, where it `settles` them, the
+    /// one with the greatest number, or else the greatest in all columns.
+    pub(crate) fn expected(&self, filter: Filter, instant: i64, settles: bool) -> Expected {
         let mut expected = Expected::default();
-        for row in self.rows.iter().filter(|row| filter.passes(row, instant)) {
+        let mut rows: Vec<&Row> = self.rows.iter().collect();
+        rows.retain(|row| filter.passes(row, instant));
+        if settles {
+            rows.sort_by_cached_key(|row| Reverse(self.rank(row)));
+            let mut seen = BTreeSet::new();
+            rows.retain(|row| row.id.is_none() || seen.insert(row.id));
+        }
+        for row in rows {
             let before = row.id.map(|id| expected.rows.insert(id, row.cells.clone()));
             if before.is_none_or(|before| before.is_some()) {
                 expected.troubled.insert(row.id);
@@ -70,9 +81,23 @@ impl State {
         expected
     }
 
+    /// Where a row is among those of its key: NULL comes first, then numbers, or texts.
+    fn rank(&self, row: &Row) -> Vec<Option<(i64, String)>> {
+        let number = self.column(NUMBER).into_iter();
+        let columns = number.chain(&self.columns);
+        let cell = |column: &Column| {
+            let text = row.cells.get(&column.identity)?.clone();
+            Some(match column.of {
+                Of::Text | Of::Boolean => (0, text),
+                _ => (text.parse().unwrap_or_default(), String::new()),
+            })
+        };
+        columns.map(cell).collect()
+    }
+
     /// Keys that are not one row's, whatever a filter says.
     pub(crate) fn troubled(&self) -> BTreeSet<Option<i64>> {
-        self.expected(Filter::All, 0).troubled
+        self.expected(Filter::All, 0, false).troubled
     }
 
     pub(crate) fn column(&self, identity: u64) -> Option<&Column> {

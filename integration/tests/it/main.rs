@@ -27,6 +27,7 @@ mod commands;
 mod connections;
 mod crash_recovery;
 mod deletes;
+mod duplicates;
 mod exactly_once;
 mod filters;
 mod filters_in_time;

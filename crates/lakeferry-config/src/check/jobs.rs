@@ -6,10 +6,11 @@ use chrono_tz::Tz;
 use lakeferry_model::{Naming, OnBadValue, OwnColumns};
 
 use crate::{
-    DropColumns, Job, JobName, MaxQuarantined, Mode, OnSchemaChange, OnSourceReplaced,
-    RefreshAbove, Schedule, SourceLocation, TargetName, TargetTable,
+    DropColumns, Job, JobName, MaxQuarantined, OnSchemaChange, OnSourceReplaced, RefreshAbove,
+    Schedule, SourceLocation, TargetName, TargetTable,
     check::{
-        columns::{self, Columns},
+        columns::Columns,
+        keys,
         options::{self, Options},
         targets::{Found, Targets},
     },
@@ -88,36 +89,14 @@ fn check_job(
         check_alone(name, destination, writers, report);
     }
     let options = options::check(raw.options, report).over(context.defaults);
-    check_key_is_synced(&options, name, report);
-    let mode = options.mode.or_default(Mode::Incremental);
-    let key = match mode {
-        Some(Mode::Snapshot | Mode::Append) => {
-            options.key.optional().map(Option::unwrap_or_default)
-        }
-        _ => required_key(options.key, name, report),
-    };
-    let keeps_deleted = options.deletes.or_default(false);
-    if keeps_deleted == Some(true) && mode == Some(Mode::Append) {
-        let what = format!(
-            "job {} has `deletes: soft` and `mode: append`",
-            shown(&name.value)
-        );
-        let hint = "remove `deletes`: in that mode no row is ever deleted";
-        report.add(&name.place, Fault::new(what, hint));
-    } else if keeps_deleted == Some(true) && key.as_ref().is_some_and(Vec::is_empty) {
-        let what = format!(
-            "job {} has `deletes: soft` and no `key`",
-            shown(&name.value)
-        );
-        let hint = "add `key: [ID]`, by which a deleted row is known, or `deletes: hard`";
-        report.add(&name.place, Fault::new(what, hint));
-    }
+    let keyed = keys::check(&options, name, report);
     Some(Job {
         name: job_name?.value,
         source: source?,
         target: destination?.table,
-        key: columns::texts(key?),
-        mode: mode?,
+        key: keyed.key?,
+        dedupe_by: keyed.dedupe_by?,
+        mode: keyed.mode?,
         schedule: options.schedule.or_default(Schedule::OnCommand)?,
         filter: options.filter.optional()?,
         timezone: options.timezone.or_default(Tz::UTC)?,
@@ -125,7 +104,7 @@ fn check_job(
         columns: (options.columns.or_default(Columns::default())?)
             .named(options.names.or_default(Naming::default())?),
         own: OwnColumns {
-            deleted_at: keeps_deleted?,
+            deleted_at: keyed.keeps_deleted?,
             ..options.metadata_columns.or_default(OwnColumns::default())?
         },
         on_source_replaced: options
@@ -149,20 +128,6 @@ fn check_job(
             .max_quarantined
             .or_default(MaxQuarantined::default())?,
     })
-}
-
-/// Changes are by key.
-fn required_key(
-    key: Field<Vec<Written<String>>>,
-    job: &Written<String>,
-    report: &mut Report,
-) -> Option<Vec<Written<String>>> {
-    let key = key.required(report, &job.place, || {
-        let what = format!("job {} has no `key`", shown(&job.value));
-        let hint = "add `key: [ID]`, the columns that identify a row, or `mode: snapshot`";
-        Fault::new(what, hint)
-    });
-    Some(key?.value)
 }
 
 /// Reports a job that writes to a table that an earlier job writes to.
@@ -258,34 +223,4 @@ fn parse_destination(text: &str, targets: &Targets) -> Result<Option<Destination
             table,
         },
     }))
-}
-
-/// Reports a column of the key that `columns` leaves out.
-fn check_key_is_synced(options: &Options, job: &Written<String>, report: &mut Report) {
-    let (Field::Given(key), Field::Given(columns)) = (&options.key, &options.columns) else {
-        return;
-    };
-    let lost = |lacks: fn(&Columns, &str) -> bool| {
-        let key = key.value.iter().map(|column| column.value.as_str());
-        let lost = key
-            .filter(|column| lacks(&columns.value, column))
-            .map(shown);
-        lost.collect::<Vec<_>>().join(", ")
-    };
-    for (lost, what, hint) in [
-        (
-            lost(Columns::lacks),
-            "`columns` lacks the key column",
-            "add it to `columns`, or remove `columns`",
-        ),
-        (
-            lost(Columns::excludes),
-            "`columns` excludes the key column",
-            "remove it from `exclude`",
-        ),
-    ] {
-        if !lost.is_empty() {
-            report.add(&job.place, Fault::new(format!("{what} {lost}"), hint));
-        }
-    }
 }

@@ -10,6 +10,7 @@ use crate::{
     amount::{parse_memory_bytes, parse_share, parse_step},
     check::columns::{Columns, check_list},
     field::{Field, Written},
+    identifier::check_name,
     problem::{Fault, Report},
     raw::RawOptions,
     secret::shown,
@@ -23,6 +24,7 @@ const KEY_COLUMNS: usize = 32;
 #[derive(Debug, Default)]
 pub(crate) struct Options {
     pub(crate) key: Field<Vec<Written<String>>>,
+    pub(crate) dedupe_by: Field<String>,
     pub(crate) mode: Field<Mode>,
     pub(crate) schedule: Field<Schedule>,
     pub(crate) filter: Field<String>,
@@ -50,6 +52,7 @@ impl Options {
     pub(crate) fn over(self, defaults: &Self) -> Self {
         Self {
             key: self.key.or(&defaults.key),
+            dedupe_by: self.dedupe_by.or(&defaults.dedupe_by),
             mode: self.mode.or(&defaults.mode),
             schedule: self.schedule.or(&defaults.schedule),
             filter: self.filter.or(&defaults.filter),
@@ -78,14 +81,10 @@ impl Options {
 pub(crate) fn check(raw: RawOptions, report: &mut Report) -> Options {
     Options {
         key: check_list(raw.key, KEY_COLUMNS, "key", report),
-        mode: raw.mode.check(report, |text| {
-            let known = [
-                ("snapshot", Mode::Snapshot),
-                ("incremental", Mode::Incremental),
-                ("append", Mode::Append),
-            ];
-            choice("mode", &text, &known, &["continuous"])
-        }),
+        dedupe_by: raw
+            .dedupe_by
+            .check(report, |name| check_name(&name).map(|()| name)),
+        mode: raw.mode.check(report, |text| check_mode(&text)),
         schedule: raw.schedule.check(report, |text| Schedule::parse(&text)),
         filter: raw.filter.check(report, check_filter),
         timezone: raw.timezone.check(report, |text| check_timezone(&text)),
@@ -199,6 +198,15 @@ fn check_metadata(names: &[Written<String>]) -> Result<OwnColumns, Fault> {
         }
     }
     Ok(own)
+}
+
+fn check_mode(text: &str) -> Result<Mode, Fault> {
+    let known = [
+        ("snapshot", Mode::Snapshot),
+        ("incremental", Mode::Incremental),
+        ("append", Mode::Append),
+    ];
+    choice("mode", text, &known, &["continuous"])
 }
 
 fn check_filter(text: String) -> Result<String, Fault> {

@@ -77,7 +77,10 @@ jobs: {{ j: {{ from: /lake/j, into: t.public.j, key: [id]{job} }} }}"
         names(&show::TARGET_DEFAULTS),
         of_target.into_iter().collect()
     );
-    let of_job = without(options, &["key", "filter", "filter_every", "columns"]);
+    let of_job = without(
+        options,
+        &["key", "dedupe_by", "filter", "filter_every", "columns"],
+    );
     assert_eq!(names(&show::JOB_DEFAULTS), of_job.into_iter().collect());
     let [(deployment, name)] = show::FILE_DEFAULTS;
     let all = file(

@@ -211,6 +211,14 @@ wrong_files! {
   b: { from: ./a, into: serving.public.b, mode: append, deletes: soft, key: [id] }
 ",
     ),
+    ranks_of_nothing: with_jobs(
+        "  a: { from: ./a, into: serving.public.a, mode: snapshot, dedupe_by: at }
+  b: { from: ./a, into: serving.public.b, mode: append, dedupe_by: at, key: [id] }
+  c: { from: ./a, into: serving.public.c, dedupe_by: at, key: [id], columns: [id, name] }
+  d: { from: ./a, into: serving.public.d, dedupe_by: At, key: [id], columns: { exclude: [at] } }
+  e: { from: ./a, into: serving.public.e, dedupe_by: \"\", key: [id] }
+",
+    ),
     wrong_guards: with_options("allow_empty: maybe\nmax_delete_share: 120%"),
     wrong_guards_of_other_types: with_options("allow_empty: [true]\nmax_delete_share: -1"),
     wrong_times: with_options("timezone: Europe/Olso\nfilter_every: 2d"),

@@ -7,6 +7,7 @@
 
 mod moved;
 mod names;
+mod near;
 mod pushdown;
 mod spelling;
 mod time;
@@ -32,6 +33,7 @@ use datafusion::{
 use delta_kernel::schema::{StructField, StructType};
 use lakeferry_model::Instant;
 
+pub(crate) use near::near;
 pub(crate) use pushdown::Skipping;
 pub(crate) use time::{Asks, cut};
 
@@ -208,6 +210,11 @@ impl Filter {
     /// What of it the kernel may use to skip files and row groups.
     pub(crate) fn skipping(&self, fields: &[StructField]) -> Skipping<'_> {
         Skipping::of(&self.logical, fields)
+    }
+
+    /// A condition that is TRUE where both this and `other` are.
+    pub(crate) fn and(&self, other: Expr) -> Expr {
+        self.logical.clone().and(other)
     }
 
     /// The same for the rows for which one of this and `after` is TRUE and the other is not.

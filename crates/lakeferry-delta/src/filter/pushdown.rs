@@ -28,7 +28,7 @@ use delta_kernel::{
 };
 
 /// Longer lists cost more to compare than they skip.
-const LONGEST_LIST: usize = 64;
+pub(super) const LONGEST_LIST: usize = 64;
 /// Digits that a 64-bit float holds for certain.
 const FLOAT_DIGITS: u8 = 15;
 
@@ -61,7 +61,7 @@ pub(super) enum Against<'a> {
 }
 
 impl<'a> Skipping<'a> {
-    pub(super) fn of(filter: &'a Expr, fields: &[StructField]) -> Self {
+    pub(crate) fn of(filter: &'a Expr, fields: &[StructField]) -> Self {
         let (wanted, fields) = (Wanted::True(filter), fields.to_vec());
         Self { wanted, fields }
     }

@@ -65,6 +65,48 @@ async fn a_column_that_came_later_is_null_before() {
     assert_eq!(rows(&source).await, ["~", "~", "~"]);
 }
 
+/// Of the rows of keys only the files are read that can hold them, also where the job calls the key
+/// otherwise, has a filter, or asks for more keys than are compared one by one.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_keys_are_read_from_their_files() {
+    let ids = |ids: Vec<i64>| {
+        let names = vec!["a"; ids.len()];
+        batch(&[
+            ("Id", array::<Int64Array>(ids)),
+            ("name", array::<StringArray>(names)),
+        ])
+    };
+    let (world, mut table) = World::with(NewTable::without_feed(), ids((0..100).collect())).await;
+    let data = |world: &World| -> Vec<_> {
+        let files = std::fs::read_dir(world.path()).unwrap();
+        let files = files.map(|file| file.unwrap().path());
+        files.filter(|file| file.is_file()).collect()
+    };
+    let first = data(&world);
+    table.append(ids((1_000..1_200).collect())).await.unwrap();
+    // What can be read can be read without them.
+    first
+        .iter()
+        .for_each(|file| std::fs::remove_file(file).unwrap());
+    for filter in [None, Some("name = 'a'")] {
+        let mut settings = world.settings(None, filter);
+        settings.columns.renamed = vec![("id".to_owned(), "key".to_owned())];
+        let source = DeltaSource::new(settings).unwrap();
+        let at = watermark(&source).await;
+        let count = async |keys: Vec<i64>| {
+            let keys = batch(&[("key", array::<Int64Array>(keys))]);
+            let rows = source.rows_of(&at, &keys).await.unwrap();
+            let rows: Vec<RecordBatch> = rows.try_collect().await?;
+            Ok::<_, lakeferry_delta::Error>(rows.iter().map(RecordBatch::num_rows).sum::<usize>())
+        };
+        assert_eq!(count(vec![1_003, 1_003, 2_000]).await.unwrap(), 200);
+        assert_eq!(count((1_000..1_150).collect()).await.unwrap(), 200);
+        assert_eq!(count(vec![500, 2_000]).await.unwrap(), 0);
+        assert!(count(vec![99, 1_003]).await.is_err());
+        assert!(count((99..1_150).collect()).await.is_err());
+    }
+}
+
 async fn lineitem(scale: f64) -> (World, DeltaSource, usize) {
     let world = World::new();
     let mut table = DeltaTable::create(&world.path(), &lineitem_columns(), NewTable::default())

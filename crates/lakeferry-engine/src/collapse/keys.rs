@@ -39,6 +39,11 @@ impl Keys {
         })
     }
 
+    /// The places of its columns.
+    pub(super) fn places(&self) -> &[usize] {
+        &self.key
+    }
+
     /// The keys of `rows`, none of which is null.
     pub(super) fn of(&self, rows: &RecordBatch) -> Result<Rows, CollapseError> {
         let arrays = self.key.iter().map(|&at| canonical(rows.column(at)));
@@ -84,7 +89,7 @@ impl Keys {
 }
 
 /// One bit pattern for numbers that are equal to Postgres.
-fn canonical(array: &ArrayRef) -> ArrayRef {
+pub(super) fn canonical(array: &ArrayRef) -> ArrayRef {
     match array.data_type() {
         DataType::Float32 => {
             let one = |value: f32| {

@@ -20,7 +20,7 @@ use arrow_schema::{ArrowError, DataType, Field, Schema};
 use arrow_select::interleave::interleave_record_batch;
 use lakeferry_model::{ChangeBatch, Effect, Position, Sign};
 
-use super::{At, BATCH_ROWS, CollapseError, Gathered, keys::Keys};
+use super::{At, BATCH_ROWS, CollapseError, Gathered, Ranking, keys::Keys};
 
 /// Rows in a batch of a run: few, for a merge holds one of each run.
 const RUN_BATCH_ROWS: usize = 1024;
@@ -28,9 +28,11 @@ const RUN_BATCH_ROWS: usize = 1024;
 /// Batches that a merge may hold besides the one that each run is at.
 const BATCHES_PASSED: usize = 64;
 
-/// Writes what is held as a run.
+/// Writes what is held as a run; where a key may have several rows, its greatest alone, so that a
+/// merge meets one of each run.
 pub(super) fn write<P: Position>(
     keys: &Keys,
+    ranking: Option<&Ranking>,
     held: &[ChangeBatch<P>],
 ) -> Result<File, CollapseError> {
     let of_batches = held.iter().map(|batch| keys.of(&batch.rows));
@@ -42,6 +44,21 @@ pub(super) fn write<P: Position>(
     let key = |(batch, row): (usize, usize)| of_batches[batch].row(row);
     order.sort_unstable_by(|&one, &other| key(one).cmp(&key(other)));
     let batches: Vec<&RecordBatch> = held.iter().map(|batch| &batch.rows).collect();
+    if let Some(ranking) = ranking {
+        let mut greatest: Vec<(usize, usize)> = Vec::new();
+        for place in order {
+            let row = |(batch, row): (usize, usize)| (batches[batch], row);
+            match greatest.last_mut() {
+                Some(best) if key(*best) == key(place) => {
+                    if ranking.beats(row(place), row(*best))? {
+                        *best = place;
+                    }
+                }
+                _ => greatest.push(place),
+            }
+        }
+        order = greatest;
+    }
     let mut fields: Vec<_> = keys.columns.fields().iter().cloned().collect();
     fields.push(Arc::new(Field::new("plus", DataType::Boolean, false)));
     let schema = Arc::new(Schema::new(fields));
@@ -71,6 +88,7 @@ fn of_disk(error: ArrowError) -> CollapseError {
 /// The net effect of runs, piece by piece.
 pub(crate) struct Merge {
     keys: Keys,
+    ranking: Option<Ranking>,
     version: String,
     runs: Vec<Run>,
     /// The key that each run is at, but for those at their end.
@@ -91,12 +109,13 @@ struct Run {
 
 impl Merge {
     pub(super) fn open(
-        keys: Keys,
+        (keys, ranking): (Keys, Option<Ranking>),
         version: String,
         runs: Vec<File>,
     ) -> Result<Self, CollapseError> {
         let mut merge = Self {
             keys,
+            ranking,
             version,
             runs: Vec::new(),
             next: BinaryHeap::new(),
@@ -189,9 +208,16 @@ impl Merge {
                 batch: u32::try_from(run.batch).expect("few batches are held"),
                 row: u32::try_from(run.row).expect("batches are small"),
             };
-            if !gathered.add(sign, at) {
-                let row = (&self.batches[run.batch], run.row);
-                return Err(self.keys.twice(sign, &self.version, row));
+            if let Some(other) = gathered.add(sign, at) {
+                let row = |at: At| (&self.batches[at.batch as usize], at.row as usize);
+                match (&self.ranking, sign) {
+                    (Some(ranking), Sign::Plus) => {
+                        if !ranking.beats(row(at), row(other))? {
+                            gathered.plus = Some(other);
+                        }
+                    }
+                    _ => return Err(self.keys.twice(sign, &self.version, row(at))),
+                }
             }
             self.advance(place)?;
         }

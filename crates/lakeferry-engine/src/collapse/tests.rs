@@ -1,5 +1,6 @@
 //! Each row of both tables of the collapse, and a property over random histories.
 
+mod duplicates;
 mod nested;
 
 use std::{collections::BTreeMap, sync::Arc};

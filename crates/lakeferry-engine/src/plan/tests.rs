@@ -26,6 +26,7 @@ pub(crate) fn policy() -> Policy {
         timezone: "UTC".to_owned(),
         always_refresh: false,
         appends: false,
+        dedupe_by: None,
         lists_columns: false,
         excluded: Vec::new(),
         own: OwnColumns::default(),

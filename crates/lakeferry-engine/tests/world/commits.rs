@@ -39,6 +39,8 @@ impl World {
     pub(crate) fn alter(&mut self) {
         let mut layout = self.layout();
         match (self.random.random_range(0..5), &mut layout.extra) {
+            // The column by which rows are ranked keeps its name, by which the job knows it.
+            (0, _) if self.settles => return,
             (4, _) => layout = self.earlier_layout(),
             (0, _) => {
                 let other = if layout.value == "value" {
@@ -95,7 +97,7 @@ impl World {
         })
     }
 
-    /// Keeps the key unique among the rows that the filter lets through at once, and there only.
+    /// Where no key may have several rows, keeps it unique among the rows that the filter lets through at once, and there only.
     fn random_changes(&mut self) -> Vec<(Sign, Row)> {
         let mut changes = Vec::new();
         let mut live = self.live();
@@ -127,7 +129,7 @@ impl World {
             changes.push((Sign::Minus, old));
         }
         for (_, row) in changes.iter_mut().filter(|(sign, _)| *sign == Sign::Plus) {
-            if live.iter().any(|other| clash(row, other)) {
+            if !self.settles && live.iter().any(|other| clash(row, other)) {
                 row.hot = None;
             }
             live.push(row.clone());
@@ -136,7 +138,9 @@ impl World {
     }
 
     fn random_row(&mut self) -> Row {
-        let fresh = self.random.random_bool(0.7);
+        let fresh = self
+            .random
+            .random_bool(if self.settles { 0.3 } else { 0.7 });
         if fresh {
             self.next_id += 1;
         }

@@ -58,6 +58,11 @@ pub(crate) const MUST_HAPPEN: &[&str] = &[
     "changes: Feed",
     "changes: Files",
     "advance",
+    "settled: Feed",
+    "settled: Files",
+    "settled: moved by time: rows came",
+    "settled: moved by time: rows went",
+    "settled: moved by time: rows changed",
     "moved by time: 0 came, 0 went",
     "moved by time: rows came",
     "moved by time: rows went",
@@ -101,6 +106,8 @@ pub(crate) struct World {
     may_leave: bool,
     /// Whether the policy only adds rows: then most commits do so, too.
     appends: bool,
+    /// Whether a key may have several rows, of which the greatest value counts.
+    settles: bool,
     happened: BTreeMap<String, u64>,
     log: Vec<String>,
 }
@@ -110,6 +117,16 @@ struct Engine {
     attempt: Option<Attempt>,
     /// Whether an operator asked for this attempt, which may leave the table's history.
     asked: bool,
+}
+
+impl Engine {
+    fn new(job: SimJob) -> Self {
+        Self {
+            job: Arc::new(job),
+            attempt: None,
+            asked: false,
+        }
+    }
 }
 
 /// An engine's attempt, with what it reports either way.
@@ -164,6 +181,7 @@ fn policy(
         timezone: "UTC".to_owned(),
         always_refresh: false,
         appends: false,
+        dedupe_by: None,
         lists_columns: false,
         excluded: Vec::new(),
         own,
@@ -204,6 +222,7 @@ impl World {
         }
         let server = MemoryServer::default();
         let appends = source.filter_instant(Instant(0)).is_none() && random.random_bool(0.2);
+        let settles = !appends && random.random_bool(0.3);
         // In half of the worlds rows stay when they are deleted.
         let own = OwnColumns {
             commit_version: true,
@@ -215,15 +234,15 @@ impl World {
             server.add_columns(own);
         }
         let clock = SharedClock::default();
-        let replaced = if random.random() {
-            OnSourceReplaced::Halt
-        } else {
-            OnSourceReplaced::Refresh
+        let replaced = match random.random() {
+            true => OnSourceReplaced::Halt,
+            false => OnSourceReplaced::Refresh,
         };
         let engines = ["first", "second"]
             .map(|name| {
                 let policy = Policy {
                     appends,
+                    dedupe_by: settles.then(|| "value".to_owned()),
                     ..policy(&mut random, name, replaced, own)
                 };
                 let bad = BadRows {
@@ -232,18 +251,13 @@ impl World {
                 };
                 let (source, clock) = (source.clone(), clock.clone());
                 let target = server.tolerant(bad).writing(own);
-                let job = Arc::new(Job {
+                Engine::new(Job {
                     source,
                     target,
                     clock,
                     policy,
                     meter: Meter::default(),
-                });
-                Engine {
-                    job,
-                    attempt: None,
-                    asked: false,
-                }
+                })
             })
             .into();
         let mut world = Self {
@@ -263,6 +277,7 @@ impl World {
             filling: None,
             may_leave: replaced == OnSourceReplaced::Refresh,
             appends,
+            settles,
             happened: BTreeMap::new(),
             log: Vec::new(),
         };
@@ -363,6 +378,7 @@ impl World {
             // Of pieces that were loaded before, those in quarantine are not told apart.
             if let Some(kept) = kept
                 && step.bad.quarantined == 0
+                && !self.settles
             {
                 assert_eq!(kept + step.rows_read, step.rows.inserted, "{:?}", step.kind);
             }
@@ -395,11 +411,15 @@ impl World {
                 assert_eq!((step.rows.updated, step.rows.deleted), (0, 0));
                 "appended".to_owned()
             }
+            StepKind::Changes(reading) if self.settles => format!("settled: {reading:?}"),
             StepKind::Changes(reading) => format!("changes: {reading:?}"),
             StepKind::Alter(_) => "altered".to_owned(),
             StepKind::Adopt => "adopted".to_owned(),
             StepKind::Retry => "tried again".to_owned(),
             StepKind::Advance => "advance".to_owned(),
+            StepKind::Moved { .. } if self.settles => {
+                format!("settled: {}", moved_by_time(step.rows))
+            }
             StepKind::Moved { .. } => moved_by_time(step.rows),
         });
     }

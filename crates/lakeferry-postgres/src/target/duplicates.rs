@@ -24,5 +24,8 @@ pub(super) async fn error<P: Position>(
     Ok(Error::needs_operator(format!(
         "duplicate key: {count} values of {key} come in more than one row of job {job} for {table}"
     ))
-    .advise("choose a key that is unique in the source, or filter the other rows out"))
+    .advise(
+        "choose a key that is unique in the source, one row of each by dedupe_by: COLUMN, or filter \
+         the other rows out",
+    ))
 }

@@ -13,7 +13,7 @@ use lakeferry_model::{
     Survey, Watermark,
 };
 
-use crate::{Row, columns, rows_of};
+use crate::{Row, batch, columns, rows_of};
 
 /// One source table, and what its writers do to it.
 #[allow(
@@ -49,6 +49,7 @@ pub async fn holds<H: Harness>(make: impl AsyncFn() -> H) {
     head_names_the_version(make().await).await;
     snapshot_is_filtered(make().await).await;
     pieces_make_the_snapshot(make().await).await;
+    rows_of_keys_are_all_of_them(make().await).await;
     feed_gives_signed_rows(make().await).await;
     added_files_give_their_rows(make().await).await;
     rewritten_files_give_what_differs(make().await).await;
@@ -232,6 +233,35 @@ async fn pieces<H: Harness>(
     pieces.confirm().await.expect("the log is as it was");
     let rows = pairs(batches.iter().flat_map(rows_of));
     (rows, pieces.list().to_vec())
+}
+
+/// What the filter lets through of these keys is there as often as in the snapshot, and nothing that
+/// is not.
+async fn rows_of_keys_are_all_of_them<H: Harness>(harness: H) {
+    harness
+        .create(true, (1..=9).map(|id| row(id, "a", true)).collect())
+        .await;
+    harness
+        .append(vec![row(3, "b", true), row(4, "b", false)])
+        .await;
+    harness
+        .append((10..=200).map(|id| row(id, "c", true)).collect())
+        .await;
+    let watermark = head(&harness).await.watermark(Instant(0));
+    let all = snapshot(&harness).await;
+    for ids in [vec![3], vec![4, 404, 4], (5..=150).collect(), vec![1_000]] {
+        let keys: Vec<Row> = ids.iter().map(|id| row(*id, "", None)).collect();
+        let keys = batch(&keys).project(&[0]).expect("the key is a column");
+        let rows = harness.source().rows_of(&watermark, &keys).await;
+        let rows = drain(rows.expect("rows open")).await.expect("rows read");
+        let found = pairs(rows.iter().flat_map(rows_of));
+        let of_keys = |pairs: &Pairs| -> Pairs {
+            let of_keys = pairs.iter().filter(|(id, _)| ids.contains(id));
+            of_keys.cloned().collect()
+        };
+        assert_eq!(of_keys(&found), of_keys(&all));
+        assert!(found.iter().all(|pair| all.contains(pair)));
+    }
 }
 
 async fn pieces_make_the_snapshot<H: Harness>(harness: H) {

@@ -152,20 +152,27 @@ async fn would(
             let size = size_of_commits(preview, range);
             let (after, through) = (range.after().version, range.through().version);
             let how = reading_wording(*reading);
-            (
-                format!("apply the changes after version {after} through {through} {how}"),
-                size,
-            )
+            let changes = format!("the changes after version {after} through {through} {how}");
+            (format!("apply {changes}{}", others_of_keys(job)), size)
         }
         Plan::Move { at, until } => {
             let size = wired.source.moved_size(at, *until).await;
             let size = size.map_err(|error| wiring::source_trouble(job, &error))?;
             let from = instant_wording(at.instant, job.timezone);
             let moves = step(&StepKind::Moved { until: *until }, at.version);
-            let would = format!("{moves}, from {from}: it depends on time");
+            let others = others_of_keys(job);
+            let would = format!("{moves}, from {from}: it depends on time{others}");
             (would, size)
         }
     })
+}
+
+/// What is read besides changes, how much of it shows only then.
+fn others_of_keys(job: &lakeferry_config::Job) -> String {
+    match &job.dedupe_by {
+        Some(by) => format!(", and what else has their keys, to choose by {by}"),
+        None => String::new(),
+    }
 }
 
 /// What the changes of a range have to be read from.

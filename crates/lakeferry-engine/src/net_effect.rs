@@ -1,0 +1,202 @@
+//! What signed changes come to: read, and collapsed by themselves, or, where of several rows of a key
+//! the greatest counts, by what the source has in the end.
+
+use arrow_array::RecordBatch;
+use lakeferry_model::{ChangeBatch, Clock, Failure, Source, Target, Watermark};
+
+use crate::{
+    attempt::{Attempt, next},
+    collapse::{Collapse, CollapseError, Net, Overflow, Verdict, touched::Touched},
+    error::RunError,
+    meter::Phase,
+    plan::Why,
+};
+
+/// How changes were read.
+enum Gathered<P> {
+    /// All of them, and the number of rows.
+    All(u64),
+    /// As far as they were of use.
+    Otherwise(Collapsed<P>),
+}
+
+/// What changes come to.
+pub(crate) enum Collapsed<P> {
+    /// And the number of rows that were read.
+    Net(Net, u64),
+    /// The commit at this version did not fit into memory any more.
+    TooLarge(P),
+    /// The snapshot has to be read instead.
+    Unreadable(Why),
+}
+
+impl<S, T, C> Attempt<'_, S, T, C>
+where
+    S: Source,
+    T: Target<Position = S::Position>,
+    C: Clock,
+{
+    /// The net effect of `changes`, each of a version that is `wanted`, which lead to `end`.
+    pub(crate) async fn net_effect(
+        &self,
+        changes: Result<S::Changes, S::Error>,
+        (end, overflow): (&Watermark<S::Position>, Overflow),
+        wanted: impl Fn(S::Position) -> bool,
+    ) -> Result<Collapsed<S::Position>, RunError> {
+        match &self.job.policy.dedupe_by {
+            None => self.collapse(changes, overflow, wanted).await,
+            Some(by) => self.settle(changes, (by, end), wanted).await,
+        }
+    }
+
+    /// By the changes alone.
+    async fn collapse(
+        &self,
+        changes: Result<S::Changes, S::Error>,
+        overflow: Overflow,
+        wanted: impl Fn(S::Position) -> bool,
+    ) -> Result<Collapsed<S::Position>, RunError> {
+        let failed = |error: CollapseError| RunError::collapse(self.job.name(), &error);
+        let policy = &self.job.policy;
+        let limit = policy.collapse_memory_bytes;
+        let columns = self.columns()?;
+        let collapse = Collapse::new(columns, &policy.key_columns, limit, overflow);
+        let mut collapse = collapse.map_err(failed)?;
+        let gathered = self.gather(changes, wanted, |batch| collapse.push(batch));
+        let rows_read = match gathered.await? {
+            Gathered::All(rows_read) => rows_read,
+            Gathered::Otherwise(collapsed) => return Ok(collapsed),
+        };
+        match collapse.finish() {
+            Ok(net) => Ok(Collapsed::Net(net, rows_read)),
+            Err(CollapseError::Contradiction) => Ok(Collapsed::Unreadable(Why::KeysMended)),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// By the rows that their keys have at `end`, of which the greatest by a column counts.
+    async fn settle(
+        &self,
+        changes: Result<S::Changes, S::Error>,
+        (by, end): (&str, &Watermark<S::Position>),
+        wanted: impl Fn(S::Position) -> bool,
+    ) -> Result<Collapsed<S::Position>, RunError> {
+        let failed = |error: CollapseError| RunError::collapse(self.job.name(), &error);
+        let policy = &self.job.policy;
+        let limit = policy.collapse_memory_bytes;
+        let touched = Touched::new(self.columns()?, &policy.key_columns, by, limit);
+        let mut touched = touched.map_err(failed)?;
+        let gathered = self.gather(changes, wanted, |batch| touched.push(batch));
+        let mut rows_read = match gathered.await? {
+            Gathered::All(rows_read) => rows_read,
+            Gathered::Otherwise(collapsed) => return Ok(collapsed),
+        };
+        if let Some(keys) = touched.changed_keys().map_err(failed)? {
+            let look = self.look(&mut touched, &keys, end).await?;
+            match look {
+                Gathered::All(more) => rows_read += more,
+                Gathered::Otherwise(collapsed) => return Ok(collapsed),
+            }
+        }
+        match touched.finish() {
+            Ok(net) => Ok(Collapsed::Net(Net::Held(net), rows_read)),
+            Err(CollapseError::Contradiction) => Ok(Collapsed::Unreadable(Why::KeysMended)),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Looks at the rows of `keys` at `end`.
+    async fn look(
+        &self,
+        touched: &mut Touched,
+        keys: &RecordBatch,
+        end: &Watermark<S::Position>,
+    ) -> Result<Gathered<S::Position>, RunError> {
+        let mut rows = match self.job.source.rows_of(end, keys).await {
+            Ok(rows) => rows,
+            Err(error) => return self.unreadable(error),
+        };
+        let mut rows_read = 0;
+        while let Some(batch) = next(&mut rows).await {
+            let batch = match batch {
+                Ok(batch) => batch,
+                Err(error) => return self.unreadable(error),
+            };
+            if batch.schema().fields() != self.head.columns.fields() {
+                let why = Why::OtherColumns;
+                return Ok(Gathered::Otherwise(Collapsed::Unreadable(why)));
+            }
+            let batch = self.synced(batch)?;
+            rows_read += batch.num_rows() as u64;
+            self.job.meter.add(&batch);
+            match touched.look(&batch) {
+                Ok(Verdict::More) => {}
+                Ok(Verdict::Full) => {
+                    return Ok(Gathered::Otherwise(Collapsed::TooLarge(end.version)));
+                }
+                Err(error) => return Err(RunError::collapse(self.job.name(), &error)),
+            }
+        }
+        Ok(Gathered::All(rows_read))
+    }
+
+    /// What is gone is made up for by the snapshot of the head.
+    fn unreadable(&self, error: S::Error) -> Result<Gathered<S::Position>, RunError> {
+        match error.is_gone() {
+            true => Ok(Gathered::Otherwise(Collapsed::Unreadable(Why::PastHorizon))),
+            false => Err(RunError::source(self.job.name(), error)),
+        }
+    }
+
+    /// Pushes `changes`, each of a version that is `wanted`.
+    async fn gather(
+        &self,
+        changes: Result<S::Changes, S::Error>,
+        wanted: impl Fn(S::Position) -> bool,
+        mut push: impl FnMut(ChangeBatch<S::Position>) -> Result<Verdict, CollapseError>,
+    ) -> Result<Gathered<S::Position>, RunError> {
+        let otherwise = |why| Ok(Gathered::Otherwise(Collapsed::Unreadable(why)));
+        let mut changes = match changes {
+            Ok(changes) => changes,
+            Err(error) => return self.unreadable(error),
+        };
+        let mut rows_read = 0;
+        self.job.meter.begin(Phase::Reading, None);
+        while let Some(batch) = next(&mut changes).await {
+            let mut batch = match batch {
+                Ok(batch) => batch,
+                Err(error) => return self.unreadable(error),
+            };
+            let version = batch.version;
+            if !wanted(version) {
+                return Err(self.bug(format!("the source gave version {version} out of range")));
+            }
+            if batch.rows.schema().fields() != self.head.columns.fields() {
+                return otherwise(Why::OtherColumns);
+            }
+            batch.rows = self.synced(batch.rows)?;
+            rows_read += batch.rows.num_rows() as u64;
+            self.job.meter.add(&batch.rows);
+            match push(batch) {
+                Ok(Verdict::More) => {}
+                Ok(Verdict::Full) => return Ok(Gathered::Otherwise(Collapsed::TooLarge(version))),
+                Err(error) if self.may_be_mended(&error, version) => {
+                    return otherwise(Why::KeysMended);
+                }
+                Err(error) => return Err(RunError::collapse(self.job.name(), &error)),
+            }
+        }
+        Ok(Gathered::All(rows_read))
+    }
+
+    /// Whether keys that were no good at `version` may be so at the head.
+    pub(crate) fn may_be_mended(&self, error: &CollapseError, version: S::Position) -> bool {
+        match error {
+            CollapseError::Contradiction => true,
+            CollapseError::DuplicateKey { .. } | CollapseError::NullKey { .. } => {
+                version < self.head.version
+            }
+            _ => false,
+        }
+    }
+}
