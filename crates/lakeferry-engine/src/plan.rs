@@ -12,7 +12,7 @@
 //! | F | | another table id, or head below the watermark | source replaced |
 //! | G | | head is the watermark, other digest | source replaced |
 //! | AA | made from other columns than the source has | | halt, or alter it: see [`crate::evolve`] |
-//! | H | backfill asked for, fingerprint changed, or every run refreshes | | refresh |
+//! | H | backfill asked for, or fingerprint changed and no commit since | | refresh |
 //! | I | | head is the watermark | up to date |
 //! | X | as I, rows in quarantine, and a retry was asked for | | retry; without a key, or as in Z, refresh |
 //!
@@ -51,8 +51,9 @@
 //!
 //! | case | log | plan |
 //! |---|---|---|
-//! | J | no commit file at the watermark, or a gap | past the horizon: refresh |
 //! | K | commit at the watermark has another digest | source replaced |
+//! | H | fingerprint changed, or every run refreshes | refresh |
+//! | J | no commit file at the watermark, or a gap | past the horizon: refresh |
 //! | L | nothing but commits that change no row | advance |
 //! | M | changes larger than their share of the table | refresh |
 //! | N | a commit that does not tell enough of the files it removed comes next | refresh |
@@ -68,8 +69,8 @@
 //! | AC | any case that would refresh, but for B and one that was asked for | halt |
 //! | AD | the filter depends on time, which takes rows away | halt |
 //!
-//! Where nothing but the range is in the way, a target is altered (AA) only once the log has the
-//! commit at the watermark. Once it is, what follows is decided anew.
+//! Where there are commits after the watermark, a target is altered (AA) only once the commit at it is
+//! known to be the same, or gone. Once it is altered, what follows is decided anew.
 //!
 //! A range ends before a commit that must be read in another way, before one that changes
 //! metadata, and before more bytes than may be held at once. The next look plans what follows.
@@ -245,16 +246,16 @@ pub fn first_look<P: Position>(situation: &Situation<'_, P>) -> Look<P> {
     if let Some(halt @ Plan::Halt(_)) = replaced {
         return Look::Decided(halt); // Cases F, G
     }
-    let is_other = had.rows != fingerprint.rows || evolution.rebuilds;
-    let has_range = !is_other
-        && replaced.is_none()
-        && request != Request::Backfill
-        && !policy.always_refresh
-        && head.version != watermark.version;
+    let is_other = rows_differ(situation, had);
     if is_other && let Some(halt) = only_appends(situation, Why::FingerprintChanged) {
         return Look::Decided(halt); // Case AC
     }
-    if let (Some(plan), false) = (altered(situation, had), has_range) {
+    // Also where all will be read anew: whether it is still the history that the target came from.
+    let is_behind = head.version != watermark.version;
+    if is_behind && replaced.is_none() && request != Request::Backfill {
+        return Look::Behind(watermark.clone());
+    }
+    if let Some(plan) = altered(situation, had) {
         return Look::Decided(plan); // Case AA
     }
     if let Some(rebuild) = replaced {
@@ -266,13 +267,12 @@ pub fn first_look<P: Position>(situation: &Situation<'_, P>) -> Look<P> {
     if is_other {
         return refresh(Why::FingerprintChanged); // Case H
     }
-    if head.version == watermark.version {
-        return Look::Decided(at_head(situation, watermark));
-    }
-    if policy.always_refresh {
-        return refresh(Why::Mode); // Case H
-    }
-    Look::Behind(watermark.clone())
+    Look::Decided(at_head(situation, watermark))
+}
+
+/// Whether rows that did not change may be others under the settings of now.
+fn rows_differ<P: Position>(situation: &Situation<'_, P>, had: &Fingerprint) -> bool {
+    had.rows != situation.fingerprint.rows || situation.evolution.rebuilds
 }
 
 /// What to do where the job has brought nothing yet.
@@ -449,11 +449,18 @@ pub fn plan<P: Position>(
         return halt; // Case K
     }
     let had = situation.standing.progress.as_ref();
-    if let Some(plan) = had.and_then(|had| altered(situation, &had.fingerprint)) {
+    let had = had.map(|progress| &progress.fingerprint);
+    if let Some(plan) = had.and_then(|had| altered(situation, had)) {
         return plan; // Case AA
     }
     if let Some(rebuild) = replaced {
         return rebuild; // Case K
+    }
+    if had.is_some_and(|had| rows_differ(situation, had)) {
+        return refresh(Why::FingerprintChanged); // Case H
+    }
+    if situation.policy.always_refresh {
+        return refresh(Why::Mode); // Case H
     }
     if digests.is_none() || survey.commits.is_empty() {
         return refresh(Why::PastHorizon); // Case J

@@ -36,6 +36,8 @@ struct Held {
     state: State,
     /// Of which table.
     table: u64,
+    /// Whether the table's storage went back behind it, so that only its commit tells of that.
+    is_rewound: bool,
 }
 
 /// A history under way.
@@ -133,7 +135,12 @@ impl<S: Shelf> History<S> {
             .await
             .context("the writer failed")?;
         match operation {
-            Operation::Replace(_) => self.ledger = begun(&self.lake, after),
+            Operation::Replace(_) => {
+                self.ledger = begun(&self.lake, after);
+                if let Some(held) = &mut self.held {
+                    held.is_rewound = false;
+                }
+            }
             Operation::Rewind(version) => self.rewound(version),
             _ => self
                 .ledger
@@ -154,10 +161,20 @@ impl<S: Shelf> History<S> {
     /// To a target that has a later version it is another table from now on.
     fn rewound(&mut self, version: usize) {
         self.ledger.versions.truncate(version + 1);
-        let held = self.held.as_ref().map(|held| held.at.version.0);
-        if held.is_some_and(|held| held > version as u64) {
+        let is_replaced = self.is_replaced();
+        let held = self.held.as_mut();
+        if let Some(held) = held.filter(|held| held.at.version.0 > version as u64) {
+            held.is_rewound |= !is_replaced;
             self.ledger.table = self.lake.made();
         }
+    }
+
+    /// Whether nothing shows any more that the table is another one: the commit is gone that would.
+    /// Then it is read as a whole.
+    fn looks_the_same(&self) -> bool {
+        let restorable = self.ledger.restorable as u64;
+        let held = self.held.as_ref();
+        held.is_some_and(|held| held.is_rewound && held.at.version.0 < restorable)
     }
 
     async fn sync(&mut self, request: Request) -> Result<()> {
@@ -206,14 +223,15 @@ impl<S: Shelf> History<S> {
             Ok(_) => {
                 ensure!(trouble.is_empty(), "{trouble:?} went through");
                 ensure!(
-                    !replaced || request == Request::Backfill,
+                    !replaced || request == Request::Backfill || self.looks_the_same(),
                     "another table was taken for this one"
                 );
             }
             Err(error) => {
                 let told = told(error);
-                if replaced && request != Request::Backfill {
-                    ensure!(told.contains("not the one that was read before"), "{told}");
+                let tells = told.contains("not the one that was read before");
+                if replaced && request != Request::Backfill && !(self.looks_the_same() && !tells) {
+                    ensure!(tells, "{told}");
                 } else if trouble.is_empty()
                     && (request == Request::Backfill || !self.was_troubled())
                 {
@@ -270,6 +288,8 @@ impl<S: Shelf> History<S> {
             ensure!(self.held.is_none(), "the target has no watermark any more");
             return Ok(());
         };
+        let may_follow =
+            request == Request::Backfill || self.choice.follows_replaced || self.looks_the_same();
         let before = self
             .held
             .take()
@@ -279,11 +299,7 @@ impl<S: Shelf> History<S> {
                 ensure!(held.at.instant <= at.instant, "the instant moved back");
                 Held { at, ..held }
             }
-            Some(held)
-                if held.table != self.ledger.table
-                    && request != Request::Backfill
-                    && !self.choice.follows_replaced =>
-            {
+            Some(held) if held.table != self.ledger.table && !may_follow => {
                 bail!("it moved in a table that is gone: to {at:?}")
             }
             _ => {
@@ -293,6 +309,7 @@ impl<S: Shelf> History<S> {
                 Held {
                     state: state.clone(),
                     table: self.ledger.table,
+                    is_rewound: false,
                     at,
                 }
             }
@@ -302,7 +319,10 @@ impl<S: Shelf> History<S> {
 
     /// Each column of the target has what its source had at the watermark.
     async fn compare(&self, is_done: bool) -> Result<()> {
-        let Some(Held { at, state, table }) = &self.held else {
+        let Some(Held {
+            at, state, table, ..
+        }) = &self.held
+        else {
             ensure!(!is_done, "a run ended well, and there is no watermark");
             return Ok(());
         };

@@ -465,7 +465,16 @@ fn rebuilds_on_demand() {
     assert_eq!(changed.why(), (Stage::Refresh, Why::FingerprintChanged)); // H
     let mut mode = Case::default();
     mode.policy.always_refresh = true;
-    assert_eq!(mode.why(), (Stage::Refresh, Why::Mode)); // H
+    let behind = Case {
+        fingerprint: made_by("g"),
+        ..Case::default()
+    };
+    for (case, why) in [(&mode, Why::Mode), (&behind, Why::FingerprintChanged)] {
+        assert_eq!(case.look(), Look::Behind(at(5)));
+        assert_eq!(refresh(case.plan(&[(Content::Feed, 10)])), why); // H
+        let anew = case.plan_with(AtWatermark::Commit(digest(66)), &[(Content::Feed, 10)]);
+        assert!(matches!(anew, Plan::Halt(Halt::SourceReplaced { .. }))); // K
+    }
     mode.head = head(5);
     assert_eq!(mode.decided(), Plan::UpToDate); // I
     assert_eq!(

@@ -40,21 +40,27 @@ fn a_rebuild_comes_after_the_alteration() {
     let always = |case: &mut Case| case.policy.always_refresh = true;
     let other = |case: &mut Case| case.fingerprint = made_by("g");
     let idle = |case: &mut Case| case.head = head(5);
-    for (change, left) in [
-        (&rebuilds as &dyn Fn(&mut Case), ""),
-        (&asked, "f"),
-        (&always, "f"),
-        (&other, "f"),
-        (&idle, "f"),
+    let feed = [(Content::Feed, 10)];
+    for (change, is_decided, left) in [
+        (&rebuilds as &dyn Fn(&mut Case), false, ""),
+        (&asked, true, "f"),
+        (&always, false, "f"),
+        (&other, false, "f"),
+        (&idle, true, "f"),
     ] {
         let mut case = behind();
         change(&mut case);
-        assert_eq!(altered(&case.decided()), left); // Y
+        let plan = if is_decided {
+            case.decided()
+        } else {
+            case.plan(&feed)
+        };
+        assert_eq!(altered(&plan), left); // AA
     }
     // Where there is nothing to alter, the rebuild comes at once.
     let mut case = Case::default();
     case.evolution.rebuilds = true;
-    assert_eq!(case.why(), (Stage::Refresh, Why::FingerprintChanged)); // H
+    assert_eq!(refresh(case.plan(&feed)), Why::FingerprintChanged); // H
 }
 
 #[test]
