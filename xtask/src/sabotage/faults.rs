@@ -249,7 +249,7 @@ pub(super) const FAULTS: &[Fault] = &[
         name: "files-of-keys-skipped",
         breaks: "files that hold the greatest keys that changed are not read",
         file: "crates/lakeferry-delta/src/filter/near.rs",
-        find: "(_, true) => (least, value),",
+        find: "(_, true) => (least, value.clone()),",
         replace: "(_, true) => (least, most),",
         test: SOURCE_CONTRACT,
     },
