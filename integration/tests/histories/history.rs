@@ -230,7 +230,7 @@ impl<S: Shelf> History<S> {
             Err(error) => {
                 let told = told(error);
                 let tells = told.contains("not the one that was read before");
-                if replaced && request != Request::Backfill && !(self.looks_the_same() && !tells) {
+                if replaced && request != Request::Backfill && (tells || !self.looks_the_same()) {
                     ensure!(tells, "{told}");
                 } else if trouble.is_empty()
                     && (request == Request::Backfill || !self.was_troubled())
