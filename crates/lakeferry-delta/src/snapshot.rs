@@ -27,7 +27,7 @@ pub(crate) async fn rows(
     table: Arc<Table>,
     watermark: &Watermark<DeltaVersion>,
 ) -> Result<Batches<RecordBatch>> {
-    of_shape(table, watermark, |shape| shape).await
+    of_shape(table, watermark, |shape| shape, |error| error).await
 }
 
 /// Streams the rows at `watermark` that have one of `keys`, and those beside them in files and row
@@ -37,13 +37,27 @@ pub(crate) async fn rows_of(
     watermark: &Watermark<DeltaVersion>,
     keys: &RecordBatch,
 ) -> Result<Batches<RecordBatch>> {
-    of_shape(table, watermark, |shape| shape.near(keys)).await
+    let rows = of_shape(table, watermark, |shape| shape.near(keys), lost).await;
+    rows.map_err(lost)
+}
+
+/// A version in the middle of what is read does not come back by trying again.
+fn lost(error: Error) -> Error {
+    match error {
+        Error::Moved { table, what } => Error::Lost {
+            table,
+            what,
+            source: None,
+        },
+        error => error,
+    }
 }
 
 async fn of_shape(
     table: Arc<Table>,
     watermark: &Watermark<DeltaVersion>,
     shaped: impl FnOnce(Shape) -> Shape,
+    told: fn(Error) -> Error,
 ) -> Result<Batches<RecordBatch>> {
     table.verify(watermark).await?;
     let snapshot = table.load(Some(watermark.version)).await?;
@@ -54,8 +68,8 @@ async fn of_shape(
     Ok(stream(&name, |outlet| async move {
         let give = move |_, rows| outlet.give(rows);
         let read = read(&table, snapshot, shape, give).await;
-        table.trusting(read)?;
-        table.verify(&watermark).await
+        table.trusting(read).map_err(told)?;
+        table.verify(&watermark).await.map_err(told)
     }))
 }
 
