@@ -243,7 +243,11 @@ pub(super) const FAULTS: &[Fault] = &[
         file: "crates/lakeferry-engine/src/evolve.rs",
         find: "policy.dedupe_by.is_some() && ranks(&known)",
         replace: "policy.dedupe_by.is_some() && anew && ranks(&known)",
-        test: SIMULATION,
+        test: NamedTest {
+            package: "lakeferry-engine",
+            program: &["--lib"],
+            filter: "evolve::tests",
+        },
     },
     Fault {
         name: "files-of-keys-skipped",

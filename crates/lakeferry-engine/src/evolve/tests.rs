@@ -92,6 +92,33 @@ fn a_new_column_is_added() {
     assert_eq!(halted, ["column word is new"]);
 }
 
+/// All columns tell apart which of several rows of a key is the greatest, in their order.
+#[test]
+fn other_columns_may_choose_other_rows() {
+    let number = || ("number", "c3", DataType::Int64);
+    let called = ("text", "c2", DataType::Utf8);
+    let had = made_of(&[ID, WORD, number()]);
+    for (now, rebuilds) in [
+        (vec![ID, WORD, number()], false),
+        (vec![ID, called, number()], false),
+        (vec![ID, number(), WORD], true),
+        (vec![ID, number()], true),
+        (
+            vec![ID, WORD, number(), ("new", "c4", DataType::Utf8)],
+            true,
+        ),
+    ] {
+        for (dedupe_by, rebuilds) in [(Some("number".to_owned()), rebuilds), (None, false)] {
+            let policy = Policy {
+                dedupe_by,
+                ..with(EVOLVE)
+            };
+            let evolution = evolve(&had, &source(&now), &policy, Request::Sync);
+            assert_eq!(evolution.rebuilds, rebuilds, "{now:?}");
+        }
+    }
+}
+
 /// Where a source gives columns no identity, it is what it calls them that stays, not the target.
 #[test]
 fn a_column_that_the_job_calls_otherwise_is_renamed() {
