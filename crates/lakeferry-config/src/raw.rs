@@ -72,6 +72,7 @@ pub(crate) enum RawCommand {
 pub(crate) struct RawJob {
     pub(crate) from: Field<String>,
     pub(crate) into: Field<String>,
+    pub(crate) types: Field<Vec<(Written<String>, Written<String>)>>,
     pub(crate) options: RawOptions,
 }
 
@@ -125,7 +126,7 @@ const FILE: [&str; 7] = [
 const TARGET: [&str; 4] = ["url", "password", "max_connections", "lease"];
 const CATALOG: [&str; 1] = ["location"];
 const PASSWORD: [&str; 3] = ["env", "file", "command"];
-const JOB: [&str; 3] = ["from", "into", "exclude"];
+const JOB: [&str; 4] = ["from", "into", "types", "exclude"];
 /// To YAML, `null` without quotes is no value.
 const BAD_VALUE_HINT: &str = "write quarantine, halt, or \"null\" in quotes";
 const OPTIONS: [&str; 21] = [
@@ -290,6 +291,7 @@ impl RawJob {
         let raw = Self {
             from: job.text("from", report),
             into: job.text("into", report),
+            types: job.pairs("types", report),
             options: RawOptions::read(&mut job, report),
         };
         // A pattern's was taken out when its tables were found.

@@ -33,7 +33,7 @@ use arrow_schema::{
 };
 use lakeferry_model::{
     Alteration, COLUMN_IDENTITY, COLUMN_NUMBER, COLUMNS_MADE, ColumnRole, Fingerprint, OwnColumns,
-    TargetColumn, source_name,
+    TargetColumn, asked_type, source_name,
 };
 
 use crate::job::{DropColumns, OnSchemaChange, Policy, Request};
@@ -386,7 +386,10 @@ impl Differences<'_> {
         self.refuse_if(self.rules.halts_otherwise, what);
         match widening(&was.of, now.field.data_type()) {
             Some(widening) => {
-                self.last.push(Alteration::Widen(now.field.clone()));
+                // A type that was asked for stays.
+                if asked_type(now.field).is_none() {
+                    self.last.push(Alteration::Widen(now.field.clone()));
+                }
                 // What a predicate says of a value may depend on its type, and rows in quarantine
                 // are known by their keys as they are written.
                 self.evolution.rebuilds |= self.rules.is_filtered

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use arrow_schema::Schema;
-use lakeferry_model::{FILTER_COLUMNS, Fingerprint};
+use lakeferry_model::{FILTER_COLUMNS, Fingerprint, asked_type};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -43,6 +43,15 @@ pub fn fingerprint(policy: &Policy, columns: &Schema, encoding: &str) -> Fingerp
     if policy.own.deleted_at {
         part("deletes", "soft");
     }
+    // As whatever they were, values become other ones, or bad ones.
+    for field in columns.fields() {
+        if let Some(asked) = asked_type(field) {
+            part(
+                "type",
+                &format!("{asked} {}", identity(columns, field.name())),
+            );
+        }
+    }
     let digest = Sha256::digest(text.as_bytes());
     let mut rows = String::new();
     for byte in digest.iter().take(16) {
@@ -59,7 +68,7 @@ pub fn fingerprint(policy: &Policy, columns: &Schema, encoding: &str) -> Fingerp
 #[cfg(test)]
 mod tests {
     use arrow_schema::{DataType, Field};
-    use lakeferry_model::{COLUMN_IDENTITY, OwnColumns};
+    use lakeferry_model::{ASKED_TYPE, COLUMN_IDENTITY, OwnColumns};
 
     use super::*;
     use crate::plan::tests::policy;
@@ -126,7 +135,11 @@ mod tests {
             excluded: vec!["b".to_owned()],
             ..policy()
         };
+        let field = column("a", DataType::Int32).field(0).clone();
+        let asked = [(ASKED_TYPE.to_owned(), "bigint".to_owned())].into();
+        let asked = Schema::new(vec![field.with_metadata(asked)]);
         for other in [
+            fingerprint(&policy(), &asked, "e1"),
             fingerprint(&policy(), &column("a", DataType::Int32), "e2"),
             fingerprint(&filtered, &column("a", DataType::Int32), "e1"),
             fingerprint(&elsewhere, &column("a", DataType::Int32), "e1"),

@@ -2,6 +2,8 @@
 
 use arrow_schema::Field;
 
+use crate::ColumnType;
+
 /// The key in a column's Arrow metadata under which a source puts what it calls the column itself,
 /// where the target calls it otherwise.
 pub const SOURCE_NAME: &str = "lakeferry.source_name";
@@ -23,6 +25,8 @@ pub struct ColumnChoice {
     pub renamed: Vec<(String, String)>,
     /// What the target calls all others.
     pub naming: Naming,
+    /// Types of the target that are asked for instead of the usual ones.
+    pub types: Vec<(String, ColumnType)>,
 }
 
 /// What a target calls a column, made of what its source calls it.

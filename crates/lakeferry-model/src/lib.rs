@@ -45,6 +45,7 @@
 mod change;
 mod clock;
 mod column_choice;
+mod column_type;
 mod differences;
 mod failure;
 mod fill;
@@ -63,6 +64,7 @@ mod watermark;
 pub use change::{ChangeBatch, Effect, NetChanges, RowCounts, Sign};
 pub use clock::Clock;
 pub use column_choice::{ColumnChoice, Naming, SOURCE_NAME, source_name};
+pub use column_type::{ASKED_TYPE, COLUMN_TYPES, ColumnType, NoColumnType, asked_type};
 pub use differences::{Differences, DifferingKeys, MOST_EXAMPLES};
 pub use failure::{Failure, FailureClass};
 pub use fill::{FillPlan, Loaded, Piece, UnfinishedFill};

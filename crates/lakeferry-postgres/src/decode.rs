@@ -56,6 +56,8 @@ pub(crate) fn column(
         PgType::Scalar(scalar) => scalars(scalar, values)?,
         PgType::Array(element) => lists(element, values)?,
         PgType::Jsonb => Arc::new(StringArray::from(parsed(values, json)?)),
+        // Read back in the type of the source.
+        PgType::Asked(_) => return None,
     };
     let field = Field::new(name, array.data_type().clone(), true);
     let field = match postgres {

@@ -19,6 +19,6 @@ pub use error::{Error, Report};
 pub use sql::Table;
 pub use target::{
     JobStatus, PostgresLoader, PostgresSession, PostgresTarget, QuarantinedRow, Removed, Run,
-    TargetSettings, Wanted, ddl_for, ddl_of, drop_quarantined, read_history, read_quarantine,
-    read_status,
+    TargetSettings, Wanted, check_types, ddl_for, ddl_of, drop_quarantined, read_history,
+    read_quarantine, read_status,
 };

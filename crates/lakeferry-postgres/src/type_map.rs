@@ -1,8 +1,11 @@
 //! Which Postgres type holds a column of the source, exactly.
 
+mod asked;
+
 use arrow_schema::{DataType, Field, TimeUnit};
 use lakeferry_model::JSON;
 
+pub(crate) use self::asked::{Asked, asked};
 use crate::{error::Error, sql::Sql};
 
 /// The most digits that a decimal of the source has (Delta protocol, primitive types).
@@ -15,6 +18,8 @@ pub(crate) enum PgType {
     /// An array of one dimension.
     Array(Scalar),
     Jsonb,
+    /// What no column gets unless its job asks for it.
+    Asked(Asked),
 }
 
 /// A type of Postgres without parts.
@@ -63,12 +68,17 @@ impl PgType {
             Self::Scalar(scalar) => scalar.sql(),
             Self::Array(element) => Sql::of("{}[]", &[&element.sql()]),
             Self::Jsonb => "jsonb".into(),
+            Self::Asked(asked) => asked.sql(),
         }
     }
 
     /// Whether its equality is equality of bytes, as that of a key must be.
     pub(crate) fn fits_key(self) -> bool {
-        matches!(self, Self::Scalar(_))
+        match self {
+            Self::Scalar(_) => true,
+            Self::Array(_) | Self::Jsonb => false,
+            Self::Asked(asked) => asked.fits_key(),
+        }
     }
 }
 

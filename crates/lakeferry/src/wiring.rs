@@ -107,6 +107,8 @@ pub(crate) async fn source(
         key: columns_of(job, &check, "key", &job.key)?,
         dedupe_by: columns_of(job, &check, "dedupe_by", job.dedupe_by.as_slice())?.pop(),
     };
+    lakeferry_postgres::check_types(&check.head.columns, &ranks.key)
+        .map_err(|error| Trouble::of(Code::Configuration, &error).about(job))?;
     let is_own = |column: &&FieldRef| job.own.has(column.name());
     if let Some(column) = check.head.columns.fields().iter().find(is_own) {
         let (source, name) = (source_name(column), column.name());

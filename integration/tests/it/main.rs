@@ -22,6 +22,7 @@ mod tables;
 // The promises.
 mod adopting;
 mod appending;
+mod asked_types;
 mod backfill;
 mod commands;
 mod connections;

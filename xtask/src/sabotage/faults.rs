@@ -42,8 +42,16 @@ const TARGET_CONTRACT: NamedTest = NamedTest {
 const ENCODER: NamedTest = NamedTest {
     package: "lakeferry-postgres",
     program: &["--lib"],
-    filter: "encode::tests",
+    filter: "encode::",
 };
+
+const fn engine(filter: &'static str) -> NamedTest {
+    NamedTest {
+        package: "lakeferry-engine",
+        program: &["--lib"],
+        filter,
+    }
+}
 
 const fn connecting(filter: &'static str) -> NamedTest {
     NamedTest {
@@ -243,11 +251,7 @@ pub(super) const FAULTS: &[Fault] = &[
         file: "crates/lakeferry-engine/src/evolve.rs",
         find: "policy.dedupe_by.is_some() && ranks(&known)",
         replace: "policy.dedupe_by.is_some() && anew && ranks(&known)",
-        test: NamedTest {
-            package: "lakeferry-engine",
-            program: &["--lib"],
-            filter: "evolve::tests",
-        },
+        test: engine("evolve::tests"),
     },
     Fault {
         name: "files-of-keys-skipped",
@@ -434,11 +438,7 @@ pub(super) const FAULTS: &[Fault] = &[
         file: "crates/lakeferry-engine/src/evolve.rs",
         find: "None => (source_name(field), \"\"),",
         replace: "None => (field.name().as_str(), \"\"),",
-        test: NamedTest {
-            package: "lakeferry-engine",
-            program: &["--lib"],
-            filter: "evolve::tests",
-        },
+        test: engine("evolve::tests"),
     },
     Fault {
         name: "excluded-columns-do-not-count",
@@ -446,11 +446,7 @@ pub(super) const FAULTS: &[Fault] = &[
         file: "crates/lakeferry-engine/src/fingerprint.rs",
         find: "    for name in &policy.excluded {",
         replace: "    for name in policy.excluded.iter().take(0) {",
-        test: NamedTest {
-            package: "lakeferry-engine",
-            program: &["--lib"],
-            filter: "fingerprint::tests",
-        },
+        test: engine("fingerprint::tests"),
     },
     Fault {
         name: "alteration-unfenced",
@@ -474,11 +470,7 @@ pub(super) const FAULTS: &[Fault] = &[
         file: "crates/lakeferry-engine/src/collapse.rs",
         find: "minus => self.contradicts |= folded.is_there || minus.is_some(),",
         replace: "_ => {}",
-        test: NamedTest {
-            package: "lakeferry-engine",
-            program: &["--lib"],
-            filter: "versions_that_do_not_follow",
-        },
+        test: engine("versions_that_do_not_follow"),
     },
     Fault {
         name: "checkpoints-lead-anywhere",
@@ -545,6 +537,30 @@ pub(super) const FAULTS: &[Fault] = &[
         find: "own::where_live(self.settings.own)",
         replace: "own::where_live(lakeferry_model::OwnColumns::default())",
         test: TARGET_CONTRACT,
+    },
+    Fault {
+        name: "asked-type-unnoticed",
+        breaks: "another type that a job asks for leaves rows as they were",
+        file: "crates/lakeferry-engine/src/fingerprint.rs",
+        find: "if let Some(asked) = asked_type(field) {",
+        replace: "if let (Some(asked), true) = (asked_type(field), field.name().is_empty()) {",
+        test: engine("fingerprint::tests"),
+    },
+    Fault {
+        name: "asked-number-rounded",
+        breaks: "digits that the type asked for does not keep are cut off without a word",
+        file: "crates/lakeferry-postgres/src/encode/convert/numbers.rs",
+        find: "match value % unit {",
+        replace: "match value % unit * 0 {",
+        test: ENCODER,
+    },
+    Fault {
+        name: "uuid-key-in-any-spelling",
+        breaks: "keys that differ in the source are one in the target",
+        file: "crates/lakeferry-postgres/src/encode/convert/texts.rs",
+        find: "if is_key && ",
+        replace: "if is_key && text.is_empty() && ",
+        test: ENCODER,
     },
     Fault {
         name: "server-name-unchecked",

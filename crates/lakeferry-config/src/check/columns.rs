@@ -1,7 +1,7 @@
 //! Which columns a job has and what they are called. Names are the source's, compared as Delta does,
 //! without regard to case; what is in the source is not known here.
 
-use lakeferry_model::{ColumnChoice, Naming};
+use lakeferry_model::{COLUMN_TYPES, ColumnChoice, ColumnType, Naming, NoColumnType};
 
 use crate::{
     field::{Field, Written},
@@ -9,6 +9,7 @@ use crate::{
     problem::{Fault, Report},
     raw::RawColumns,
     secret::shown,
+    suggest,
 };
 
 /// The most columns that a table of Postgres can have.
@@ -68,13 +69,14 @@ impl Columns {
         has(&self.exclude, column)
     }
 
-    /// With `naming` for what is not renamed.
-    pub(super) fn named(self, naming: Naming) -> ColumnChoice {
+    /// With `naming` for what is not renamed, and the types that are asked for.
+    pub(super) fn named(self, naming: Naming, types: Vec<(String, ColumnType)>) -> ColumnChoice {
         ColumnChoice {
             listed: self.include,
             excluded: self.exclude,
             renamed: self.rename,
             naming,
+            types,
         }
     }
 }
@@ -122,6 +124,67 @@ fn check_rename(
     }
     let plain = |(from, to): (Written<String>, Written<String>)| (from.value, to.value);
     raw.check(report, |pairs| Ok(pairs.into_iter().map(plain).collect()))
+}
+
+/// A mapping from names of the source to types of the target; each wrong one is reported where it
+/// stands.
+pub(super) fn check_types(
+    raw: Field<Vec<(Written<String>, Written<String>)>>,
+    columns: &Field<Columns>,
+    report: &mut Report,
+) -> Option<Vec<(String, ColumnType)>> {
+    let mut types: Vec<(String, ColumnType)> = Vec::new();
+    let mut faulty = false;
+    for (column, asked) in raw.optional()?.unwrap_or_default() {
+        let name = &column.value;
+        let is_lost = matches!(columns, Field::Given(columns)
+            if columns.value.lacks(name) || columns.value.excludes(name));
+        let is_twice = types.iter().any(|(other, _)| same_column(other, name));
+        let fault = if is_lost {
+            let what = format!("`types` has column {}, which is not synced", shown(name));
+            Some(Fault::new(what, "remove it, or sync the column"))
+        } else if is_twice {
+            let what = format!("`types` has column {} twice", shown(name));
+            Some(Fault::new(what, "case makes no difference"))
+        } else {
+            check_name(name).err()
+        };
+        match (fault, parse_type(&asked.value)) {
+            (None, Ok(asked)) => types.push((column.value, asked)),
+            (Some(fault), _) => {
+                report.add(&column.place, fault);
+                faulty = true;
+            }
+            (None, Err(fault)) => {
+                report.add(&asked.place, fault);
+                faulty = true;
+            }
+        }
+    }
+    (!faulty).then_some(types)
+}
+
+fn parse_type(text: &str) -> Result<ColumnType, Fault> {
+    text.parse().map_err(|wrong| {
+        let asked = shown(text);
+        match wrong {
+            NoColumnType::Unknown => {
+                let what = format!("{asked} is not a type that a column can be given");
+                let known = COLUMN_TYPES.map(|(_, written)| written);
+                Fault::new(what, suggest::hint(text, known, "write one of"))
+            }
+            NoColumnType::Padded => {
+                let what = format!("{asked} would make texts equal that differ in blanks");
+                Fault::new(what, "write varchar(n)")
+            }
+            NoColumnType::OutOfRange => {
+                let what = format!("{asked} has no length or digits that a column can be given");
+                let hint = "write varchar(n) with n from 1 to 10485760, numeric(p,s) with p from 1 \
+                    to 38 and s up to p, or text";
+                Fault::new(what, hint)
+            }
+        }
+    })
 }
 
 /// A list of columns; each wrong one is reported where it stands.

@@ -9,7 +9,7 @@ use crate::{
     DropColumns, Job, JobName, MaxQuarantined, OnSchemaChange, OnSourceReplaced, RefreshAbove,
     Schedule, SourceLocation, TargetName, TargetTable,
     check::{
-        columns::Columns,
+        columns::{self, Columns},
         keys,
         options::{self, Options},
         targets::{Found, Targets},
@@ -90,6 +90,7 @@ fn check_job(
     }
     let options = options::check(raw.options, report).over(context.defaults);
     let keyed = keys::check(&options, name, report);
+    let types = columns::check_types(raw.types, &options.columns, report);
     Some(Job {
         name: job_name?.value,
         source: source?,
@@ -102,7 +103,7 @@ fn check_job(
         timezone: options.timezone.or_default(Tz::UTC)?,
         filter_every: options.filter_every.optional()?,
         columns: (options.columns.or_default(Columns::default())?)
-            .named(options.names.or_default(Naming::default())?),
+            .named(options.names.or_default(Naming::default())?, types?),
         own: OwnColumns {
             deleted_at: keyed.keeps_deleted?,
             ..options.metadata_columns.or_default(OwnColumns::default())?

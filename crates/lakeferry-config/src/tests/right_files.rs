@@ -1,7 +1,7 @@
 //! Right files: the ones that users start from, and the meaning of what can be written in two ways.
 
 use insta::assert_debug_snapshot;
-use lakeferry_model::{ColumnChoice, Naming};
+use lakeferry_model::{ColumnChoice, ColumnType, Naming};
 
 use super::{MINIMAL, PRODUCTION, REFERENCE, load_text};
 use crate::{Config, Error, Job, Tables, raw};
@@ -102,7 +102,15 @@ fn columns_are_a_list_or_a_mapping() {
             excluded: vec![long],
             renamed: vec![("Id".to_owned(), "Die ID".to_owned())],
             naming: Naming::Snake,
+            types: Vec::new(),
         }
+    );
+    assert_eq!(
+        columns("types: { Id: Character Varying(20), b: INT8 }").types,
+        [
+            ("Id".to_owned(), ColumnType::Varchar(20)),
+            ("b".to_owned(), ColumnType::BigInt)
+        ]
     );
 }
 

@@ -189,6 +189,12 @@ wrong_files! {
     ].iter().enumerate().map(|(n, columns)| {
         format!("  j{n}:\n    from: ./a\n    into: serving.public.t{n}\n    key: [id]\n    columns: {columns}\n")
     }).collect::<String>()),
+    wrong_types: with_jobs(&[
+        "[uuid]", "{ a: uid, b: char(3), c: varchar, d: \"numeric(39,2)\", e: vector(3) }", "{ a: text, A: uuid }",
+        "{ a: ~, \"\": uuid }", "{ a: text }\n    columns: [id]", "{ a: text }\n    columns: { exclude: [A] }",
+    ].iter().enumerate().map(|(n, types)| {
+        format!("  j{n}:\n    from: ./a\n    into: serving.public.t{n}\n    key: [id]\n    types: {types}\n")
+    }).collect::<String>()),
     key_left_out_of_columns: with_options("columns: [name, \"\"]").replace("\"\"", "other"),
     wrong_modes: with_jobs(
         "  a: { from: ./a, into: serving.public.a, key: [id], mode: continuous }

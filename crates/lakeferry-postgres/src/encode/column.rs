@@ -36,6 +36,7 @@ impl<'a> Column<'a> {
             PgType::Scalar(scalar) => Scalars::of(scalar, array).map(Values::Scalars),
             PgType::Array(element) => List::of(element, array).map(Values::Lists),
             PgType::Jsonb => Json::of(array).map(Values::Json),
+            PgType::Asked(asked) => Scalars::of(asked.written_as(), array).map(Values::Scalars),
         };
         let values = values.ok_or_else(|| {
             let found = array.data_type();

@@ -9,6 +9,7 @@
 
 mod check;
 mod column;
+mod convert;
 mod epoch;
 mod json;
 mod list;
@@ -24,6 +25,7 @@ use bytes::BytesMut;
 
 pub(crate) use self::{
     check::{Fault, refusal},
+    convert::Conversion,
     epoch::{checked_timestamp, days_since_1970, micros_since_1970},
     json::JsonRows,
 };
@@ -46,7 +48,7 @@ const MAX_COLUMNS: usize = 1600;
 /// Writes the rows of one schema.
 #[derive(Clone, Debug)]
 pub struct Encoder {
-    columns: Vec<(String, PgType)>,
+    columns: Vec<(String, PgType, Conversion)>,
 }
 
 impl Encoder {
@@ -58,17 +60,17 @@ impl Encoder {
     pub fn new(schema: &Schema) -> Result<Self, Error> {
         let fields = schema.fields().iter();
         let columns = fields
-            .map(|field| Ok((field.name().clone(), PgType::of(field)?)))
+            .map(|field| Ok((field.name().clone(), PgType::of(field)?, Conversion::None)))
             .collect::<Result<_, Error>>()?;
         Self::of(columns)
     }
 
-    /// Prepares for batches of these columns, written as these types. An array of scalars may be
-    /// jsonb.
+    /// Prepares for batches of these columns, written as these types once they are converted. An
+    /// array of scalars may be jsonb.
     ///
     /// # Errors
     /// As [`Encoder::new`], if there are more columns than a table can have.
-    pub(crate) fn of(columns: Vec<(String, PgType)>) -> Result<Self, Error> {
+    pub(crate) fn of(columns: Vec<(String, PgType, Conversion)>) -> Result<Self, Error> {
         let count = columns.len();
         if count >= MAX_COLUMNS {
             return Err(Error::needs_operator(format!(
@@ -88,11 +90,30 @@ impl Encoder {
     pub fn rows<'a>(&self, batch: &'a RecordBatch, mark: Option<u8>) -> Result<Rows<'a>, Error> {
         self.checked(batch, mark)?.map_err(|faults| {
             let named = faults.first().and_then(|fault| {
-                let (name, _) = self.columns.get(fault.column)?;
+                let (name, ..) = self.columns.get(fault.column)?;
                 Some(refusal(&format!("{name:?}"), &fault.what))
             });
             named.unwrap_or_else(|| Error::bug("a batch was refused without a fault"))
         })
+    }
+
+    /// `batch` in the types that it is written as, or all of it that these do not hold.
+    ///
+    /// # Errors
+    /// [`Error::Bug`] if `batch` is not of the schema.
+    pub(crate) fn converted(
+        &self,
+        batch: &RecordBatch,
+    ) -> Result<Result<RecordBatch, Vec<Fault>>, Error> {
+        let is_plain =
+            |(.., conversion): &(String, PgType, Conversion)| *conversion == Conversion::None;
+        if self.columns.iter().all(is_plain) {
+            return Ok(Ok(batch.clone()));
+        }
+        let columns = self.columns.iter();
+        let columns =
+            columns.map(|(name, postgres, conversion)| (name.as_str(), *postgres, *conversion));
+        convert::batch(columns, batch)
     }
 
     /// As [`Encoder::rows`], or all that Postgres cannot hold of them, at least one.
@@ -112,7 +133,7 @@ impl Encoder {
             )));
         }
         let columns = (self.columns.iter().zip(batch.columns()))
-            .map(|((name, postgres), array)| Column::of(name, *postgres, array))
+            .map(|((name, postgres, _), array)| Column::of(name, *postgres, array))
             .collect::<Result<Vec<_>, Error>>()?;
         let end = batch.num_rows();
         let places = columns.iter().enumerate();

@@ -16,7 +16,7 @@ use lakeferry_model::{Failure, FailureClass};
 use pgpq::ArrowToPostgresBinaryEncoder;
 use proptest::{collection::vec, option::weighted, prelude::*};
 
-use super::{Encoder, HEADER, TRAILER, check::long_rows, column::Column, epoch};
+use super::{Conversion, Encoder, HEADER, TRAILER, check::long_rows, column::Column, epoch};
 use crate::{
     error::Error,
     type_map::{PgType, Scalar},

@@ -18,6 +18,7 @@ use crate::{
         apply::{Apply, Ended},
         columns::{Column, Columns, check_column_name},
         compatibility::{Existing, fit, is_without_rewrite},
+        extension_types,
         fence::{self, Fence, LockMode},
         settings::TargetSettings,
         shape,
@@ -125,7 +126,7 @@ impl<P: Position> Altering<'_, P> {
     /// What has to be run, if it is not so already.
     async fn statement(&self, alteration: &Alteration) -> Result<Option<Sql>, Error> {
         let found = self.columns().await?;
-        let statement = statement(self.table(), alteration)?;
+        let mut statement = statement(self.table(), alteration)?;
         let is_needed = match alteration {
             Alteration::Detach(name) => found.get(name).is_some_and(|row| row.get("not_null")),
             Alteration::Drop(name) => found.contains_key(name),
@@ -138,7 +139,12 @@ impl<P: Position> Altering<'_, P> {
                 (None, None) => return Err(self.gone(from)),
             },
             Alteration::Add(field) => match found.get(field.name()) {
-                None => true,
+                None => {
+                    let mut columns = columns(field)?;
+                    extension_types::locate(self.apply.link, &mut columns).await?;
+                    statement = alter_table(self.table(), &add(&columns));
+                    true
+                }
                 Some(_) => {
                     self.refuse_values(field.name()).await?;
                     false
@@ -316,7 +322,7 @@ fn statement(table: &Table, alteration: &Alteration) -> Result<Sql, Error> {
             let names = [&Sql::name(from), &Sql::name(to)];
             Sql::of("RENAME COLUMN {} TO {}", &names)
         }
-        Alteration::Add(field) => Sql::of("ADD COLUMN {}", &[&column(field)?.definition()]),
+        Alteration::Add(field) => add(&columns(field)?),
         Alteration::Widen(field) => {
             let to = column(field)?.postgres.sql();
             let name = Sql::name(field.name());
@@ -324,6 +330,13 @@ fn statement(table: &Table, alteration: &Alteration) -> Result<Sql, Error> {
         }
     };
     Ok(alter_table(table, &change))
+}
+
+fn add(columns: &Columns) -> Sql {
+    Sql::of(
+        "ADD COLUMN {}",
+        &[&Sql::list(", ", columns.iter().map(Column::definition))],
+    )
 }
 
 fn alter_table(table: &Table, change: &Sql) -> Sql {
@@ -344,9 +357,13 @@ pub fn ddl_of(settings: &TargetSettings, alterations: &[Alteration]) -> Result<S
 
 /// The target's column for `field`, with a name and a type that Postgres takes.
 fn column(field: &FieldRef) -> Result<Column, Error> {
-    let columns = Columns::new(&Schema::new(vec![field.clone()]), &[])?;
-    let first = columns.iter().next().cloned();
+    let first = columns(field)?.iter().next().cloned();
     first.ok_or_else(|| Error::bug("a column without a column"))
+}
+
+/// The same, alone among columns.
+fn columns(field: &FieldRef) -> Result<Columns, Error> {
+    Columns::new(&Schema::new(vec![field.clone()]), &[])
 }
 
 #[cfg(test)]

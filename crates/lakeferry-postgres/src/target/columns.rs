@@ -8,14 +8,14 @@ use arrow_schema::{Field, Schema};
 use lakeferry_model::source_name;
 
 use crate::{
-    encode::{Encoder, Fault, refusal},
+    encode::{Conversion, Encoder, Fault, refusal},
     error::Error,
     sql::{Sql, Table},
     target::{
         compatibility::Fit,
         settings::{MAX_NAME_BYTES, check_name},
     },
-    type_map::PgType,
+    type_map::{Asked, PgType, asked},
 };
 
 #[derive(Clone, Debug)]
@@ -24,6 +24,10 @@ pub(super) struct Column {
     /// What the source calls it.
     source: String,
     pub(super) postgres: PgType,
+    /// What it would be if the job did not ask for another type, if it does.
+    usual: Option<PgType>,
+    /// The schema of a type that is an extension's, where it was looked for.
+    pub(super) type_schema: Option<String>,
     /// As the target's column has it, where it is not the one of the type.
     pub(super) collation: Option<Table>,
     /// How its values become those of the target's column.
@@ -51,13 +55,17 @@ impl Columns {
             if !seen.insert(field.name()) {
                 return Err(twice(field.name()));
             }
+            let (usual, is_key) = (PgType::of(field)?, key.contains(field.name()));
+            let asked = asked(field, usual, is_key)?;
             all.push(Column {
                 name: field.name().clone(),
                 source: source_name(field).to_owned(),
-                postgres: PgType::of(field)?,
+                postgres: asked.unwrap_or(usual),
+                usual: asked.map(|_| usual),
+                type_schema: None,
                 collation: None,
                 fit: Fit::default(),
-                is_key: key.contains(field.name()),
+                is_key,
             });
         }
         let place = |name: &String| all.iter().position(|column| column.name == *name);
@@ -79,7 +87,7 @@ impl Columns {
     pub(super) fn encoder(&self) -> Result<Encoder, Error> {
         let columns = self
             .iter()
-            .map(|column| (column.name.clone(), column.postgres));
+            .map(|column| (column.name.clone(), column.postgres, column.conversion()));
         Encoder::of(columns.collect())
     }
 
@@ -126,6 +134,17 @@ impl Columns {
     /// `t."a", t."b"::text`: the target's values in the types of [`Columns::staged`].
     pub(super) fn compared(&self, target: &'static str) -> Sql {
         Sql::list(", ", self.iter().map(|column| column.compared(target)))
+    }
+
+    /// `s."a", s."b"::text`: staged values in the types of [`Column::read_as`].
+    pub(super) fn read_back(&self, staged: &'static str) -> Sql {
+        let each = self
+            .iter()
+            .map(|column| match column.postgres == column.read_as() {
+                true => column.of(staged),
+                false => Sql::of("{}::{}", &[&column.of(staged), &column.read_as().sql()]),
+            });
+        Sql::list(", ", each)
     }
 
     /// The name of the column at `place`.
@@ -204,9 +223,12 @@ impl Columns {
         Sql::list(", ", each)
     }
 
-    /// `"a" bigint NOT NULL, "b" text`
+    /// `"a" bigint NOT NULL, "b" text`, as rows wait.
     pub(super) fn definitions(&self) -> Sql {
-        Sql::list(", ", self.iter().map(Column::definition))
+        let each = self
+            .iter()
+            .map(|column| column.with_type(&column.waits_as(), column.is_key));
+        Sql::list(", ", each)
     }
 
     /// `rows` with NULL in all columns but the key's.
@@ -240,7 +262,8 @@ impl Columns {
                 }
                 false => Sql::default(),
             };
-            Sql::of("{}{}", &[&column.nullable_definition(), &not_null])
+            let definition = column.with_type(&column.declared(), false);
+            Sql::of("{}{}", &[&definition, &not_null])
         });
         Sql::list(", ", each)
     }
@@ -309,19 +332,67 @@ impl Column {
         }
     }
 
-    pub(super) fn definition(&self) -> Sql {
-        let not_null = if self.is_key { " NOT NULL" } else { "" };
-        Sql::of("{}{}", &[&self.nullable_definition(), &not_null.into()])
+    /// Whether the job asks for its type.
+    pub(super) fn is_asked(&self) -> bool {
+        self.usual.is_some()
     }
 
-    fn nullable_definition(&self) -> Sql {
+    fn conversion(&self) -> Conversion {
+        match (self.usual, self.is_key) {
+            (None, _) => Conversion::None,
+            (Some(_), false) => Conversion::Asked,
+            (Some(_), true) => Conversion::AskedAsKey,
+        }
+    }
+
+    /// The type in which what waits is read, which is the usual one but for what has parts.
+    pub(super) fn read_as(&self) -> PgType {
+        match self.usual {
+            Some(usual @ PgType::Scalar(_)) => usual,
+            _ => self.postgres,
+        }
+    }
+
+    /// As it is asked for, before it is looked at what the target has.
+    pub(super) fn is_of_extension(&self) -> bool {
+        self.postgres == PgType::Asked(Asked::Citext)
+    }
+
+    /// The type of the target's column.
+    fn declared(&self) -> Sql {
+        let of_type = self.postgres.sql();
+        match &self.type_schema {
+            Some(schema) => Sql::of("{}.{}", &[&Sql::name(schema), &of_type]),
+            None => of_type,
+        }
+    }
+
+    /// The type in which its values wait: one that every server has.
+    fn waits_as(&self) -> Sql {
+        match self.is_of_extension() {
+            true => "text".into(),
+            false => self.postgres.sql(),
+        }
+    }
+
+    pub(super) fn definition(&self) -> Sql {
+        self.with_type(&self.declared(), self.is_key)
+    }
+
+    fn with_type(&self, of_type: &Sql, not_null: bool) -> Sql {
+        let not_null = if not_null { " NOT NULL" } else { "" };
         let collation = match &self.collation {
             Some(collation) => Sql::of(" COLLATE {}", &[&collation.sql()]),
             None => Sql::default(),
         };
         Sql::of(
-            "{} {}{}",
-            &[&Sql::name(&self.name), &self.postgres.sql(), &collation],
+            "{} {}{}{}",
+            &[
+                &Sql::name(&self.name),
+                of_type,
+                &collation,
+                &not_null.into(),
+            ],
         )
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::{
     sql::Sql,
-    type_map::{PgType, Scalar},
+    type_map::{Asked, PgType, Scalar},
 };
 
 /// A column's type as the server tells it, seen through domains.
@@ -55,8 +55,12 @@ enum Kind {
 /// two that differ for one.
 pub(super) fn fit(source: PgType, existing: &Existing<'_>, is_key: bool) -> Option<Fit> {
     let mut fit = Fit::default();
-    if existing.shown != source.sql().as_str() {
-        let kind = Kind::of(existing);
+    let kind = Kind::of(existing);
+    if source == PgType::Asked(Asked::Citext) {
+        // It waits as text.
+        fit.cast = (kind == Kind::Citext && !is_key).then(|| cast(kind, existing));
+        fit.cast.as_ref()?;
+    } else if existing.shown != source.sql().as_str() {
         let PgType::Scalar(scalar) = source else {
             return None;
         };
@@ -69,7 +73,7 @@ pub(super) fn fit(source: PgType, existing: &Existing<'_>, is_key: bool) -> Opti
         }
     }
     if existing.in_domain {
-        let plain = || cast(Kind::of(existing), existing);
+        let plain = || cast(kind, existing);
         fit.domain_of = Some(fit.cast.clone().unwrap_or_else(plain));
     }
     Some(fit)

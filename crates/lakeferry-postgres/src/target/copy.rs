@@ -76,7 +76,11 @@ impl Copy {
         batch: &RecordBatch,
         mark: Option<u8>,
     ) -> Result<Vec<Fault>, Error> {
-        let mut rows = match self.encoder.checked(batch, mark)? {
+        let batch = match self.encoder.converted(batch)? {
+            Ok(batch) => batch,
+            Err(faults) => return Ok(faults),
+        };
+        let mut rows = match self.encoder.checked(&batch, mark)? {
             Ok(rows) => rows,
             Err(faults) => return Ok(faults),
         };

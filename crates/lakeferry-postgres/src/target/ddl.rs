@@ -1,12 +1,29 @@
 //! The DDL that a first fill amounts to, to show before it runs.
 
 use arrow_schema::Schema;
+use lakeferry_model::asked_type;
 
 use crate::{
     error::Error,
     sql::Sql,
     target::{columns::Columns, own, settings::TargetSettings},
+    type_map::{PgType, asked},
 };
+
+/// Whether the types that the job asks for are some for these columns.
+///
+/// # Errors
+/// [`Error::NeedsOperator`] naming the column and what it can be.
+pub fn check_types(schema: &Schema, key: &[String]) -> Result<(), Error> {
+    let mut fields = schema
+        .fields()
+        .iter()
+        .filter(|field| asked_type(field).is_some());
+    fields.try_for_each(|field| {
+        let is_key = key.contains(field.name());
+        asked(field, PgType::of(field)?, is_key).map(drop)
+    })
+}
 
 /// The statements that would make the target as its first fill leaves it, without its rows.
 ///

@@ -14,6 +14,7 @@ use crate::{
     target::{
         apply::BEGIN_PATIENTLY,
         columns::Columns,
+        extension_types,
         fence::Hold,
         own, reserved,
         settings::TargetSettings,
@@ -60,7 +61,8 @@ impl Opener<'_> {
         schema: &SchemaRef,
         read: Option<&UnfinishedFill<P>>,
     ) -> Result<(Filling<P>, Loaded), Error> {
-        let columns = Columns::new(schema, &self.settings.key)?;
+        let mut columns = Columns::new(schema, &self.settings.key)?;
+        extension_types::locate(self.link, &mut columns).await?;
         let doing = self.doing();
         let fills = self.fills(&doing);
         self.begin_held(&doing).await?;

@@ -25,6 +25,7 @@ mod compatibility;
 mod copy;
 mod ddl;
 mod duplicates;
+mod extension_types;
 mod fence;
 mod fill;
 mod filling;
@@ -62,12 +63,12 @@ mod tests;
 
 use std::{marker::PhantomData, sync::Arc};
 
+use arrow_schema::Schema;
 use lakeferry_model::{Claim, Holder, Position, Session as _, Standing, Target};
 
-use self::state::StateSchema;
 pub use self::{
     alter::ddl_of,
-    ddl::ddl_for,
+    ddl::{check_types, ddl_for},
     history::read_history,
     loader::PostgresLoader,
     quarantine::{QuarantinedRow, Wanted, drop_quarantined, read_quarantine},
@@ -75,6 +76,10 @@ pub use self::{
     session::PostgresSession,
     settings::TargetSettings,
     status::{JobStatus, Run, read_status},
+};
+use self::{
+    columns::{Column, Columns},
+    state::StateSchema,
 };
 use crate::{error::Error, link::Link};
 
@@ -149,6 +154,26 @@ impl<P: Position> PostgresTarget<P> {
         let names = publications::for_all_tables(&link).await?;
         link.close().await;
         Ok(names)
+    }
+
+    /// What keeps a first fill from making a table for rows of `schema`: types of extensions that are
+    /// not there.
+    ///
+    /// # Errors
+    /// As for a connection.
+    pub async fn missing_types(&self, schema: &Schema) -> Result<Option<Error>, Error> {
+        let mut columns = Columns::new(schema, &self.job.settings.key)?;
+        if !columns.iter().any(Column::is_of_extension) {
+            return Ok(None);
+        }
+        let link = self.connect().await?;
+        let missing = match extension_types::locate(&link, &mut columns).await {
+            Ok(()) => None,
+            Err(missing @ Error::NeedsOperator(_)) => Some(missing),
+            Err(error) => return Err(error),
+        };
+        link.close().await;
+        Ok(missing)
     }
 
     async fn connect(&self) -> Result<Link, Error> {

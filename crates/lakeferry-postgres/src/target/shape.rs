@@ -185,10 +185,14 @@ fn check_column(table: &Table, column: &mut Column, row: &Row) -> Result<(), Err
     {
         column.postgres = PgType::Jsonb;
     }
-    let Some(fit) = fit(column.postgres, &existing, column.is_key) else {
-        return Err(does_not_fit(table, column, row));
-    };
-    column.fit = fit;
+    // A type that is asked for is not made up for by a wider one.
+    let is_other = column.is_asked()
+        && !column.is_of_extension()
+        && existing.shown != column.postgres.sql().as_str();
+    match fit(column.postgres, &existing, column.is_key) {
+        Some(fit) if !is_other => column.fit = fit,
+        _ => return Err(does_not_fit(table, column, row)),
+    }
     let collation: Option<&str> = row.get("collation");
     column.collation = collation.map(|name| Table {
         schema: row.get("collation_schema"),
@@ -229,17 +233,18 @@ fn does_not_fit(table: &Table, column: &Column, row: &Row) -> Error {
     };
     let mut change = Sql::of("ALTER COLUMN {} TYPE {}", &[&Sql::name(name), &expected]);
     let name_sql = Sql::name(name);
-    if column.postgres == PgType::Jsonb {
+    if column.read_as() == PgType::Jsonb {
         change = Sql::of("{} USING to_jsonb({})", &[&change, &name_sql]);
     } else if !is_converted(shown, expected.as_str()) {
         change = Sql::of("{} USING {}::text::{}", &[&change, &name_sql, &expected]);
     }
-    Error::needs_operator(format!(
-        "{key} {name:?} of {table} is {declared} and not {}, nor anything that holds each of its \
-         values exactly",
-        expected.as_str()
-    ))
-    .advise(alter(table, &change))
+    let why = match column.is_asked() {
+        true => "as `types` asks",
+        false => "nor anything that holds each of its values exactly",
+    };
+    let expected = expected.as_str();
+    let what = format!("{key} {name:?} of {table} is {declared} and not {expected}, {why}");
+    Error::needs_operator(what).advise(alter(table, &change))
 }
 
 /// Whether Postgres turns values of the type `from` into those of `to` without being told how: any
@@ -253,7 +258,7 @@ fn is_converted(from: &str, to: &str) -> bool {
     let (of_from, of_to) = (kind(from), kind(to));
     let are_alike =
         of_from == of_to && of_from != 'o' && from.ends_with("[]") == to.ends_with("[]");
-    are_alike || to == "text"
+    are_alike || to == "text" || to.starts_with("character varying")
 }
 
 fn refuse_computed(table: &Table, name: &str, row: &Row) -> Result<(), Error> {

@@ -235,7 +235,7 @@ impl<'a, P: Position> Sieve<'a, P> {
     async fn read(&self, refused: &[Refused]) -> Result<RecordBatch, Error> {
         let sql = Sql::of(
             "SELECT {} FROM {} AS s WHERE {} ORDER BY s.ctid",
-            &[&self.columns.names(), &self.place, &AT.into()],
+            &[&self.columns.read_back("s"), &self.place, &AT.into()],
         );
         let places = in_words(refused.iter().map(|one| one.place));
         let params: [Param<'_>; 1] = [(&places, Type::TEXT_ARRAY)];
@@ -248,7 +248,7 @@ impl<'a, P: Position> Sieve<'a, P> {
         let (mut fields, mut arrays) = (Vec::new(), Vec::new());
         for (place, column) in self.columns.iter().enumerate() {
             let values: Vec<Option<Sent<'_>>> = rows.iter().map(|row| row.get(place)).collect();
-            let decoded = decode::column(&column.name, column.postgres, &values);
+            let decoded = decode::column(&column.name, column.read_as(), &values);
             let (field, array) = decoded.ok_or_else(not_read)?;
             fields.push(field);
             arrays.push(array);

@@ -8,6 +8,7 @@
 
 mod adopting;
 mod altering;
+mod asked_types;
 mod claiming;
 mod column_types;
 mod existing_tables;

@@ -9,7 +9,7 @@ use super::*;
 /// What goes into jsonb, null or not; the bytes around the text are looked at here.
 fn texts_of(array: ArrayRef) -> Vec<Option<String>> {
     let rows = array.len();
-    let columns = vec![("a".to_owned(), PgType::Jsonb)];
+    let columns = vec![("a".to_owned(), PgType::Jsonb, Conversion::None)];
     let batch = batch(vec![array]);
     let mut out = BytesMut::new();
     let encoder = Encoder::of(columns).unwrap();

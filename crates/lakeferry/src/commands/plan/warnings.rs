@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lakeferry_delta::Retention;
 use lakeferry_engine::{Plan, Preview, Why};
-use lakeferry_model::{DeltaVersion, Stage};
+use lakeferry_model::{DeltaVersion, Failure, Stage};
 use serde::Serialize;
 
 use crate::{
@@ -46,6 +46,12 @@ pub(super) async fn warnings(
         let names = wired.target.publications_for_all_tables().await;
         let names = names.map_err(|error| wiring::target_trouble(job, &error))?;
         warnings.extend(names.iter().map(|name| published(name)));
+        let missing = wired.target.missing_types(&preview.head.columns).await;
+        let missing = missing.map_err(|error| wiring::target_trouble(job, &error))?;
+        warnings.extend(missing.map(|missing| Warning {
+            reason: missing.to_string(),
+            hint: missing.hint().unwrap_or_default(),
+        }));
     }
     if makes_table || fills {
         let retention = wired.source.retention().await;
