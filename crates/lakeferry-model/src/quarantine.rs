@@ -8,6 +8,9 @@ pub enum OnBadValue {
     /// Its row is kept aside, and the older row of its key leaves the target.
     #[default]
     Quarantine,
+    /// The nearest value that can be held is written instead; where there is none, as in a key, its
+    /// row is kept aside.
+    Replace,
     /// It is written as NULL; where that cannot be, as in a key, its row is kept aside.
     Null,
     /// The job waits for an operator.
@@ -110,6 +113,8 @@ pub struct BadRowCounts {
     pub released: u64,
     /// Values that were written as NULL.
     pub nulled: u64,
+    /// Values for which the nearest were written.
+    pub replaced: u64,
 }
 
 impl std::ops::AddAssign for BadRowCounts {
@@ -117,6 +122,7 @@ impl std::ops::AddAssign for BadRowCounts {
         self.quarantined += more.quarantined;
         self.released += more.released;
         self.nulled += more.nulled;
+        self.replaced += more.replaced;
     }
 }
 

@@ -269,3 +269,59 @@ async fn without_a_key_whole_rows_are_kept_aside() {
         assert!(list(&deployment, &["--all"]).is_empty());
     }
 }
+
+/// What has no nearest value is kept aside as ever, and a key stays as it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn nearest_values_come_instead_where_that_is_asked_for() {
+    for version in servers() {
+        for (new, option) in ways() {
+            let mut deployment = Deployment::start(version);
+            let path = deployment.lake("rows");
+            let mut first = vec![
+                (1, "one", 1, 100),
+                (2, "t\0wo\0", LONG_AGO, 200),
+                (3, "\0", 3, OVERFLOW),
+            ];
+            // Enough that two changes are no reason to compare all.
+            first.extend((4..=20).map(|id| (id, "more", 0, 0)));
+            let first = rows(&first);
+            let table = DeltaTable::create(&path, &first.schema(), new).await;
+            let mut table = table.unwrap();
+            table.append(first).await.unwrap();
+            deployment.job("rows", &path, &[option, "on_bad_value: replace"]);
+            let replaced = |deployment: &Deployment| {
+                let jobs = result(deployment, &["sync"]);
+                let steps = jobs[0]["steps"].as_array().unwrap();
+                let sum = |what: &str| -> u64 {
+                    steps.iter().map(|step| step[what].as_u64().unwrap()).sum()
+                };
+                [sum("replaced"), sum("quarantined"), sum("released")]
+            };
+            assert_eq!(replaced(&deployment), [3, 1, 0]);
+            let dump = |deployment: &Deployment| {
+                let all = deployment.dump("rows");
+                let lines = all.lines().filter(|line| !line.contains("more"));
+                lines.collect::<Vec<_>>().join("\n")
+            };
+            let two = "2,two,4714-11-24 BC,2.00";
+            let one = "1,one,1970-01-02,1.00";
+            assert_eq!(dump(&deployment), format!("{one}\n{two}"));
+            let puts = puts(&[(1, "o\0ne", 1, 100), (3, "th\0ree", 5, 300)]);
+            table.merge(&["id"], puts).await.unwrap();
+            let counts = replaced(&deployment);
+            // A refresh brings the second row again.
+            let is_refresh = deployment.run_kinds().last().unwrap() == "refresh";
+            let again = if is_refresh { 2 } else { 0 };
+            assert_eq!(counts, [2 + again, 0, 1]);
+            let before = deployment.row_versions("rows");
+            let three = "3,three,1970-01-06,3.00";
+            assert_eq!(dump(&deployment), format!("{one}\n{two}\n{three}"));
+            deployment.backfill("rows");
+            assert_eq!(deployment.row_versions("rows"), before);
+            assert_eq!(replaced(&deployment), [0; 3]);
+            table.delete(Some("id > 1")).await.unwrap();
+            deployment.sync();
+            assert_eq!(dump(&deployment), one);
+        }
+    }
+}

@@ -75,7 +75,7 @@ pub(crate) fn run(checkout: &Checkout, only: Option<&str>, histories: bool) -> R
         test: if histories { HISTORIES } else { fault.test },
         ..*fault
     };
-    let faults: Vec<_> = faults::FAULTS.iter().filter(wanted).map(test).collect();
+    let faults: Vec<_> = faults::all().filter(wanted).map(test).collect();
     ensure!(
         only.is_none() || !faults.is_empty(),
         "there is no fault of that name"
@@ -106,7 +106,7 @@ pub(crate) fn run(checkout: &Checkout, only: Option<&str>, histories: bool) -> R
 pub(crate) fn inapplicable(checkout: &Checkout) -> Vec<(&'static str, String)> {
     let tree = Tree::at(checkout.root(), checkout.root());
     let why = |fault: &Fault| Some((fault.name, format!("{:#}", tree.sabotaged(fault).err()?)));
-    faults::FAULTS.iter().filter_map(why).collect()
+    faults::all().filter_map(why).collect()
 }
 
 /// What becomes of the test with the fault. `healthy` remembers which tests pass without any.

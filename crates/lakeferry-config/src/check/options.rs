@@ -135,10 +135,11 @@ pub(crate) fn check(raw: RawOptions, report: &mut Report) -> Options {
         on_bad_value: raw.on_bad_value.check(report, |text| {
             let known = [
                 ("quarantine", OnBadValue::Quarantine),
+                ("replace", OnBadValue::Replace),
                 ("null", OnBadValue::Null),
                 ("halt", OnBadValue::Halt),
             ];
-            choice("on_bad_value", &text, &known, &["replace"])
+            choice("on_bad_value", &text, &known, &[])
         }),
         max_quarantined: raw
             .max_quarantined

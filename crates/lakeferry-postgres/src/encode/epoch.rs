@@ -11,11 +11,11 @@ const EPOCH_MICROS: i64 = 946_684_800_000_000;
 
 /// Dates that Postgres holds, in days since 1970: the first is 4714-11-24 BC, Julian day 0; the
 /// last lies in 5874898 AD (`IS_VALID_DATE`).
-pub(super) const DATES: RangeInclusive<i32> = -2_451_545 + EPOCH_DAYS..=2_145_031_948 + EPOCH_DAYS;
+pub(crate) const DATES: RangeInclusive<i32> = -2_451_545 + EPOCH_DAYS..=2_145_031_948 + EPOCH_DAYS;
 
 /// Timestamps that Postgres holds, in microseconds since 1970: from 4714-11-24 BC
 /// (`MIN_TIMESTAMP`). The last one, of 294276 AD, lies above what 64 bits since 1970 reach.
-pub(super) const TIMESTAMPS: RangeInclusive<i64> =
+pub(crate) const TIMESTAMPS: RangeInclusive<i64> =
     -211_813_488_000_000_000 + EPOCH_MICROS..=i64::MAX;
 
 /// `days` must be in [`DATES`]; else the result means nothing.

@@ -26,7 +26,7 @@ use bytes::BytesMut;
 pub(crate) use self::{
     check::{Fault, refusal},
     convert::Conversion,
-    epoch::{checked_timestamp, days_since_1970, micros_since_1970},
+    epoch::{DATES, TIMESTAMPS, checked_timestamp, days_since_1970, micros_since_1970},
     json::JsonRows,
 };
 use self::{

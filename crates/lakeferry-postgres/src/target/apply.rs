@@ -267,8 +267,8 @@ impl<P: Position> Apply<'_, P> {
         bad: BadRowCounts,
     ) -> Result<(), Error> {
         let sql = "INSERT INTO {} (job_id, epoch, kind, from_version, through_version, inserted, \
-            updated, deleted, started_at, quarantined, released, nulled) \
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+            updated, deleted, started_at, quarantined, released, nulled, replaced) \
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
         let sql = Sql::of(sql, &[&self.state.table("runs")]);
         let before = self
             .before
@@ -277,8 +277,15 @@ impl<P: Position> Apply<'_, P> {
         let through = bigint(self.after.0.version)?;
         let most = |count| i64::try_from(count).unwrap_or(i64::MAX);
         let [inserted, updated, deleted] = [rows.inserted, rows.updated, rows.deleted].map(most);
-        let [quarantined, released, nulled] = [bad.quarantined, bad.released, bad.nulled].map(most);
-        let params: [_; 12] = [
+        let BadRowCounts {
+            quarantined,
+            released,
+            nulled,
+            replaced,
+        } = bad;
+        let [quarantined, released] = [quarantined, released].map(most);
+        let [nulled, replaced] = [nulled, replaced].map(most);
+        let params: [_; 13] = [
             (&self.hold.job_id as _, Type::UUID),
             (&self.hold.epoch as _, Type::INT8),
             (&kind as _, Type::TEXT),
@@ -291,6 +298,7 @@ impl<P: Position> Apply<'_, P> {
             (&quarantined as _, Type::INT8),
             (&released as _, Type::INT8),
             (&nulled as _, Type::INT8),
+            (&replaced as _, Type::INT8),
         ];
         self.link.execute(&sql, &params, &self.doing()).await?;
         Ok(())

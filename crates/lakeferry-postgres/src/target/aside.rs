@@ -4,6 +4,7 @@
 //! A row is known by its key as JSON text, which any value has, also one that Postgres cannot hold.
 //! Without a key it is known by all of it.
 
+mod nearest;
 mod store;
 
 use std::collections::{HashMap, HashSet, hash_map::Entry as Place};
@@ -65,7 +66,8 @@ pub(super) struct Aside {
     touched: HashSet<Known>,
     rows: HashMap<Known, BadRow>,
     payload_bytes: usize,
-    nulled: u64,
+    /// What was written otherwise.
+    changed: BadRowCounts,
 }
 
 /// What an apply did to the quarantine.
@@ -91,8 +93,8 @@ pub(super) enum Scope {
 
 /// What to put instead of a batch with faults.
 enum Judged {
-    /// The same rows, faults written as NULL.
-    Nulled(RecordBatch),
+    /// The same rows, values for faults written otherwise.
+    Changed(RecordBatch),
     Parted {
         good: RecordBatch,
         bad: RecordBatch,
@@ -108,7 +110,7 @@ impl Aside {
             touched: HashSet::new(),
             rows: HashMap::new(),
             payload_bytes: 0,
-            nulled: 0,
+            changed: BadRowCounts::default(),
         }
     }
 
@@ -138,13 +140,14 @@ impl Aside {
         self.allows
     }
 
-    pub(super) fn nulled(&self) -> u64 {
-        self.nulled
+    /// Values that were written otherwise.
+    pub(super) fn changed(&self) -> BadRowCounts {
+        self.changed
     }
 
     /// Takes note of values that were written as NULL.
     pub(super) fn count_nulled(&mut self, values: u64) {
-        self.nulled += values;
+        self.changed.nulled += values;
     }
 
     /// The rows whose key is in quarantine, and the others. From now on their keys count as put.
@@ -188,7 +191,7 @@ impl Aside {
                 return Ok((rows.num_rows(), all_bad));
             }
             match self.judge(columns, &rows, &faults)? {
-                Judged::Nulled(nulled) => rows = nulled,
+                Judged::Changed(changed) => rows = changed,
                 Judged::Parted { good, bad } => {
                     rows = good;
                     all_bad.push(bad);
@@ -213,8 +216,14 @@ impl Aside {
                 let may_be_null = |fault: &&Fault| !columns.key_places().contains(&fault.column);
                 let faults: Vec<&Fault> = faults.iter().filter(may_be_null).collect();
                 if !faults.is_empty() {
-                    self.nulled += faults.len() as u64;
-                    return nulled(rows, &faults).map(Judged::Nulled);
+                    self.changed.nulled += faults.len() as u64;
+                    return nulled(rows, &faults).map(Judged::Changed);
+                }
+            }
+            OnBadValue::Replace => {
+                if let Some((rows, values)) = nearest::replaced(columns, rows, faults)? {
+                    self.changed.replaced += values;
+                    return Ok(Judged::Changed(rows));
                 }
             }
             OnBadValue::Quarantine => {}
@@ -327,7 +336,7 @@ impl Aside {
         let counts = BadRowCounts {
             quarantined: (self.rows.len() - again) as u64,
             released: (looked_at.len() - stay) as u64,
-            nulled: self.nulled,
+            ..self.changed
         };
         let total = (self.known.len() - looked_at.len() + self.rows.len() + stay - again) as u64;
         if !self.rows.is_empty() {

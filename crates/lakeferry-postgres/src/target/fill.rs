@@ -76,8 +76,7 @@ pub(super) async fn apply<P: Position>(
         let total = refuse_too_many(apply, allows, Some(inserted)).await?;
         let counts = BadRowCounts {
             quarantined: total,
-            nulled: fills.nulled().await?,
-            ..BadRowCounts::default()
+            ..fills.changed().await?
         };
         apply
             .record_run("fill", reserved.started, rows, counts)

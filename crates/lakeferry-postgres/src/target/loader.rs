@@ -183,7 +183,7 @@ impl Worker {
             .piece(
                 &self.link,
                 &self.state,
-                (place, rows, aside.nulled()),
+                (place, rows, aside.changed()),
                 &doing,
             )
             .await?;

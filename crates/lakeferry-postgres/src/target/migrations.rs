@@ -19,7 +19,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 5] = [
+const MIGRATIONS: [Migration; 6] = [
     Migration {
         number: 1,
         name: "state",
@@ -44,6 +44,11 @@ const MIGRATIONS: [Migration; 5] = [
         number: 5,
         name: "columns",
         sql: include_str!("migrations/0005_columns.sql"),
+    },
+    Migration {
+        number: 6,
+        name: "replaced values",
+        sql: include_str!("migrations/0006_replaced.sql"),
     },
 ];
 

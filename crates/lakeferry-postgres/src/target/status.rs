@@ -55,7 +55,8 @@ pub struct Run {
 pub(super) const RUN_COLUMNS: &str = "\
 r.from_version, r.through_version, r.inserted, r.updated, r.deleted, r.started_at, r.finished_at, \
 (pg_catalog.to_jsonb(r) ->> 'quarantined')::bigint, \
-(pg_catalog.to_jsonb(r) ->> 'released')::bigint, (pg_catalog.to_jsonb(r) ->> 'nulled')::bigint";
+(pg_catalog.to_jsonb(r) ->> 'released')::bigint, (pg_catalog.to_jsonb(r) ->> 'nulled')::bigint, \
+(pg_catalog.to_jsonb(r) ->> 'replaced')::bigint";
 
 const QUARANTINED: &str = "\
 SELECT j.name, sum(q.rows)::bigint FROM {} AS j JOIN {} AS q ON q.job_id = j.job_id \
@@ -153,6 +154,7 @@ pub(super) fn run(row: &Row, kind: String, first: usize) -> Result<Run, tokio_po
             quarantined: count(first + 7)?,
             released: count(first + 8)?,
             nulled: count(first + 9)?,
+            replaced: count(first + 10)?,
         },
     })
 }

@@ -1,6 +1,6 @@
 //! First fills that were begun: how the state keeps them, and the check that lets a piece in.
 
-use lakeferry_model::{Digest, FillPlan, Loaded, Position, Progress, UnfinishedFill};
+use lakeferry_model::{BadRowCounts, Digest, FillPlan, Loaded, Position, Progress, UnfinishedFill};
 use tokio_postgres::{Row, types::Type};
 use uuid::Uuid;
 
@@ -36,8 +36,8 @@ RETURNING reserved_oid, started_at";
 /// transaction, so a claim waits for it.
 const NOTE_PIECE: &str = "\
 WITH held AS (SELECT p.job_id FROM {} AS p WHERE p.job_id = $1 AND p.epoch = $2 FOR SHARE) \
-INSERT INTO {} (job_id, piece, rows, nulled) \
-SELECT f.job_id, $3, $4, $8 FROM held JOIN {} AS f ON f.job_id = held.job_id \
+INSERT INTO {} (job_id, piece, rows, nulled, replaced) \
+SELECT f.job_id, $3, $4, $8, $9 FROM held JOIN {} AS f ON f.job_id = held.job_id \
 WHERE f.reserved_oid = $5 AND pg_catalog.to_regclass($6)::oid = $5 \
     AND EXISTS (SELECT FROM {} AS l WHERE l.job_id = $1 AND l.epoch = $2 AND l.backend_pid = $7)";
 
@@ -116,12 +116,17 @@ impl Fills<'_> {
         Ok(loaded)
     }
 
-    /// How many values the pieces have as NULL, for the server cannot hold them.
-    pub(super) async fn nulled(&self) -> Result<u64, Error> {
-        let sql = "SELECT coalesce(sum(nulled), 0)::bigint FROM {} WHERE job_id = $1";
+    /// How many values the pieces have otherwise, for the server cannot hold them.
+    pub(super) async fn changed(&self) -> Result<BadRowCounts, Error> {
+        let sql = "SELECT coalesce(sum(nulled), 0)::bigint, coalesce(sum(replaced), 0)::bigint \
+            FROM {} WHERE job_id = $1";
         let sql = Sql::of(sql, &[&self.state.table("fill_pieces")]);
         let row = self.link.query_one(&sql, &[self.job()], self.doing).await?;
-        Ok(unsigned(row.get(0)))
+        Ok(BadRowCounts {
+            nulled: unsigned(row.get(0)),
+            replaced: unsigned(row.get(1)),
+            ..BadRowCounts::default()
+        })
     }
 
     /// Notes the fill of `plan` into `table`, in the place of any other.
@@ -190,16 +195,17 @@ impl Note {
         &self,
         link: &Link,
         state: &StateSchema,
-        (place, rows, nulled): (u64, u64, u64),
+        (place, rows, changed): (u64, u64, BadRowCounts),
         doing: &Doing,
     ) -> Result<bool, Error> {
         let tables = ["progress", "fill_pieces", "fills", "leases"].map(|name| state.table(name));
         let [progress, pieces, fills, leases] = &tables;
         let sql = Sql::of(NOTE_PIECE, &[progress, pieces, fills, leases]);
-        let (place, rows, nulled) = (bigint(place)?, bigint(rows)?, bigint(nulled)?);
+        let (place, rows) = (bigint(place)?, bigint(rows)?);
+        let (nulled, replaced) = (bigint(changed.nulled)?, bigint(changed.replaced)?);
         let name = self.reserved.table.sql();
         let name = name.as_str();
-        let params: [Param<'_>; 8] = [
+        let params: [Param<'_>; 9] = [
             (&self.hold.job_id, Type::UUID),
             (&self.hold.epoch, Type::INT8),
             (&place, Type::INT8),
@@ -208,6 +214,7 @@ impl Note {
             (&name, Type::TEXT),
             (&self.backend_pid, Type::INT4),
             (&nulled, Type::INT8),
+            (&replaced, Type::INT8),
         ];
         Ok(link.execute(&sql, &params, doing).await? == 1)
     }

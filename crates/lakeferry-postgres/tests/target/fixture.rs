@@ -148,7 +148,7 @@ pub(crate) async fn on_each_server(test: impl AsyncFn(Desk)) {
     for version in servers() {
         let server = Server::start(version).unwrap();
         println!("postgres {}", server.release());
-        test(Desk::new(server).await).await;
+        Box::pin(test(Desk::new(server).await)).await;
     }
 }
 

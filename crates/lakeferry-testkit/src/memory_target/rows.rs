@@ -38,6 +38,7 @@ pub(super) struct Sifted {
     pub(super) staged: Vec<(Effect, Values)>,
     pub(super) bad: Vec<(Effect, Values)>,
     nulled: u64,
+    replaced: u64,
 }
 
 impl Sifted {
@@ -78,6 +79,18 @@ impl Sifted {
             // Of what goes, the value does not matter.
             _ if bad == 0 || effect == Effect::Delete => self.staged.push((effect, (id, cells))),
             OnBadValue::Quarantine => self.bad.push((effect, (id, cells))),
+            OnBadValue::Replace => {
+                for cell in cells.iter_mut().flatten() {
+                    *cell = cell.replace('\0', "");
+                }
+                match cells.iter().any(is_bad) {
+                    true => self.bad.push((effect, (id, cells))),
+                    false => {
+                        self.replaced += bad;
+                        self.staged.push((effect, (id, cells)));
+                    }
+                }
+            }
             OnBadValue::Halt => return Err(TargetError::BadRow(id)),
             OnBadValue::Null => {
                 self.nulled += bad;
@@ -94,6 +107,7 @@ impl Sifted {
         self.staged.extend_from_slice(&more.staged);
         self.bad.extend_from_slice(&more.bad);
         self.nulled += more.nulled;
+        self.replaced += more.replaced;
     }
 
     fn rows(&self) -> Rows {
@@ -115,7 +129,7 @@ impl Held<'_> {
         stage: Stage,
         mut sifted: Sifted,
     ) -> Result<(RowCounts, BadRowCounts), TargetError> {
-        let nulled = sifted.nulled;
+        let (nulled, replaced) = (sifted.nulled, sifted.replaced);
         let before = self.quarantine.clone();
         match stage {
             Stage::Changes => self.settle_changes(&mut sifted),
@@ -148,6 +162,7 @@ impl Held<'_> {
             quarantined: come.count() as u64,
             released: gone.count() as u64,
             nulled,
+            replaced,
         };
         Ok((rows, bad))
     }

@@ -26,6 +26,7 @@ struct Past {
     quarantined: u64,
     released: u64,
     nulled: u64,
+    replaced: u64,
     #[serde(skip)]
     bad: Option<String>,
     started_at: String,
@@ -101,6 +102,7 @@ fn past(job: String, run: Run) -> Past {
         quarantined: run.bad.quarantined,
         released: run.bad.released,
         nulled: run.bad.nulled,
+        replaced: run.bad.replaced,
         bad: bad_wording(&run.bad),
         started_at: time_wording(run.started_at),
         finished_at: time_wording(run.finished_at),

@@ -34,6 +34,7 @@ struct StepDone {
     quarantined: u64,
     released: u64,
     nulled: u64,
+    replaced: u64,
 }
 
 /// What was done, in words.
@@ -117,6 +118,7 @@ pub(crate) fn outcome(
         quarantined: step.bad.quarantined,
         released: step.bad.released,
         nulled: step.bad.nulled,
+        replaced: step.bad.replaced,
     });
     Outcome {
         job: job.name.to_string(),

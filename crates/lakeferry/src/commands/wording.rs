@@ -24,6 +24,7 @@ pub(crate) fn bad_wording(bad: &BadRowCounts) -> Option<String> {
         quarantined,
         released,
         nulled,
+        replaced,
     } = *bad;
     let mut parts = Vec::new();
     if quarantined > 0 {
@@ -36,6 +37,9 @@ pub(crate) fn bad_wording(bad: &BadRowCounts) -> Option<String> {
     }
     if nulled > 0 {
         parts.push(format!("{} written as NULL", counted(nulled, "value")));
+    }
+    if replaced > 0 {
+        parts.push(format!("{} replaced", counted(replaced, "value")));
     }
     (!parts.is_empty()).then(|| parts.join(", "))
 }

@@ -23,6 +23,7 @@ pub(super) async fn holds<H: Harness>(make: &impl AsyncFn() -> H) {
     changes_go_on_around_them(make().await).await;
     a_refresh_looks_at_all(make().await).await;
     a_retry_brings_them(make().await).await;
+    the_nearest_come_instead(make().await).await;
     an_adoption_knows_them(make().await).await;
     too_many_are_refused(make().await).await;
     fenced_ones_leave_no_trace(make().await).await;
@@ -30,6 +31,11 @@ pub(super) async fn holds<H: Harness>(make: &impl AsyncFn() -> H) {
     what_the_table_refuses_is_null(make().await).await;
     too_many_that_the_table_refuses(make().await).await;
 }
+
+const REPLACE: BadRows = BadRows {
+    on_bad_value: OnBadValue::Replace,
+    ..QUARANTINE
+};
 
 /// A row by its effect, bad where its value has a NUL.
 type Put<'a> = (Effect, i64, &'a str);
@@ -89,7 +95,7 @@ fn counts(quarantined: u64, released: u64) -> BadRowCounts {
     BadRowCounts {
         quarantined,
         released,
-        nulled: 0,
+        ..BadRowCounts::default()
     }
 }
 
@@ -177,6 +183,39 @@ async fn a_retry_brings_them<H: Harness>(harness: H) {
     let held = harness.rows().await.expect("there is a table");
     let wanted = [(1, Some("a".to_owned())), (2, None), (3, None)];
     assert_eq!(held, wanted.into());
+}
+
+async fn the_nearest_come_instead<H: Harness>(harness: H) {
+    let replaced = |replaced| BadRowCounts {
+        replaced,
+        ..BadRowCounts::default()
+    };
+    let mut session = claimed(&harness, REPLACE).await;
+    let pieces = [
+        rows_batch(&[(1, "a"), (2, "\0b\0c")]),
+        rows_batch(&[(3, "\0")]),
+    ];
+    load(&mut session, &pieces).await.expect("the fill loads");
+    match session.apply(&watermark(1), &fingerprint()).await {
+        Ok(CommitOutcome::Applied(now)) => assert_eq!(now.bad, replaced(2)),
+        other => panic!("not applied: {other:?}"),
+    }
+    has(&harness, &[(1, "a"), (2, "bc"), (3, "")], &[]).await;
+    let puts: [Put<'_>; 3] = [
+        (Effect::Update, 1, "A\0"),
+        (Effect::Delete, 3, "\0"),
+        (Effect::Insert, 4, "d"),
+    ];
+    let now = applied(&mut session, Stage::Changes, &puts, 2).await;
+    assert_eq!(now.bad, replaced(1));
+    has(&harness, &[(1, "A"), (2, "bc"), (4, "d")], &[]).await;
+    let all: [Put<'_>; 3] = [
+        (Effect::Insert, 1, "A\0"),
+        (Effect::Insert, 2, "b\0c"),
+        (Effect::Insert, 4, "d"),
+    ];
+    let now = applied(&mut session, Stage::Refresh, &all, 3).await;
+    assert_eq!((now.rows, now.bad), (RowCounts::default(), replaced(2)));
 }
 
 async fn an_adoption_knows_them<H: Harness>(harness: H) {
