@@ -128,7 +128,8 @@ const CATALOG: [&str; 1] = ["location"];
 const PASSWORD: [&str; 3] = ["env", "file", "command"];
 const JOB: [&str; 4] = ["from", "into", "types", "exclude"];
 /// To YAML, `null` without quotes is no value.
-const BAD_VALUE_HINT: &str = "write quarantine, replace, halt, or \"null\" in quotes";
+const BAD_VALUE_HINT: &str =
+    "write quarantine, keep_previous, replace, halt, or \"null\" in quotes";
 const OPTIONS: [&str; 21] = [
     "key",
     "dedupe_by",

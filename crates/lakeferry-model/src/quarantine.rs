@@ -8,6 +8,8 @@ pub enum OnBadValue {
     /// Its row is kept aside, and the older row of its key leaves the target.
     #[default]
     Quarantine,
+    /// Its row is kept aside, and the older row of its key stays in the target.
+    KeepPrevious,
     /// The nearest value that can be held is written instead; where there is none, as in a key, its
     /// row is kept aside.
     Replace,
@@ -45,6 +47,11 @@ impl BadRows {
         max_rows: 0,
         max_share: 0.0,
     };
+
+    /// Whether the target keeps the older row of a key whose new one is kept aside.
+    pub fn keeps_previous(&self) -> bool {
+        self.on_bad_value == OnBadValue::KeepPrevious
+    }
 
     /// How many rows of the target have to be counted to be sure that `quarantined` are not too
     /// many. Zero if there is nothing to doubt.

@@ -1,6 +1,7 @@
 //! Rows that Postgres cannot hold: kept aside with key, column and reason, while all others arrive;
 //! back as soon as their value can be held.
 
+mod previous;
 mod refused;
 
 use std::{path::Path, sync::Arc};

@@ -1,5 +1,7 @@
 //! What tells the rows of a job apart, and what needs that.
 
+use lakeferry_model::OnBadValue;
+
 use crate::{
     Mode,
     check::{
@@ -33,6 +35,7 @@ pub(super) fn check(options: &Options, job: &Written<String>, report: &mut Repor
     };
     let dedupe_by = options.dedupe_by.clone().optional();
     let keeps_deleted = options.deletes.clone().or_default(false);
+    let on_bad_value = options.on_bad_value.clone().optional();
     let appends = mode == Some(Mode::Append);
     let lacks_key = key.as_ref().is_some_and(Vec::is_empty);
     for (is_set, option, in_append, without_key) in [
@@ -47,6 +50,12 @@ pub(super) fn check(options: &Options, job: &Written<String>, report: &mut Repor
             "deletes: soft",
             "remove `deletes`: in that mode no row is ever deleted",
             "add `key: [ID]`, by which a deleted row is known, or `deletes: hard`",
+        ),
+        (
+            on_bad_value == Some(Some(OnBadValue::KeepPrevious)),
+            "on_bad_value: keep_previous",
+            "use `on_bad_value: quarantine`: in that mode no row comes after another one",
+            "add `key: [ID]`, by which a previous row is known, or use `on_bad_value: quarantine`",
         ),
     ] {
         let (trouble, hint) = match (is_set, appends, lacks_key) {

@@ -135,6 +135,7 @@ pub(crate) fn check(raw: RawOptions, report: &mut Report) -> Options {
         on_bad_value: raw.on_bad_value.check(report, |text| {
             let known = [
                 ("quarantine", OnBadValue::Quarantine),
+                ("keep_previous", OnBadValue::KeepPrevious),
                 ("replace", OnBadValue::Replace),
                 ("null", OnBadValue::Null),
                 ("halt", OnBadValue::Halt),

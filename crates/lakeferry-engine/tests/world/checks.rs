@@ -20,9 +20,11 @@ impl World {
         }
         self.filling = filling;
         let Some(progress) = &standing.progress else {
+            self.had.clear();
             return Ok(());
         };
         self.check_columns(progress)?;
+        self.note_previous(progress);
         self.check_kept()?;
         let watermark = &progress.watermark;
         let version = watermark.version;
@@ -69,6 +71,30 @@ impl World {
         Ok(())
     }
 
+    /// Looks at what the target has, to know it if it must stay.
+    pub(super) fn note_previous(&mut self, progress: &Progress<u64>) {
+        let columns = progress.fingerprint.columns.iter();
+        let had = columns.filter_map(|column| {
+            let cells = self.server.cells(&column.name)?;
+            Some((column.identity.clone(), cells))
+        });
+        self.had = had.collect();
+        let live = self.server.cells(COMMIT_VERSION).unwrap_or_default();
+        let quarantined = self.server.quarantined();
+        if quarantined.iter().any(|id| live.contains_key(id)) {
+            self.note("previous row stayed");
+        }
+    }
+
+    /// The cells of rows that stay as they were, for their keys are in quarantine. A column that came
+    /// since has NULL there.
+    fn previous(&self, identity: &str, quarantined: &[i64]) -> Cells {
+        let had = |id: &&i64| self.had.values().any(|cells| cells.contains_key(id));
+        let stay = quarantined.iter().filter(|_| self.keeps_previous);
+        let cell = |id: &i64| self.had.get(identity)?.get(id)?.clone();
+        stay.filter(had).map(|id| (*id, cell(id))).collect()
+    }
+
     /// Each synced column has what the source has there at the watermark, unless a rebuild is under
     /// way, before which no rows are to be trusted in columns that came.
     fn check_columns(&self, progress: &Progress<u64>) -> Result<(), String> {
@@ -92,8 +118,10 @@ impl World {
         for column in &fingerprint.columns {
             let (name, identity) = (&column.name, &column.identity);
             let expected = (self.oracle).expected(at, instant, (identity, syncs_value), order);
-            let expected =
+            let mut expected =
                 expected.ok_or(format!("there never was version {version} of {table}"))?;
+            let previous = self.previous(identity, &expected.quarantined);
+            expected.cells.extend(previous);
             let cells = self.server.cells(name);
             let quarantined = self.server.quarantined();
             let is_right = match (column.role, &cells) {

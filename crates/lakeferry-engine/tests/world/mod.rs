@@ -18,11 +18,12 @@ use lakeferry_engine::{
     RunError, Step, StepKind, Why, drive,
 };
 use lakeferry_model::{
-    Alteration, BadRows, Clock, Holder, Instant, JobKey, OwnColumns, RowCounts, Source as _, Stage,
-    Watermark,
+    Alteration, BadRows, Clock, Holder, Instant, JobKey, OnBadValue, OwnColumns, RowCounts,
+    Source as _, Stage, Watermark,
 };
 use lakeferry_testkit::{
-    History, KEY, MemoryServer, MemorySource, MemoryTarget, StepClock, oracle::Oracle,
+    History, KEY, MemoryServer, MemorySource, MemoryTarget, StepClock,
+    oracle::{Cells, Oracle},
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -78,6 +79,7 @@ pub(crate) const MUST_HAPPEN: &[&str] = &[
     "never rebuilt: halted",
     "deleted row kept",
     "deleted row came back",
+    "previous row stayed",
 ];
 
 /// One seed's world.
@@ -96,6 +98,10 @@ pub(crate) struct World {
     kept: BTreeSet<i64>,
     /// Those that were there as deleted.
     was_deleted: Vec<i64>,
+    /// Whether the row that a key had stays while a bad one is in quarantine.
+    keeps_previous: bool,
+    /// What the target had after the last step, by the identity of its columns.
+    had: BTreeMap<String, Cells>,
     next_id: i64,
     /// How many extra columns there were.
     extras: u64,
@@ -213,6 +219,17 @@ fn policy(
     }
 }
 
+fn bad_rows(keeps_previous: bool) -> BadRows {
+    BadRows {
+        on_bad_value: match keeps_previous {
+            true => OnBadValue::KeepPrevious,
+            false => OnBadValue::Quarantine,
+        },
+        max_rows: u64::MAX,
+        ..BadRows::default()
+    }
+}
+
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -238,16 +255,14 @@ impl World {
             true => OnSourceReplaced::Halt,
             false => OnSourceReplaced::Refresh,
         };
+        let keeps_previous = !appends && random.random_bool(0.3);
+        let bad = bad_rows(keeps_previous);
         let engines = ["first", "second"]
             .map(|name| {
                 let policy = Policy {
                     appends,
                     dedupe_by: settles.then(|| "value".to_owned()),
                     ..policy(&mut random, name, replaced, own)
-                };
-                let bad = BadRows {
-                    max_rows: u64::MAX,
-                    ..BadRows::default()
                 };
                 let (source, clock) = (source.clone(), clock.clone());
                 let target = server.tolerant(bad).writing(own);
@@ -271,6 +286,8 @@ impl World {
             keeps: own.deleted_at,
             kept: BTreeSet::new(),
             was_deleted: Vec::new(),
+            keeps_previous,
+            had: BTreeMap::new(),
             next_id: 0,
             extras: 0,
             seen: None,

@@ -40,6 +40,10 @@ impl World {
                     // The oracle of the watermark starts over from what the standby has.
                     self.seen = self.server.standing().watermark().cloned();
                     self.kept.clear();
+                    self.had.clear();
+                    if let Some(progress) = self.server.standing().progress {
+                        self.note_previous(&progress);
+                    }
                     self.note("standby promoted");
                 }
             }

@@ -54,14 +54,16 @@ struct BadRow {
     column: String,
     reason: String,
     payload: Option<String>,
+    /// Whether the target keeps the row that the key had before.
+    has_previous: bool,
 }
 
 /// The bad rows of one staging, or of one piece of a fill.
 #[derive(Debug)]
 pub(super) struct Aside {
     allows: BadRows,
-    /// In quarantine when the staging was opened.
-    known: HashSet<Known>,
+    /// In quarantine when the staging was opened, and whether the target has a previous row.
+    known: HashMap<Known, bool>,
     /// Of these, those whose key was put.
     touched: HashSet<Known>,
     rows: HashMap<Known, BadRow>,
@@ -91,6 +93,16 @@ pub(super) enum Scope {
     Retried,
 }
 
+/// Rows by what the target has of their keys.
+pub(super) struct Parted {
+    /// In quarantine: no row.
+    pub(super) absent: RecordBatch,
+    /// In quarantine: the row that the key had before.
+    pub(super) previous: RecordBatch,
+    /// Not in quarantine.
+    pub(super) others: RecordBatch,
+}
+
 /// What to put instead of a batch with faults.
 enum Judged {
     /// The same rows, values for faults written otherwise.
@@ -106,7 +118,7 @@ impl Aside {
     pub(super) fn new(allows: BadRows) -> Self {
         Self {
             allows,
-            known: HashSet::new(),
+            known: HashMap::new(),
             touched: HashSet::new(),
             rows: HashMap::new(),
             payload_bytes: 0,
@@ -124,14 +136,15 @@ impl Aside {
         let mut aside = Self::new(allows);
         if count > 0 {
             let doing = Doing::new("read what is in quarantine");
-            let sql = "SELECT digest FROM {} WHERE job_id = $1";
+            let sql = "SELECT digest, has_previous FROM {} WHERE job_id = $1";
             let sql = Sql::of(sql, &[&state.table("quarantine")]);
             let params: [Param<'_>; 1] = [(&job_id, Type::UUID)];
             let rows = link.query(&sql, &params, &doing).await?;
-            let digests = rows.iter().map(|row| row.get::<_, Vec<u8>>(0));
-            aside.known = digests
-                .filter_map(|digest| digest.try_into().ok())
-                .collect();
+            let known = rows.iter().filter_map(|row| {
+                let digest = row.get::<_, Vec<u8>>(0).try_into().ok()?;
+                Some((digest, row.get(1)))
+            });
+            aside.known = known.collect();
         }
         Ok(aside)
     }
@@ -150,30 +163,51 @@ impl Aside {
         self.changed.nulled += values;
     }
 
-    /// The rows whose key is in quarantine, and the others. From now on their keys count as put.
+    /// The rows by what the target has of their keys; nothing where none is in quarantine. From now
+    /// on those count as put.
     pub(super) fn part_known(
         &mut self,
         columns: &Columns,
         rows: &RecordBatch,
-    ) -> Result<Option<(RecordBatch, RecordBatch)>, Error> {
+    ) -> Result<Option<Parted>, Error> {
         if self.known.is_empty() {
             return Ok(None);
         }
         let keys = identities(columns, rows)?;
-        let is_known: BooleanBuffer = (0..rows.num_rows())
+        let known: Vec<Option<bool>> = (0..rows.num_rows())
             .map(|row| {
                 let digest = digest(&keys.of(row));
-                let is_known = self.known.contains(&digest);
-                if is_known {
-                    self.touched.insert(digest);
-                }
-                is_known
+                let has_previous = *self.known.get(&digest)?;
+                self.touched.insert(digest);
+                Some(has_previous)
             })
             .collect();
-        if is_known.count_set_bits() == 0 {
+        if known.iter().all(Option::is_none) {
             return Ok(None);
         }
-        part(rows, is_known).map(Some)
+        let those = |of: Option<bool>| -> Result<RecordBatch, Error> {
+            Ok(part(rows, known.iter().map(|known| *known == of).collect())?.0)
+        };
+        Ok(Some(Parted {
+            absent: those(Some(false))?,
+            previous: those(Some(true))?,
+            others: those(None)?,
+        }))
+    }
+
+    /// Takes note that the target keeps the rows that these keys had before.
+    pub(super) fn keep_previous(
+        &mut self,
+        columns: &Columns,
+        rows: &RecordBatch,
+    ) -> Result<(), Error> {
+        let keys = identities(columns, rows)?;
+        for row in 0..rows.num_rows() {
+            if let Some(bad) = self.rows.get_mut(&digest(&keys.of(row))) {
+                bad.has_previous = true;
+            }
+        }
+        Ok(())
     }
 
     /// Puts `rows` into `copy`, but for the bad ones, which are given back. Says how many it put.
@@ -226,7 +260,7 @@ impl Aside {
                     return Ok(Judged::Changed(rows));
                 }
             }
-            OnBadValue::Quarantine => {}
+            OnBadValue::Quarantine | OnBadValue::KeepPrevious => {}
         }
         let mut is_bad = vec![false; rows.num_rows()];
         // One that has two faults is told by the first.
@@ -291,6 +325,7 @@ impl Aside {
                     column,
                     reason,
                     payload,
+                    has_previous: false,
                 });
             }
         }
@@ -307,14 +342,14 @@ impl Aside {
         apply: &Apply<'_, P>,
         scope: Scope,
     ) -> Result<Quarantined, Error> {
-        let looked_at = match scope {
-            Scope::All => &self.known,
-            Scope::Changed | Scope::Added | Scope::Retried => &self.touched,
+        let looked_at: Vec<&Known> = match scope {
+            Scope::All => self.known.keys().collect(),
+            Scope::Changed | Scope::Added | Scope::Retried => self.touched.iter().collect(),
         };
         // What is bad as before was perhaps given up, and stays so unless it changed.
-        let stays = |known: &&Known| self.rows.contains_key(*known);
-        let stay = looked_at.iter().filter(stays).count();
-        let again = self.known.iter().filter(stays).count();
+        let stays = |known: &Known| self.rows.contains_key(known);
+        let stay = looked_at.iter().filter(|known| stays(known)).count();
+        let again = self.known.keys().filter(|known| stays(known)).count();
         let left: Vec<&[u8]> = looked_at
             .iter()
             .filter(|known| matches!(scope, Scope::Changed | Scope::Added) || !stays(known))
@@ -403,7 +438,10 @@ fn digest(key: &str) -> Known {
 }
 
 /// The rows for which `is_meant`, and the others.
-fn part(rows: &RecordBatch, is_meant: BooleanBuffer) -> Result<(RecordBatch, RecordBatch), Error> {
+pub(super) fn part(
+    rows: &RecordBatch,
+    is_meant: BooleanBuffer,
+) -> Result<(RecordBatch, RecordBatch), Error> {
     let others = BooleanArray::from(!&is_meant);
     let meant = BooleanArray::from(is_meant);
     let filter = |mask: &BooleanArray| {

@@ -192,6 +192,14 @@ impl Columns {
         Sql::list(" AND ", same)
     }
 
+    /// As [`Columns::same_key`], of rows that both are as they wait.
+    pub(super) fn same_staged_key(&self, one: &'static str, other: &'static str) -> Sql {
+        let same = self
+            .key()
+            .map(|column| Sql::of("{} = {}", &[&column.of(one), &column.of(other)]));
+        Sql::list(" AND ", same)
+    }
+
     /// Whether rows differ in any bit of a synced column: true for what `=` overlooks (−0.0, the
     /// scale of a numeric) and defined for types without `=`.
     pub(super) fn differ(&self, target: &'static str, staged: &'static str) -> Sql {

@@ -19,7 +19,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 6] = [
+const MIGRATIONS: [Migration; 7] = [
     Migration {
         number: 1,
         name: "state",
@@ -49,6 +49,11 @@ const MIGRATIONS: [Migration; 6] = [
         number: 6,
         name: "replaced values",
         sql: include_str!("migrations/0006_replaced.sql"),
+    },
+    Migration {
+        number: 7,
+        name: "previous rows",
+        sql: include_str!("migrations/0007_previous.sql"),
     },
 ];
 

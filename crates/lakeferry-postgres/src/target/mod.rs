@@ -40,6 +40,7 @@ mod migrations;
 mod multiset;
 mod own;
 mod parking;
+mod previous;
 mod privileges;
 mod publications;
 mod quarantine;

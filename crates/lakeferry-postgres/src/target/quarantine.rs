@@ -34,12 +34,17 @@ pub struct QuarantinedRow {
     pub found_at: Instant,
     /// Whether somebody gave it up.
     pub is_dropped: bool,
+    /// Whether the target keeps the row that the key had before.
+    pub has_previous: bool,
 }
 
+/// A state that was not migrated yet has no `has_previous`; then the name means the one of `older`.
 const READ: &str = "\
 SELECT j.name, q.key::text, q.rows, nullif(q.column_name, ''), q.reason, q.payload::text, \
-    q.version, q.found_at, q.dropped_at IS NOT NULL \
-FROM {} AS q JOIN {} AS j ON j.job_id = q.job_id \
+    q.version, q.found_at, q.dropped_at IS NOT NULL, \
+    (SELECT has_previous FROM {} AS p WHERE p.job_id = q.job_id AND p.digest = q.digest) \
+FROM (VALUES (false)) AS older (has_previous) \
+CROSS JOIN {} AS q JOIN {} AS j ON j.job_id = q.job_id \
 WHERE j.deployment = $1 AND j.name = ANY ($2) AND {} AND ($4 OR q.dropped_at IS NULL) \
 ORDER BY j.name, q.found_at, q.digest LIMIT $5";
 
@@ -86,7 +91,7 @@ pub async fn read_quarantine(
     let mut found = Vec::new();
     if is_there(&link, &state, &doing).await? {
         let tables = ["quarantine", "jobs"].map(|name| state.table(name));
-        let sql = Sql::of(READ, &[&tables[0], &tables[1], &IS_KEY.into()]);
+        let sql = Sql::of(READ, &[&tables[0], &tables[0], &tables[1], &IS_KEY.into()]);
         let limit = i64::from(limit);
         let mut params = Vec::from(wanted.params());
         params.extend::<[Param<'_>; 2]>([(&with_dropped, Type::BOOL), (&limit, Type::INT8)]);
@@ -110,6 +115,7 @@ fn read(row: &Row) -> Result<QuarantinedRow, tokio_postgres::Error> {
         version: unsigned(row.try_get::<_, i64>(6)?),
         found_at: row.try_get::<_, Moment>(7)?.0,
         is_dropped: row.try_get(8)?,
+        has_previous: row.try_get(9)?,
     })
 }
 

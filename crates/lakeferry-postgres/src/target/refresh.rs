@@ -22,6 +22,7 @@ use crate::{
         fence::Fence,
         multiset::{EXACT_TEXT, Exchange},
         parking::Updates,
+        previous::Previous,
         reserved,
         sift::{BEFORE_ROWS, Bringing, sift},
         staging::{Staged, StagedIn},
@@ -102,7 +103,13 @@ async fn merge<P: Position>(
     locked: &Locked,
     staged: &mut Staged,
 ) -> Result<RowCounts, Error> {
-    let merge = Merge::new(&apply.settings.table, &staged.place.sql(), locked);
+    let keeps_previous = apply.is_filled && staged.aside.allows().keeps_previous();
+    let previous = match keeps_previous {
+        true => Some(Previous::begin(apply, locked, staged).await?),
+        false => None,
+    };
+    let stays = previous.as_ref().map(Previous::stays);
+    let merge = Merge::new(&apply.settings.table, &staged.place.sql(), locked, stays);
     if !apply.is_filled {
         // The table was empty when the job claimed it, and nothing of anybody else is touched.
         refuse_rows_of_others(apply).await?;
@@ -113,12 +120,21 @@ async fn merge<P: Position>(
         back: merge.back.as_ref().filter(|_| apply.is_filled),
         insert: &merge.insert,
     };
-    loop {
-        match merge.run(apply, locked, staged.counts.inserts).await {
-            Ok(rows) => return Ok(rows),
+    let rows = loop {
+        let mut all = staged.counts.inserts;
+        if let Some(previous) = &previous {
+            all += previous.count(apply).await?;
+        }
+        match merge.run(apply, locked, all).await {
+            Ok(rows) => break rows,
             Err(error) => sift(apply, locked, staged, &bringing, error).await?,
         }
+    };
+    if let Some(previous) = &previous {
+        let keys = previous.keys(apply, &locked.columns).await?;
+        staged.aside.keep_previous(&locked.columns, &keys)?;
     }
+    Ok(rows)
 }
 
 /// As [`merge`], of rows without a key.
@@ -209,7 +225,8 @@ struct Merge {
 }
 
 impl Merge {
-    fn new(table: &Table, staging: &Sql, locked: &Locked) -> Self {
+    /// Rows for which `stays` holds are not deleted.
+    fn new(table: &Table, staging: &Sql, locked: &Locked, stays: Option<&Sql>) -> Self {
         let Locked {
             columns,
             shape,
@@ -218,9 +235,10 @@ impl Merge {
         let target = &shape.rows_of(table);
         let same_key = columns.same_key("t", "s");
         let same_live = marks.and_live(&same_key);
+        let stays = stays.map(|stays| Sql::of(" AND NOT {}", &[stays]));
         let is_gone = Sql::of(
-            "NOT EXISTS (SELECT FROM {} AS s WHERE {})",
-            &[staging, &same_key],
+            "NOT EXISTS (SELECT FROM {} AS s WHERE {}){}",
+            &[staging, &same_key, &stays.unwrap_or_default()],
         );
         let back = marks.and_deleted(&same_key);
         Self {
@@ -253,24 +271,24 @@ impl Merge {
         }
     }
 
-    /// Brings the target to what is staged, `staged` rows in all.
+    /// Brings the target to what is staged and what stays, `all` rows together.
     async fn run<P: Position>(
         &self,
         apply: &Apply<'_, P>,
         locked: &Locked,
-        staged: u64,
+        all: u64,
     ) -> Result<RowCounts, Error> {
         let mut rows = RowCounts::default();
         if apply.is_filled {
             rows.deleted = apply.execute(&self.delete).await?;
-            apply.guard(rows.deleted, staged).await?;
+            apply.guard(rows.deleted, all).await?;
             rows.updated = self.updates.run(apply, locked).await?;
             if let Some(back) = &self.back {
                 rows.inserted = back.run(apply, locked).await?;
             }
         }
         rows.inserted += apply.execute(&self.insert).await?;
-        verify(apply, locked, [&self.unlike, &self.found], staged).await?;
+        verify(apply, locked, [&self.unlike, &self.found], all).await?;
         Ok(rows)
     }
 }
@@ -291,7 +309,7 @@ mod tests {
     }
 
     fn all_of(locked: &Locked) -> String {
-        let merge = Merge::new(&evil_table(), &Sql::name("staged"), locked);
+        let merge = Merge::new(&evil_table(), &Sql::name("staged"), locked, None);
         let back = merge.back.into_iter();
         let back = back.flat_map(|back| [back.update, back.to_write]);
         let all = [

@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::Schema;
 use lakeferry_model::{Effect, OnBadValue, Position};
-use tokio_postgres::types::Type;
+use tokio_postgres::{Row, types::Type};
 
 use self::{
     bisection::{BITS_IN_BLOCK, Place},
@@ -28,8 +28,10 @@ use crate::{
     sql::Sql,
     target::{
         apply::{Apply, Locked},
+        aside::part,
         columns::Columns,
         parking::Updates,
+        previous,
         staging::{EFFECT, Staged, StagedIn, mark},
     },
 };
@@ -187,29 +189,46 @@ impl<'a, P: Position> Sieve<'a, P> {
         }
         self.staged.aside.refuse(self.columns, rows, told)?;
         let is_by_key = self.is_by_key();
-        let is_replaced = |one: &Refused| is_by_key && one.effect == Effect::Update;
-        let (goes, left): (Vec<Place>, Vec<Place>) = {
-            let all = refused.iter().map(|(_, one)| *one);
-            let (goes, left): (Vec<&Refused>, Vec<&Refused>) =
-                all.partition(|one| is_replaced(one));
-            let places = |all: Vec<&Refused>| all.iter().map(|one| one.place).collect();
-            (places(goes), places(left))
+        let keeps_previous = self.staged.aside.allows().keeps_previous();
+        let places = |which: &dyn Fn(&Refused) -> bool| -> Vec<Place> {
+            let all = refused.iter().filter(|(_, one)| which(one));
+            all.map(|(_, one)| one.place).collect()
         };
-        // The older row of the key goes.
-        let delete = Sql::of(
-            "{} = {}",
-            &[&Sql::name(EFFECT), &effect_sql(Effect::Delete)],
-        );
-        self.update(&delete, &goes).await?;
+        let is_update = |one: &Refused| is_by_key && one.effect == Effect::Update;
+        let updates = places(&is_update);
+        let left = match keeps_previous {
+            true => places(&|_| true),
+            false => places(&|one| !is_update(one)),
+        };
         let counts = &mut self.staged.counts;
-        counts.updates -= goes.len() as u64;
-        counts.deletes += goes.len() as u64;
-        counts.inserts -= left.len() as u64;
-        if !left.is_empty() {
-            let sql = Sql::of("DELETE FROM {} AS s WHERE {}", &[&self.place, &AT.into()]);
-            self.at(&sql, &left).await?;
+        counts.updates -= updates.len() as u64;
+        counts.inserts -= (refused.len() - updates.len()) as u64;
+        if keeps_previous {
+            let mut is_update_at = vec![false; rows.num_rows()];
+            for (row, one) in refused {
+                is_update_at[*row] = is_update(one);
+            }
+            let (updates, _) = part(rows, is_update_at.into())?;
+            self.staged.aside.keep_previous(self.columns, &updates)?;
+        } else {
+            // The older row of the key goes.
+            counts.deletes += updates.len() as u64;
+            let delete = Sql::of(
+                "{} = {}",
+                &[&Sql::name(EFFECT), &effect_sql(Effect::Delete)],
+            );
+            self.update(&delete, &updates).await?;
         }
-        Ok(())
+        if left.is_empty() {
+            return Ok(());
+        }
+        if keeps_previous && !is_by_key && self.columns.has_key() {
+            let [create, add] = previous::add(self.columns, &self.place, AT);
+            self.apply.batch(create).await?;
+            self.at(&add, &left).await?;
+        }
+        let sql = Sql::of("DELETE FROM {} AS s WHERE {}", &[&self.place, &AT.into()]);
+        self.at(&sql, &left).await
     }
 
     async fn update(&self, set: &Sql, places: &[Place]) -> Result<(), Error> {
@@ -241,21 +260,29 @@ impl<'a, P: Position> Sieve<'a, P> {
         let params: [Param<'_>; 1] = [(&places, Type::TEXT_ARRAY)];
         let link = self.apply.link;
         let rows = link.query(&sql, &params, &self.apply.doing()).await?;
-        let not_read = || Error::bug("a staged row was not read as it was written");
         if rows.len() != refused.len() {
             return Err(not_read());
         }
-        let (mut fields, mut arrays) = (Vec::new(), Vec::new());
-        for (place, column) in self.columns.iter().enumerate() {
-            let values: Vec<Option<Sent<'_>>> = rows.iter().map(|row| row.get(place)).collect();
-            let decoded = decode::column(&column.name, column.read_as(), &values);
-            let (field, array) = decoded.ok_or_else(not_read)?;
-            fields.push(field);
-            arrays.push(array);
-        }
-        RecordBatch::try_new(Schema::new(fields).into(), arrays)
-            .map_err(|error| not_read().caused_by(error))
+        decoded(self.columns, &rows)
     }
+}
+
+fn not_read() -> Error {
+    Error::bug("a staged row was not read as it was written")
+}
+
+/// Rows as [`Columns::read_back`] has them.
+pub(super) fn decoded(columns: &Columns, rows: &[Row]) -> Result<RecordBatch, Error> {
+    let (mut fields, mut arrays) = (Vec::new(), Vec::new());
+    for (place, column) in columns.iter().enumerate() {
+        let values: Vec<Option<Sent<'_>>> = rows.iter().map(|row| row.get(place)).collect();
+        let decoded = decode::column(&column.name, column.read_as(), &values);
+        let (field, array) = decoded.ok_or_else(not_read)?;
+        fields.push(field);
+        arrays.push(array);
+    }
+    RecordBatch::try_new(Schema::new(fields).into(), arrays)
+        .map_err(|error| not_read().caused_by(error))
 }
 
 /// The rows whose places are `$1`.

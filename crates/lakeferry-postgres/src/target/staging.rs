@@ -17,7 +17,7 @@ use crate::{
     sql::{Sql, Table},
     sqlstate::Doing,
     target::{
-        aside::Aside,
+        aside::{Aside, Parted},
         columns::Columns,
         copy::Copy,
         fence::Hold,
@@ -39,6 +39,8 @@ pub(super) struct Staging {
     copy: Copy,
     counts: EffectCounts,
     aside: Aside,
+    /// Of rows set aside from a rebuild, NULL but for the key, if their previous ones are to stay.
+    bad_keys: Vec<RecordBatch>,
 }
 
 /// The table that holds staged rows.
@@ -64,6 +66,8 @@ pub(super) struct Staged {
     pub(super) started: Moment,
     pub(super) counts: EffectCounts,
     pub(super) aside: Aside,
+    /// As in [`Staging`].
+    pub(super) bad_keys: Vec<RecordBatch>,
 }
 
 /// Rows by effect.
@@ -156,6 +160,7 @@ impl Stager<'_> {
             copy,
             counts: EffectCounts::default(),
             aside,
+            bad_keys: Vec::new(),
         })
     }
 
@@ -217,18 +222,28 @@ impl Staging {
         if !(self.has_effects() && self.columns.has_key()) {
             return self.load(link, effect, rows).await;
         }
-        let parted = self.aside.part_known(&self.columns, rows)?;
-        let (known, others) = match &parted {
-            Some((known, others)) => (Some(known), others),
-            None => (None, rows),
+        let is_retry = self.stage == Stage::Retry;
+        let Some(parted) = self.aside.part_known(&self.columns, rows)? else {
+            return match is_retry {
+                true => Ok(()),
+                false => self.load(link, effect, rows).await,
+            };
         };
-        if self.stage != Stage::Retry {
-            self.load(link, effect, others).await?;
+        let Parted {
+            absent,
+            previous,
+            others,
+        } = parted;
+        if is_retry {
+            self.load(link, Effect::Update, &previous).await?;
+        } else {
+            self.load(link, effect, &others).await?;
+            self.load(link, effect, &previous).await?;
         }
-        match known {
-            // Of a key in quarantine there is no row: none to delete, and none to update.
-            Some(known) if effect != Effect::Delete => self.load(link, Effect::Insert, known).await,
-            _ => Ok(()),
+        match effect {
+            // There is no row: none to delete, and none to update.
+            Effect::Delete => Ok(()),
+            Effect::Insert | Effect::Update => self.load(link, Effect::Insert, &absent).await,
         }
     }
 
@@ -237,7 +252,7 @@ impl Staging {
         matches!(self.stage, Stage::Changes | Stage::Append | Stage::Retry)
     }
 
-    /// Copies `rows` but for the bad ones; where these were to be updates, their keys go.
+    /// Copies `rows` but for the bad ones; where these were to be updates, their keys go, or stay.
     async fn load(&mut self, link: &Link, effect: Effect, rows: &RecordBatch) -> Result<(), Error> {
         if effect == Effect::Delete {
             return self.load_deletes(link, rows).await;
@@ -246,9 +261,17 @@ impl Staging {
         let copy = (link, &mut self.copy);
         let (count, bad) = self.aside.put(copy, &self.columns, rows, mark).await?;
         self.counts.add(effect, count);
-        if effect == Effect::Update {
-            for rows in bad {
-                self.load_deletes(link, &rows).await?;
+        let keeps_previous = self.aside.allows().keeps_previous();
+        for rows in bad {
+            match (self.stage, effect) {
+                (Stage::Refresh, _) if keeps_previous && self.columns.has_key() => {
+                    self.bad_keys.push(self.columns.only_key(&rows)?);
+                }
+                (_, Effect::Update) if keeps_previous => {
+                    self.aside.keep_previous(&self.columns, &rows)?;
+                }
+                (_, Effect::Update) => self.load_deletes(link, &rows).await?,
+                _ => {}
             }
         }
         Ok(())
@@ -283,6 +306,7 @@ impl Staging {
             started: self.started,
             counts: self.counts,
             aside: self.aside,
+            bad_keys: self.bad_keys,
         })
     }
 

@@ -78,7 +78,9 @@ impl Sifted {
         match policy {
             // Of what goes, the value does not matter.
             _ if bad == 0 || effect == Effect::Delete => self.staged.push((effect, (id, cells))),
-            OnBadValue::Quarantine => self.bad.push((effect, (id, cells))),
+            OnBadValue::Quarantine | OnBadValue::KeepPrevious => {
+                self.bad.push((effect, (id, cells)));
+            }
             OnBadValue::Replace => {
                 for cell in cells.iter_mut().flatten() {
                     *cell = cell.replace('\0', "");
@@ -140,6 +142,9 @@ impl Held<'_> {
             Stage::Retry => self.settle_retry(&mut sifted),
             Stage::Fill | Stage::Refresh | Stage::Adopt => self.quarantine.clear(),
         }
+        if stage == Stage::Refresh {
+            self.stage_previous(&mut sifted);
+        }
         self.quarantine
             .extend(sifted.bad.iter().map(|(_, row)| row.clone()));
         let rows = match stage {
@@ -167,25 +172,45 @@ impl Held<'_> {
         Ok((rows, bad))
     }
 
-    /// Of a key in quarantine the target has no row: it comes where it would be updated, and there
-    /// is none to delete. The row of a key that comes into quarantine goes.
+    fn held(&self) -> BTreeSet<Option<i64>> {
+        self.rows.iter().map(|(id, _)| *id).collect()
+    }
+
+    /// Where the target has no row of a key in quarantine, one comes where it would be updated, and
+    /// there is none to delete. The row of a key that comes into quarantine goes, unless it is to
+    /// stay.
     fn settle_changes(&mut self, sifted: &mut Sifted) {
-        let known: BTreeSet<_> = self.quarantine.iter().map(|(id, _)| *id).collect();
+        let held = self.held();
+        let known = self.quarantine.iter().map(|(id, _)| *id);
+        let absent: BTreeSet<_> = known.filter(|id| !held.contains(id)).collect();
         let all = sifted.staged.iter().chain(&sifted.bad);
         let touched: BTreeSet<_> = all.map(|(_, (id, _))| *id).collect();
         self.quarantine.retain(|(id, _)| !touched.contains(id));
         sifted.staged.retain_mut(|(effect, (id, _))| {
-            let is_known = known.contains(id);
-            if is_known && *effect == Effect::Update {
+            let is_absent = absent.contains(id);
+            if is_absent && *effect == Effect::Update {
                 *effect = Effect::Insert;
             }
-            !(is_known && *effect == Effect::Delete)
+            !(is_absent && *effect == Effect::Delete)
         });
         for (effect, row) in &sifted.bad {
-            if *effect == Effect::Update && !known.contains(&row.0) {
+            let is_there = *effect == Effect::Update && !absent.contains(&row.0);
+            if is_there && !self.policy.bad.keeps_previous() {
                 sifted.staged.push((Effect::Delete, row.clone()));
             }
         }
+    }
+
+    /// A rebuild leaves rows as they are whose keys come with a bad one, if they are to stay.
+    fn stage_previous(&self, sifted: &mut Sifted) {
+        if !self.policy.bad.keeps_previous() {
+            return;
+        }
+        let bad: BTreeSet<_> = sifted.bad.iter().map(|(_, (id, _))| *id).collect();
+        let stay = self.rows.iter().filter(|(id, _)| bad.contains(id));
+        sifted
+            .staged
+            .extend(stay.map(|row| (Effect::Insert, row.clone())));
     }
 
     /// Only rows in quarantine count.
@@ -197,6 +222,17 @@ impl Held<'_> {
         let all = sifted.staged.iter().chain(&sifted.bad);
         let touched: BTreeSet<_> = all.map(|(_, (id, _))| *id).collect();
         self.quarantine.retain(|(id, _)| !touched.contains(id));
+        let held = self.held();
+        for (effect, (id, _)) in &mut sifted.staged {
+            if held.contains(id) {
+                *effect = Effect::Update;
+            }
+        }
+        for (_, row) in &sifted.bad {
+            if held.contains(&row.0) && !self.policy.bad.keeps_previous() {
+                sifted.staged.push((Effect::Delete, row.clone()));
+            }
+        }
     }
 
     fn write(&mut self, stage: Stage, sifted: &Sifted) -> Result<RowCounts, TargetError> {

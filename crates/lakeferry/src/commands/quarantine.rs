@@ -32,6 +32,8 @@ struct Kept {
     version: u64,
     found_at: String,
     dropped: bool,
+    /// Whether the target keeps the row that the key had before.
+    has_previous: bool,
     /// The row as a JSON object, as a text.
     #[serde(skip_serializing_if = "Option::is_none")]
     row: Option<String>,
@@ -167,6 +169,7 @@ fn told(row: QuarantinedRow, with_values: bool) -> Kept {
         version: row.version,
         found_at: time_wording(row.found_at),
         dropped: row.is_dropped,
+        has_previous: row.has_previous,
         row: row.payload.filter(|_| with_values),
     }
 }
@@ -182,9 +185,13 @@ fn line(kept: &Kept) -> String {
         ..
     } = kept;
     let dropped = if kept.dropped { " (dropped)" } else { "" };
+    let stands = match kept.has_previous {
+        true => "; the previous row stays",
+        false => "",
+    };
     let holds = match column {
         Some(column) => format!("column {column} holds {reason}"),
         None => reason.clone(),
     };
-    format!("{job} {key}: {holds}; version {version}, {found_at}{dropped}\n")
+    format!("{job} {key}: {holds}; version {version}, {found_at}{stands}{dropped}\n")
 }

@@ -88,10 +88,16 @@ pub(super) const FAULTS: &[Fault] = &[
         name: "quarantined-row-stays",
         breaks: "the older row of a key that turned bad passes for the present one",
         file: "crates/lakeferry-postgres/src/target/staging.rs",
-        find: "        if effect == Effect::Update {
-            for rows in bad {",
-        replace: "        if effect == Effect::Delete {
-            for rows in bad {",
+        find: "(_, Effect::Update) => self.load_deletes(link, &rows).await?,",
+        replace: "(_, Effect::Delete) => self.load_deletes(link, &rows).await?,",
+        test: TARGET_CONTRACT,
+    },
+    Fault {
+        name: "previous-row-taken-for-gone",
+        breaks: "a row that stayed when its key turned bad is in the way for ever",
+        file: "crates/lakeferry-postgres/src/target/aside.rs",
+        find: "let has_previous = *self.known.get(&digest)?;",
+        replace: "let has_previous = *self.known.get(&digest)? && rows.num_rows() == 0;",
         test: TARGET_CONTRACT,
     },
     Fault {

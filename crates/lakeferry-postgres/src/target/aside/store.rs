@@ -88,8 +88,9 @@ impl Again {
             Self::IsRefused => "DO NOTHING",
             Self::Counts => "DO UPDATE SET rows = q.rows + excluded.rows",
             Self::Renews => {
-                "DO UPDATE SET (rows, column_name, reason, payload) = \
+                "DO UPDATE SET (rows, column_name, reason, has_previous, payload) = \
                     ROW(excluded.rows, excluded.column_name, excluded.reason, \
+                        excluded.has_previous, \
                         CASE WHEN q.dropped_at IS NULL THEN excluded.payload END)"
             }
         }
@@ -98,11 +99,15 @@ impl Again {
 }
 
 const INSERT: &str = "\
-INSERT INTO {} AS q (job_id, digest, key, rows, column_name, reason, payload, version) \
-SELECT $1, r.digest, r.key::json, r.rows, r.column_name, r.reason, r.payload::json, $8 \
+INSERT INTO {} AS q \
+    (job_id, digest, key, rows, column_name, reason, payload, has_previous, version) \
+SELECT $1, r.digest, r.key::json, r.rows, r.column_name, r.reason, r.payload::json, \
+    r.has_previous, $9 \
 FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), \
-    pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7)) \
-    AS r (digest, key, rows, column_name, reason, payload) ON CONFLICT (job_id, digest) {}";
+    pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7), \
+    pg_catalog.unnest($8)) \
+    AS r (digest, key, rows, column_name, reason, payload, has_previous) \
+    ON CONFLICT (job_id, digest) {}";
 
 impl Store<'_> {
     pub(super) async fn remove(&self, left: &[&[u8]], doing: &Doing) -> Result<(), Error> {
@@ -133,7 +138,8 @@ impl Store<'_> {
         let columns: Vec<&str> = rows.values().map(|row| row.column.as_str()).collect();
         let reasons: Vec<&str> = rows.values().map(|row| row.reason.as_str()).collect();
         let payloads: Vec<Option<&str>> = rows.values().map(|row| row.payload.as_deref()).collect();
-        let params: [Param<'_>; 8] = [
+        let previous: Vec<bool> = rows.values().map(|row| row.has_previous).collect();
+        let params: [Param<'_>; 9] = [
             (&self.job_id, Type::UUID),
             (&digests, Type::BYTEA_ARRAY),
             (&keys, Type::TEXT_ARRAY),
@@ -141,6 +147,7 @@ impl Store<'_> {
             (&columns, Type::TEXT_ARRAY),
             (&reasons, Type::TEXT_ARRAY),
             (&payloads, Type::TEXT_ARRAY),
+            (&previous, Type::BOOL_ARRAY),
             (&version, Type::INT8),
         ];
         let inserted = self.link.execute(&sql, &params, doing).await?;

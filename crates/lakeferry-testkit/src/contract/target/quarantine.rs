@@ -1,5 +1,7 @@
 //! Bad rows: kept aside in the transaction of the others, until their key changes.
 
+mod previous;
+
 use lakeferry_model::{
     Applied, BadRowCounts, BadRows, Claim, CommitOutcome, Effect, Failure, FailureClass, Holder,
     OnBadValue, RowCounts, Session, Stage, Target,
@@ -30,6 +32,7 @@ pub(super) async fn holds<H: Harness>(make: &impl AsyncFn() -> H) {
     what_only_the_table_refuses(make().await).await;
     what_the_table_refuses_is_null(make().await).await;
     too_many_that_the_table_refuses(make().await).await;
+    previous::holds(make).await;
 }
 
 const REPLACE: BadRows = BadRows {
@@ -73,7 +76,15 @@ async fn applied<S: Session>(
 
 /// Fills a new target.
 async fn fill<H: Harness>(harness: &H, pairs: &[(i64, &str)]) -> (SessionOf<H>, Applied) {
-    let mut session = claimed(harness, QUARANTINE).await;
+    fill_as(harness, QUARANTINE, pairs).await
+}
+
+async fn fill_as<H: Harness>(
+    harness: &H,
+    bad: BadRows,
+    pairs: &[(i64, &str)],
+) -> (SessionOf<H>, Applied) {
+    let mut session = claimed(harness, bad).await;
     load(&mut session, &[rows_batch(pairs)])
         .await
         .expect("the fill loads");
