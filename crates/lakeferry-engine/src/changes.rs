@@ -2,8 +2,8 @@
 
 use arrow_array::RecordBatch;
 use lakeferry_model::{
-    Clock, Commit, CommitRange, Effect, Failure, Instant, Reading, Session, Sign, Source, Stage,
-    Standing, Target, Watermark,
+    Clock, Commit, CommitRange, Content, Effect, Failure, Instant, Reading, Session, Sign, Source,
+    Stage, Standing, Target, Watermark,
 };
 use tracing::{Instrument, info_span};
 
@@ -177,11 +177,13 @@ where
         self.whole(session, &at, Stage::Refresh, kind).await
     }
 
+    /// The commits of `range` that change rows: only they make it large.
     fn commits_in<'b>(
         &'b self,
         range: &'b CommitRange<S::Position>,
     ) -> impl Iterator<Item = &'b Commit<S::Position>> + Clone {
         let commits = self.surveyed.iter();
+        let commits = commits.filter(|commit| commit.content != Content::Nothing);
         commits.filter(|commit| range.contains(commit.version))
     }
 

@@ -109,8 +109,8 @@ pub struct Situation<'a, P> {
     pub timed: bool,
     /// A range must not reach further: an earlier one that did was too large for memory.
     pub narrowed: Option<P>,
-    /// A range of which files are read must not have more commits: their changes are net, so that
-    /// none of them is where it became too large.
+    /// A range of which files are read must not have more commits that change rows: their changes
+    /// are net, so that none of them is where it became too large.
     pub range_commits: usize,
     /// A range must not have more bytes, as stored.
     pub range_bytes: u64,
@@ -499,7 +499,7 @@ fn next_range<'a, P: Position>(
     commits: &'a [Commit<P>],
 ) -> (Option<Reading>, &'a [Commit<P>]) {
     let mut reading = None;
-    let mut bytes = 0;
+    let (mut bytes, mut with_rows) = (0, 0);
     for (taken, commit) in commits.iter().enumerate() {
         let wants = match commit.content {
             Content::Nothing => None,
@@ -518,10 +518,11 @@ fn next_range<'a, P: Position>(
             .is_some_and(|limit| commit.version > limit);
         bytes += staged_bytes(commit);
         let too_large = bytes > situation.range_bytes;
-        let too_many = reading == Some(Reading::Files) && taken >= situation.range_commits;
+        let too_many = wants == Some(Reading::Files) && with_rows >= situation.range_commits;
         if taken > 0 && (too_many || another_way || other_metadata || too_far || too_large) {
             return (reading, &commits[..taken]);
         }
+        with_rows += usize::from(wants.is_some());
         reading = reading.or(wants);
     }
     (reading, commits)

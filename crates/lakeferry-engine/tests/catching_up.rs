@@ -33,7 +33,7 @@ const ROWS_EACH: i64 = 4;
 type Target = MemoryTarget<u64>;
 type Error = <MemorySource<u64> as Source>::Error;
 
-/// Counts how often changes are read.
+/// Counts how often changes are read, which has an end.
 #[derive(Clone)]
 struct Counting(MemorySource<u64>, Arc<AtomicU64>);
 
@@ -61,7 +61,8 @@ impl Source for Counting {
         range: &CommitRange<u64>,
         reading: Reading,
     ) -> Result<Self::Changes, Error> {
-        self.1.fetch_add(1, Ordering::Relaxed);
+        let reads = self.1.fetch_add(1, Ordering::Relaxed);
+        assert!(reads < 1_000, "it reads without end");
         self.0.changes(range, reading).await
     }
 
@@ -180,6 +181,27 @@ fn a_commit_that_does_not_fit_is_no_reason_to_read_the_table() {
         (changed.inserted, changed.updated, changed.deleted),
         (200, 200, 300)
     );
+}
+
+#[test]
+fn commits_without_rows_make_no_range_larger() {
+    for kind in [Kind::Feed, Kind::Added, Kind::Rewritten] {
+        for settles in [false, true] {
+            let source = Counting(MemorySource::new(History::default()), Arc::default());
+            let mut job = behind(&source);
+            job.policy.dedupe_by = settles.then(|| "value".to_owned());
+            sync(&job);
+            let large = (0..500).map(|id| (Sign::Plus, row(id))).collect();
+            source.0.with_history(|history| {
+                history.commit(Kind::Nothing, Vec::new());
+                history.commit(kind, large);
+                history.commit(Kind::Nothing, Vec::new());
+            });
+            let steps = sync(&job).steps;
+            let inserted: u64 = steps.iter().map(|step| step.rows.inserted).sum();
+            assert_eq!(inserted, 500, "{kind:?}: {steps:?}");
+        }
+    }
 }
 
 /// With memory for some commits.

@@ -26,11 +26,12 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread,
+    time::Duration,
 };
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use lakeferry_postgres_testkit::{Server, servers};
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, time::timeout};
 
 use crate::{
     history::{History, Seen},
@@ -49,6 +50,9 @@ const LEAST_SHARE: f64 = 0.02;
 
 /// After each so many it is told how far the test is.
 const TOLD: u64 = 1_000;
+
+/// No history takes so long, unless a run turns in circles.
+const ENDLESS: Duration = Duration::from_secs(300);
 
 /// So many histories have their shares by more than chance.
 const ENOUGH: u64 = 200;
@@ -153,7 +157,11 @@ fn told<S: Shelf>(runtime: &Runtime, name: &str, seed: u64, shelf: S) -> Result<
     let repeat = format!("LAKEFERRY_SEED={seed} LAKEFERRY_HISTORIES=1");
     let history = runtime.block_on(History::new(name, seed, shelf));
     let mut history = history.map_err(|error| format!("{repeat}: {error:#}"))?;
-    let run = || runtime.block_on(Box::pin(history.run()));
+    let run = || {
+        let run = async { timeout(ENDLESS, history.run()).await };
+        let ended = runtime.block_on(Box::pin(run));
+        ended.unwrap_or_else(|_| Err(anyhow!("it has no end")))
+    };
     let wrong = match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(())) => return Ok(history.seen),
         Ok(Err(wrong)) => format!("{wrong:#}"),

@@ -571,6 +571,8 @@ fn ranges_of_files_have_so_many_commits() {
     assert_eq!(plan(Content::Feed), (Reading::Feed, 8));
     assert_eq!(plan(Content::Added), (Reading::Files, 7));
     assert_eq!(plan(Content::Rewritten), (Reading::Files, 7));
+    let with_others = [(Content::Nothing, 0), (Content::Added, 1)].repeat(3);
+    assert_eq!(changes(case.plan(&with_others)), (Reading::Files, 10));
 }
 
 #[test]
