@@ -15,7 +15,8 @@ pub(crate) enum Filter {
     Recent,
     /// Looks at the date.
     Days,
-    /// Time lets rows go only if another column does not hold them, which may be null.
+    /// Time lets rows go only if another column does not hold them, which most of those do that are
+    /// not null.
     Either,
 }
 
@@ -41,7 +42,7 @@ impl Filter {
                 "hot = true AND (seen IS NULL OR seen > CURRENT_TIMESTAMP - INTERVAL 48 HOURS)",
             ),
             Self::Days => Some("CAST(seen AS DATE) >= CURRENT_DATE - INTERVAL 2 DAYS"),
-            Self::Either => Some("seen > CURRENT_TIMESTAMP - INTERVAL 48 HOURS OR number > 80"),
+            Self::Either => Some("seen > CURRENT_TIMESTAMP - INTERVAL 48 HOURS OR number > -100"),
         }
     }
 
@@ -60,7 +61,7 @@ impl Filter {
                 number(SEEN).is_some_and(|seen| day(seen) >= day(instant) - 2)
             }
             Self::Either => {
-                number(SEEN).is_some_and(fresh) || number(NUMBER).is_some_and(|number| number > 80)
+                number(SEEN).is_some_and(fresh) || number(NUMBER).is_some_and(|held| held > -100)
             }
         }
     }
