@@ -146,18 +146,20 @@ fn net(table: &str, commits: &[Surveyed], partitioned: bool) -> Result<Vec<Signe
 /// What the files of `commits` come to; nothing if one was added or removed more than once.
 fn summed(commits: &[Surveyed], rearranged: bool) -> Option<Vec<SignedFile>> {
     let mut sums = BTreeMap::<Identity<'_>, (i64, &SignedFile)>::new();
-    let files = commits
-        .iter()
-        .flat_map(|commit| &commit.actions.files)
-        .flatten();
-    for signed in files.filter(|signed| rearranged || signed.data_change) {
-        let identity = signed.file.identity();
-        let (sum, last) = sums.entry(identity).or_insert((0, signed));
-        match signed.sign {
-            Sign::Minus => *sum -= 1,
-            Sign::Plus => *sum += 1,
+    for commit in commits {
+        let files = commit.actions.files.iter().flatten();
+        let takes = |signed: &SignedFile| !signed.data_change && signed.sign == Sign::Minus;
+        // Files that are only added were there before: what is new is their statistics or row ids.
+        let rearranged = rearranged && files.clone().any(takes);
+        for signed in files.filter(|signed| rearranged || signed.data_change) {
+            let identity = signed.file.identity();
+            let (sum, last) = sums.entry(identity).or_insert((0, signed));
+            match signed.sign {
+                Sign::Minus => *sum -= 1,
+                Sign::Plus => *sum += 1,
+            }
+            *last = signed;
         }
-        *last = signed;
     }
     let left = sums.into_values().filter(|(sum, _)| *sum != 0);
     left.map(|(sum, last)| match (sum, last.sign) {

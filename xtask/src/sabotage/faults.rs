@@ -56,6 +56,14 @@ const fn engine(filter: &'static str) -> NamedTest {
     }
 }
 
+const fn delta_source(filter: &'static str) -> NamedTest {
+    NamedTest {
+        package: "lakeferry-delta",
+        program: &["--test", "delta_source"],
+        filter,
+    }
+}
+
 const fn connecting(filter: &'static str) -> NamedTest {
     NamedTest {
         package: "lakeferry-postgres",

@@ -278,6 +278,25 @@ async fn a_deletion_vector_may_be_stored_anew() {
     assert_eq!(found, set(&["-1", "-3", "-7", "-8"]));
 }
 
+/// Writers add files anew that are there, for statistics or row ids: none of their rows came by it.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_may_be_added_again() {
+    let mut marked = Marked::new().await;
+    let source = marked.world.source(None, None);
+    let start = watermark(&source).await;
+    let mut again = marked.with(&[]);
+    again["dataChange"] = false.into();
+    marked.commit(&[json!({ "add": again })]);
+    assert_eq!(contents(&source, &start).await, [Content::Nothing]);
+    assert_eq!(ids_changed(&marked, &start).await, set(&[]));
+    marked.commit(&[json!({ "remove": marked.with(&[]) })]);
+    let all: Vec<String> = (0..10).map(|id| format!("-{id}")).collect();
+    assert_eq!(
+        ids_changed(&marked, &start).await,
+        all.into_iter().collect()
+    );
+}
+
 /// The filter sees each row of a deletion vector as it sees every row.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_filter_applies_to_rows_of_deletion_vectors() {

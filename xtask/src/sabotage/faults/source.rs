@@ -1,7 +1,10 @@
 //! Of what reads a source, and of what decides what comes of it.
 
-use super::{COLLAPSE, HISTORIES, PLANNER, SIMULATION, SOURCE_CONTRACT, TARGET_CONTRACT, engine};
-use crate::sabotage::{Fault, NamedTest};
+use super::{
+    COLLAPSE, HISTORIES, PLANNER, SIMULATION, SOURCE_CONTRACT, TARGET_CONTRACT, delta_source,
+    engine,
+};
+use crate::sabotage::Fault;
 
 pub(super) const FAULTS: &[Fault] = &[
     Fault {
@@ -64,11 +67,7 @@ pub(super) const FAULTS: &[Fault] = &[
         file: "crates/lakeferry-delta/src/filter/moved.rs",
         find: "if given.iter().any(|given| rejects_null(given, column)) {",
         replace: "if !given.is_empty() || given.iter().any(|given| rejects_null(given, column)) {",
-        test: NamedTest {
-            package: "lakeferry-delta",
-            program: &["--test", "delta_source"],
-            filter: "time::skipping_costs_no_row_that_moves",
-        },
+        test: delta_source("time::skipping_costs_no_row_that_moves"),
     },
     Fault {
         name: "copied-rows-come-again",
@@ -87,16 +86,20 @@ pub(super) const FAULTS: &[Fault] = &[
         test: SOURCE_CONTRACT,
     },
     Fault {
+        name: "files-added-again-came",
+        breaks: "rows stay whose file got other statistics or row ids before it was removed",
+        file: "crates/lakeferry-delta/src/net.rs",
+        find: "let rearranged = rearranged && files.clone().any(takes);",
+        replace: "let rearranged = rearranged && files.clone().any(|file| takes(file) || rearranged);",
+        test: delta_source("rewritten::files_may_be_added_again"),
+    },
+    Fault {
         name: "deletion-vector-read-on",
         breaks: "rows behind the end of a deletion vector count as deleted by it",
         file: "crates/lakeferry-delta/src/files.rs",
         find: "part.deleted_by.is_some().then_some(false)",
         replace: "None",
-        test: NamedTest {
-            package: "lakeferry-delta",
-            program: &["--test", "delta_source"],
-            filter: "rewritten::of_a_deletion_vector",
-        },
+        test: delta_source("rewritten::of_a_deletion_vector"),
     },
     Fault {
         name: "log-digest-unchecked",
@@ -282,11 +285,7 @@ pub(super) const FAULTS: &[Fault] = &[
         file: "crates/lakeferry-delta/src/log.rs",
         find: "(first..=version).all(|version| self.commits.contains_key(&version))",
         replace: "first <= version + 1",
-        test: NamedTest {
-            package: "lakeferry-delta",
-            program: &["--test", "delta_source"],
-            filter: "logs::an_older_checkpoint",
-        },
+        test: delta_source("logs::an_older_checkpoint"),
     },
     Fault {
         name: "narrowed-types-read",
@@ -294,11 +293,7 @@ pub(super) const FAULTS: &[Fault] = &[
         file: "crates/lakeferry-delta/src/changes.rs",
         find: "if !widens && columns::plain",
         replace: "if !widens && shape.read.is_empty() && columns::plain",
-        test: NamedTest {
-            package: "lakeferry-delta",
-            program: &["--test", "delta_source"],
-            filter: "rewritten::a_type_that_a_restore",
-        },
+        test: delta_source("rewritten::a_type_that_a_restore"),
     },
     Fault {
         name: "columns-known-by-name",
