@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use self::{
     columns::{Column, Row},
@@ -62,6 +62,9 @@ pub struct MappedTable {
     history: Vec<State>,
     /// How many columns there ever were.
     numbered: usize,
+    /// Whether row tracking is supported: files have ids for their rows, on or off.
+    can_track: bool,
+    next_id: i64,
 }
 
 #[derive(Clone, Debug)]
@@ -69,6 +72,7 @@ struct State {
     columns: Vec<Column>,
     files: Vec<DataFile>,
     has_feed: bool,
+    is_tracked: bool,
 }
 
 impl MappedTable {
@@ -100,26 +104,17 @@ impl MappedTable {
                 columns: Vec::new(),
                 files: Vec::new(),
                 has_feed,
+                is_tracked: false,
             },
             history: Vec::new(),
             numbered: 0,
+            can_track: false,
+            next_id: 0,
         };
         for (name, of) in [(KEY, "long")].iter().chain(columns) {
             table.push_column(name, of);
         }
-        let features = json!(["columnMapping", "typeWidening", "deletionVectors"]);
-        let writer = json!([
-            "columnMapping",
-            "typeWidening",
-            "deletionVectors",
-            "changeDataFeed"
-        ]);
-        let protocol = json!({ "protocol": {
-            "minReaderVersion": 3, "minWriterVersion": 7,
-            "readerFeatures": features, "writerFeatures": writer,
-        } });
-        let metadata = table.metadata();
-        table.write(&[protocol, metadata])?;
+        table.write(&[table.protocol(), table.metadata()])?;
         Ok(table)
     }
 
@@ -176,6 +171,30 @@ impl MappedTable {
         self.commit(vec![self.metadata()])
     }
 
+    /// Commits that rows are tracked from now on, or not. The first time, all files get ids for their
+    /// rows in a commit before.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn set_tracking(&mut self, on: bool) -> anyhow::Result<()> {
+        if !self.can_track {
+            self.can_track = true;
+            let mut actions = vec![self.protocol()];
+            for file in self.now.files.clone() {
+                self.number(&file);
+                actions.push(file.add(false));
+            }
+            self.commit(actions)?;
+        }
+        self.now.is_tracked = on;
+        self.commit(vec![self.metadata()])
+    }
+
+    /// Whether rows are tracked.
+    pub fn is_tracked(&self) -> bool {
+        self.now.is_tracked
+    }
+
     /// Commits the files, columns and properties of a version, as RESTORE does.
     ///
     /// # Errors
@@ -184,16 +203,26 @@ impl MappedTable {
         let then = self
             .history
             .get(usize::try_from(version)?)
-            .context("no such version")?;
+            .context("no such version")?
+            .clone();
         let is_in = |files: &[DataFile], file: &DataFile| files.iter().any(|other| other.is(file));
         let gone = self.now.files.iter();
         let gone = gone.filter(|file| !is_in(&then.files, file));
         let mut actions: Vec<Value> = gone.map(|file| file.remove(true)).collect();
         let back = then.files.iter();
-        let back = back.filter(|file| !is_in(&self.now.files, file));
-        actions.extend(back.map(|file| file.add(true)));
-        self.now = then.clone();
-        actions.push(self.metadata());
+        let back: Vec<DataFile> = back
+            .filter(|file| !is_in(&self.now.files, file))
+            .cloned()
+            .collect();
+        if self.can_track {
+            back.iter().for_each(|file| self.number(file));
+        }
+        actions.extend(back.iter().map(|file| file.add(true)));
+        let metadata = self.metadata();
+        self.now = then;
+        if self.metadata() != metadata {
+            actions.push(self.metadata());
+        }
         self.commit(actions)
     }
 

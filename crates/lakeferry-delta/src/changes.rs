@@ -20,6 +20,7 @@ use crate::{
     shape::Shape,
     survey::{self, Surveyed},
     table::Table,
+    tracking::Tracking,
 };
 
 pub(crate) type Changes = Outlet<ChangeBatch<DeltaVersion>>;
@@ -43,9 +44,11 @@ pub(crate) async fn changes(
     };
     table.same(through, &shown)?;
     let shape = Arc::new(Shape::of(&table.settings, &shown, after.instant)?);
+    let mut tracking = Tracking::of(&shown);
     if reading == Reading::Files && shown.version() != through.version.0 {
         let then = table.load(Some(through.version)).await?;
         same_types(table.name(), &then.schema(), &shape)?;
+        tracking = Tracking::of(&then);
     }
     let listing = log::list(&table.location, after.version.0).await?;
     let keep = match reading {
@@ -66,8 +69,8 @@ pub(crate) async fn changes(
         let read = match reading {
             Reading::Feed => read_feed(&table, shape, &commits, outlet).await,
             Reading::Files => {
-                let version = range.through().version;
-                net::read(&table, (shown, version), shape, &commits, outlet).await
+                let rows = (shape, tracking);
+                net::read(&table, (shown, &range), rows, &commits, outlet).await
             }
         };
         table.trusting(read)?;

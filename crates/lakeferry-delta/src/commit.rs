@@ -6,7 +6,7 @@ use lakeferry_model::{Content, Digest, Sign, Size};
 use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{
-    data_file::{DataFile, DeletionVector, PartitionValues, SignedFile},
+    data_file::{DataFile, DeletionVector, Fresh, PartitionValues, SignedFile},
     error::{Error, Result},
     location::Location,
     log,
@@ -183,6 +183,10 @@ struct File<'a> {
     partition_values: Option<PartitionValues>,
     #[serde(default)]
     deletion_vector: Option<DeletionVector>,
+    #[serde(default)]
+    base_row_id: Option<i64>,
+    #[serde(default)]
+    default_row_commit_version: Option<i64>,
 }
 
 impl From<File<'_>> for DataFile {
@@ -192,6 +196,10 @@ impl From<File<'_>> for DataFile {
             size: file.size,
             partition_values: file.partition_values,
             deletion_vector: file.deletion_vector,
+            fresh: file
+                .base_row_id
+                .zip(file.default_row_commit_version)
+                .map(|(row_id, version)| Fresh { row_id, version }),
         }
     }
 }

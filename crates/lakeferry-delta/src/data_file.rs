@@ -18,6 +18,18 @@ pub(crate) struct DataFile {
     /// A removed file need not tell.
     pub(crate) partition_values: Option<PartitionValues>,
     pub(crate) deletion_vector: Option<DeletionVector>,
+    /// A table without row tracking does not tell.
+    pub(crate) fresh: Option<Fresh>,
+}
+
+/// What is true of the rows of a file as far as the file does not say otherwise (Delta protocol, "Row
+/// Tracking").
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fresh {
+    /// The id of the first row, deleted or not; each row after it has the next one.
+    pub(crate) row_id: i64,
+    /// The row commit version of all rows.
+    pub(crate) version: i64,
 }
 
 /// A file that a commit added (+) or removed (−).

@@ -3,19 +3,17 @@
 //! A reader holds at most the bytes of one row group and a batch of bounded size, so what is read at once is bounded by the
 //! sizes of the files: together they stay under [`AT_ONCE_MIB`], but for one that alone is larger.
 
-use std::{
-    ops::Range,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
+use arrow_buffer::BooleanBufferBuilder;
 use delta_kernel::{
     DeltaResult, Engine, EngineData, FileDataReadResultIterator, FileMeta, PredicateRef,
     actions::deletion_vector::split_vector,
     engine::arrow_data::EngineDataArrowExt as _,
     scan::{
         Scan, ScanMetadata,
-        state::{DvInfo, ScanFile, transform_to_logical},
+        state::{ScanFile, transform_to_logical},
     },
     schema::SchemaRef,
 };
@@ -30,7 +28,8 @@ use url::Url;
 use crate::{
     engine::blocking,
     error::{Error, Kind, Result, cause, failed, kind_of},
-    parquet::WithParquet,
+    parquet::{Numbers, Rows, WithParquet},
+    part::Part,
     reader::Wanted,
     shape::Shape,
 };
@@ -55,82 +54,6 @@ pub(crate) type Files = Box<dyn Iterator<Item = Result<ScanFile>> + Send>;
 
 /// Parts of files, listed as they are asked for.
 pub(crate) type Parts = Box<dyn Iterator<Item = Result<Part>> + Send>;
-
-/// Rows of one file.
-#[derive(Clone)]
-pub(crate) struct Part {
-    /// Whether its rows went or came.
-    pub(crate) sign: Sign,
-    pub(crate) file: ScanFile,
-    /// Of its live rows, only those that this deletes.
-    pub(crate) deleted_by: Option<DvInfo>,
-    /// Only the row groups that begin between these bytes.
-    pub(crate) stretch: Option<Range<u64>>,
-}
-
-impl Part {
-    /// All live rows of `file`.
-    pub(crate) fn whole(file: ScanFile) -> Self {
-        Self {
-            sign: Sign::Plus,
-            file,
-            deleted_by: None,
-            stretch: None,
-        }
-    }
-
-    /// All live rows of `file`, cut where it is much larger than `bytes`: into parts that are read side
-    /// by side. What a deletion vector says of rows goes by their numbers in the whole file.
-    pub(crate) fn cut(file: ScanFile, bytes: u64) -> Vec<Self> {
-        let size = u64::try_from(file.size).unwrap_or_default();
-        if size < 2 * bytes || file.dv_info.has_vector() {
-            return vec![Self::whole(file)];
-        }
-        let begins = (0..size.div_ceil(bytes)).map(|place| place * bytes);
-        let part = |begin| Self {
-            stretch: Some(begin..size.min(begin + bytes)),
-            ..Self::whole(file.clone())
-        };
-        begins.map(part).collect()
-    }
-
-    /// Bytes as stored.
-    pub(crate) fn bytes(&self) -> u64 {
-        let whole = u64::try_from(self.file.size).unwrap_or_default();
-        let stretch = self.stretch.as_ref();
-        stretch.map_or(whole, |stretch| stretch.end - stretch.start)
-    }
-
-    /// Rows before any filter, if the writer told; of a part of a file, its share of them.
-    pub(crate) fn rows(&self) -> Option<u64> {
-        let rows = self.file.stats.as_ref()?.num_records;
-        let size = u128::try_from(self.file.size).unwrap_or_default().max(1);
-        let before = |byte: u64| u64::try_from(u128::from(byte) * u128::from(rows) / size).ok();
-        match &self.stretch {
-            Some(stretch) => Some(before(stretch.end)? - before(stretch.start)?),
-            None => Some(rows),
-        }
-    }
-
-    /// Whether it can have rows at all.
-    pub(crate) fn has_rows(&self) -> bool {
-        self.deleted_by.as_ref().is_none_or(DvInfo::has_vector)
-    }
-
-    /// Which rows are wanted; where there are more rows than this has places, all of the rest are
-    /// wanted, or none if there is a `deleted_by`.
-    fn selection(&self, engine: &dyn Engine, root: &Url) -> DeltaResult<Option<Vec<bool>>> {
-        let live = self.file.dv_info.get_selection_vector(engine, root)?;
-        let Some(deleted_by) = &self.deleted_by else {
-            return Ok(live);
-        };
-        let deleted = deleted_by.get_selection_vector(engine, root)?;
-        let is_live = |row| live.as_ref().and_then(|live| live.get(row).copied());
-        let wanted = deleted.unwrap_or_default().into_iter().enumerate();
-        let wanted = wanted.map(|(row, stays)| !stays && is_live(row).unwrap_or(true));
-        Ok(Some(wanted.collect()))
-    }
-}
 
 impl FileReader {
     pub(crate) fn new(
@@ -214,9 +137,12 @@ impl FileReader {
     ) -> Result<Wanted> {
         let file = &part.file;
         let _claim = self.claim(part)?;
-        let failed = |error| file_failed(&self.table, &file.path, error);
+        let failed = |error| self.failed(part, error);
         let engine = self.engine.as_ref();
-        let mut selection = part.selection(engine, &self.root).map_err(failed)?;
+        let mut selection = match &part.only {
+            Some(_) => None,
+            None => part.selection(engine, &self.root).map_err(failed)?,
+        };
         let rest = part.deleted_by.is_some().then_some(false);
         for batch in self.open(part, selection.is_some()).map_err(failed)? {
             let mut logical = batch
@@ -240,6 +166,31 @@ impl FileReader {
         Ok(Wanted::More)
     }
 
+    /// Which of the `rows` that the file of `part` has are in it.
+    pub(crate) fn in_part(&self, part: &Part, rows: usize) -> Result<BooleanBufferBuilder> {
+        let told = part
+            .selection(self.engine.as_ref(), &self.root)
+            .map_err(|error| self.failed(part, error))?;
+        let mut told = told.unwrap_or_default();
+        told.truncate(rows);
+        let mut all = BooleanBufferBuilder::new(rows);
+        all.append_slice(&told);
+        all.append_n(rows - told.len(), part.deleted_by.is_none());
+        Ok(all)
+    }
+
+    /// The numbers in the columns of these names of the file of `part`, see [`Numbers`].
+    pub(crate) fn numbers(&self, part: &Part, names: [&str; 2]) -> Result<Option<Numbers>> {
+        self.meta(part)
+            .and_then(|file| self.engine.parquet.numbers(&file, names))
+            .map_err(|error| self.failed(part, error))
+    }
+
+    /// The error of a file that could not be read.
+    pub(crate) fn failed(&self, part: &Part, error: delta_kernel::Error) -> Error {
+        file_failed(&self.table, &part.file.path, error)
+    }
+
     /// Waits until `part` fits into the budget.
     fn claim(&self, part: &Part) -> Result<SemaphorePermit<'_>> {
         let mebibytes = u32::try_from(part.bytes() >> 20).unwrap_or(AT_ONCE_MIB);
@@ -256,15 +207,23 @@ impl FileReader {
     /// The batches of `part` as stored. A deletion vector counts the rows of the whole file: with
     /// one, no row group is skipped.
     fn open(&self, part: &Part, deletions: bool) -> DeltaResult<FileDataReadResultIterator> {
-        let file = &part.file;
-        let meta = FileMeta {
-            location: self.root.join(&file.path)?,
-            last_modified: 0,
-            size: u64::try_from(file.size).unwrap_or_default(),
+        let (stretch, only) = (part.stretch.clone(), part.only.clone());
+        let predicate = self.row_groups.clone();
+        let rows = Rows {
+            predicate: predicate.filter(|_| !deletions && only.is_none()),
+            stretch,
+            only,
         };
-        let row_groups = self.row_groups.clone().filter(|_| !deletions);
-        let (parquet, stretch) = (&self.engine.parquet, part.stretch.clone());
-        parquet.read(&[meta], self.physical.clone(), row_groups, stretch)
+        let parquet = &self.engine.parquet;
+        parquet.read(&[self.meta(part)?], self.physical.clone(), rows)
+    }
+
+    fn meta(&self, part: &Part) -> DeltaResult<FileMeta> {
+        Ok(FileMeta {
+            location: self.root.join(&part.file.path)?,
+            last_modified: 0,
+            size: u64::try_from(part.file.size).unwrap_or_default(),
+        })
     }
 
     /// A batch as stored, in the table's columns.

@@ -14,9 +14,10 @@
 //! | `shape`, `plain` | what is read for a job and how it becomes the job's rows |
 //! | `variant` | variants as JSON text |
 //! | `engine`, `parquet` | the kernel on our threads, its data files read by our rules |
-//! | `data_file` | a data file as the log names it |
+//! | `data_file`, `part` | a data file as the log names it; which of its rows are wanted |
 //! | `files`, `feed`, `reader` | data files and change feeds to batches, in bounded memory |
 //! | `net`, `difference` | files that came and went to the rows that differ |
+//! | `tracking` | the rows among them that were only copied, by their numbers |
 //! | `listing` | which tables there are below a directory |
 //! | `snapshot`, `changes`, `moved` | the streams that a source gives |
 //! | `pieces` | a snapshot in parts, for a first fill |
@@ -40,6 +41,7 @@ mod moved;
 mod names;
 mod net;
 mod parquet;
+mod part;
 mod pieces;
 mod plain;
 mod reader;
@@ -49,6 +51,7 @@ mod snapshot;
 mod source;
 mod survey;
 mod table;
+mod tracking;
 mod variant;
 
 pub use check::Check;

@@ -7,11 +7,12 @@
 //! of the sums or not, the difference is the same; what is less to read is read. So at most the
 //! files before and after are, however many commits there are. Of a file that only got another
 //! deletion vector no row is read but those that came and went by it. Rows that were only copied
-//! cancel, see [`Difference`].
+//! cancel, see [`Difference`]; where row tracking tells of them they are not read at all, see
+//! [`Tracking`].
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -20,7 +21,7 @@ use delta_kernel::{
     Engine, SnapshotRef,
     scan::{Scan, scan_row_schema, state::ScanFile},
 };
-use lakeferry_model::{ChangeBatch, Content, DeltaVersion, Sign};
+use lakeferry_model::{ChangeBatch, CommitRange, Content, DeltaVersion, Sign};
 
 use crate::{
     changes::Changes,
@@ -28,28 +29,37 @@ use crate::{
     difference::{Counted, Difference, Pass},
     engine::{blocking, parsed},
     error::{Error, Result, failed},
-    files::{FileReader, Part, listed},
+    files::{FileReader, listed},
+    part::Part,
     reader::Wanted,
     shape::Shape,
     snapshot::scan,
     survey::Surveyed,
     table::{Table, is_partitioned},
+    tracking::Tracking,
 };
 
-/// Reads what `commits` changed. All changes have `version`, that of the last of them; `shown` is the
-/// table at that version or a later one, in whose columns they are.
+/// Reads what `commits`, which are those of `range`, changed. All changes have the version of the last
+/// of them; `shown` is the table at that version or a later one, in whose columns they are.
 pub(crate) async fn read(
     table: &Table,
-    (shown, version): (SnapshotRef, DeltaVersion),
-    shape: Arc<Shape>,
+    (shown, range): (SnapshotRef, &CommitRange<DeltaVersion>),
+    (shape, tracking): (Arc<Shape>, Option<Tracking>),
     commits: &[Surveyed],
     outlet: Changes,
 ) -> Result<()> {
     let files = net(table.name(), commits, is_partitioned(&shown))?;
     let columns = shape.output.clone();
-    let (reader, parts) = opened(table, shown, shape, files).await?;
-    let all = || Box::new(parts.clone().into_iter().map(Ok));
+    let (reader, mut parts) = opened(table, shown, shape, files).await?;
     let closed = outlet.clone();
+    if let Some(tracking) = tracking.filter(|_| !are_of_one_sign(&parts)) {
+        let (reader, closed) = (reader.clone(), closed.clone());
+        let after = range.after().version;
+        let unpaired = move || tracking.unpaired(&reader, after, parts, || closed.wanted());
+        parts = blocking(table.name(), unpaired).await?;
+    }
+    let all = || Box::new(parts.clone().into_iter().map(Ok));
+    let version = range.through().version;
     let give = move |sign, rows| {
         outlet.give(ChangeBatch {
             version,
@@ -57,8 +67,7 @@ pub(crate) async fn read(
             rows,
         })
     };
-    let of_one_sign = parts.windows(2).all(|two| two[0].sign == two[1].sign);
-    if of_one_sign {
+    if are_of_one_sign(&parts) {
         return reader.read(all(), give).await.map(drop);
     }
     let mut difference = Difference::new(table.name(), &columns)?;
@@ -98,6 +107,11 @@ pub(crate) async fn read(
         }
     }
     Ok(())
+}
+
+/// Whether no row of one can be equal to a row of another with the other sign.
+fn are_of_one_sign(parts: &[Part]) -> bool {
+    parts.windows(2).all(|two| two[0].sign == two[1].sign)
 }
 
 async fn give_held(
@@ -198,10 +212,16 @@ async fn opened(
         };
         let (minus, plus) = (of(Sign::Minus)?, of(Sign::Plus)?);
         let mut parts = Vec::new();
+        let fresh = files.iter().map(|signed| {
+            let file = &signed.file;
+            ((signed.sign, file.path.as_str()), file.fresh)
+        });
+        let fresh: HashMap<_, _> = fresh.collect();
         for (sign, files, others) in [(Sign::Minus, &minus, &plus), (Sign::Plus, &plus, &minus)] {
             parts.extend(files.values().map(|file| Part {
                 sign,
                 deleted_by: others.get(&file.path).map(|other| other.dv_info.clone()),
+                fresh: fresh.get(&(sign, file.path.as_str())).copied().flatten(),
                 ..Part::whole(file.clone())
             }));
         }

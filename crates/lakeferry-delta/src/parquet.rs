@@ -11,9 +11,11 @@
 //! * What the kernel cannot make into the table's types is made so here ([`in_schema`]).
 
 mod in_schema;
+mod numbers;
 
 use std::{iter, ops::Range, sync::Arc};
 
+use arrow_buffer::BooleanBuffer;
 use arrow_schema::{DataType, Field, FieldRef, Schema, TimeUnit};
 use delta_kernel::{
     DeltaResult, DeltaResultIteratorStatic, Engine, EngineData, Error as KernelError,
@@ -29,11 +31,11 @@ use delta_kernel::{
     parquet::{
         arrow::{
             ProjectionMask,
-            arrow_reader::ArrowReaderMetadata,
+            arrow_reader::{ArrowReaderMetadata, RowSelection},
             async_reader::{self, ParquetRecordBatchStreamBuilder},
         },
         basic::Type as PhysicalType,
-        file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData},
+        file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, RowGroupMetaData},
     },
     schema::SchemaRef,
 };
@@ -42,6 +44,7 @@ use object_store::{ObjectStore, path::Path as StorePath};
 use tokio::runtime::Handle;
 use url::Url;
 
+pub(crate) use self::numbers::{NumberBatch, Numbers};
 use crate::engine::BATCH_ROWS;
 
 /// Bytes of a batch: several are held at once, by each reader and by those that wait.
@@ -79,21 +82,27 @@ pub(crate) struct Parquet {
     pub(crate) kernels: Arc<dyn ParquetHandler>,
 }
 
+/// Which rows of a file are read: all, but for what this says.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rows {
+    /// Not the row groups that it excludes.
+    pub(crate) predicate: Option<PredicateRef>,
+    /// Only the row groups that begin between these bytes.
+    pub(crate) stretch: Option<Range<u64>>,
+    /// Only these, one by one, of all that the file has: the two before cannot be asked for as well.
+    pub(crate) only: Option<BooleanBuffer>,
+}
+
 impl Parquet {
-    /// As the kernel reads files, but only the row groups that begin in `stretch`, in bytes: all of a
-    /// file where there is none.
+    /// As the kernel reads files, but only these rows.
     pub(crate) fn read(
         &self,
         files: &[FileMeta],
         physical_schema: SchemaRef,
-        predicate: Option<PredicateRef>,
-        stretch: Option<Range<u64>>,
+        rows: Rows,
     ) -> DeltaResult<FileDataReadResultIterator> {
         let (store, runtime) = (self.store.clone(), self.runtime.clone());
-        let open = move |file| {
-            let (schema, predicate) = (physical_schema.clone(), predicate.clone());
-            open(store.clone(), file, schema, (predicate, stretch.clone()))
-        };
+        let open = move |file| open(store.clone(), file, physical_schema.clone(), rows.clone());
         let batches = stream::iter(files.to_vec()).then(open).try_flatten();
         let mut batches = Box::pin(batches.fuse());
         Ok(Box::new(iter::from_fn(move || {
@@ -109,7 +118,11 @@ impl ParquetHandler for Parquet {
         physical_schema: SchemaRef,
         predicate: Option<PredicateRef>,
     ) -> DeltaResult<FileDataReadResultIterator> {
-        self.read(files, physical_schema, predicate, None)
+        let rows = Rows {
+            predicate,
+            ..Rows::default()
+        };
+        self.read(files, physical_schema, rows)
     }
 
     fn write_parquet_file(
@@ -125,24 +138,41 @@ impl ParquetHandler for Parquet {
     }
 }
 
-/// The batches of `file`, in the columns of `schema`, without row groups that `predicate` excludes or
-/// that do not begin in `stretch`.
 #[expect(
     deprecated,
     reason = "the kernel reads with it too; what replaces it is an example to copy"
 )]
+type FileReader = async_reader::ParquetObjectReader;
+
+fn reader_of(store: Arc<dyn ObjectStore>, file: &FileMeta) -> DeltaResult<FileReader> {
+    let path = StorePath::from_url_path(file.location.path())?;
+    let reader = FileReader::new(store, path);
+    Ok(match file.size {
+        0 => reader,
+        size => reader.with_file_size(size),
+    })
+}
+
+/// The batches of these rows of `file`, in the columns of `schema`.
 async fn open(
     store: Arc<dyn ObjectStore>,
     file: FileMeta,
     schema: SchemaRef,
-    (predicate, stretch): (Option<PredicateRef>, Option<Range<u64>>),
+    rows: Rows,
 ) -> DeltaResult<impl Stream<Item = DeltaResult<Box<dyn EngineData>>> + Send> {
-    let path = StorePath::from_url_path(file.location.path())?;
-    let mut reader = async_reader::ParquetObjectReader::new(store, path);
-    if file.size > 0 {
-        reader = reader.with_file_size(file.size);
-    }
-    let footer = ArrowReaderMetadata::load_async(&mut reader, reader_options()).await?;
+    let Rows {
+        predicate,
+        stretch,
+        only,
+    } = rows;
+    let mut reader = reader_of(store, &file)?;
+    let pages = match only {
+        // Pages without any of the rows are neither fetched nor decoded.
+        Some(_) => PageIndexPolicy::Optional,
+        None => PageIndexPolicy::Skip,
+    };
+    let options = reader_options().with_offset_index_policy(pages);
+    let footer = ArrowReaderMetadata::load_async(&mut reader, options).await?;
     let footer = match &stretch {
         Some(stretch) => within(&footer, stretch)?,
         None => footer,
@@ -160,9 +190,15 @@ async fn open(
         .as_ref()
         .is_some_and(|ordering| ordering_needs_row_indexes(ordering))
         .then(|| RowIndexBuilder::new(row_groups));
-    if indexes.is_some() && stretch.is_some() {
+    if indexes.is_some() && (stretch.is_some() || only.is_some()) {
         let why = "the rows of a part of a file have no numbers";
         return Err(KernelError::generic(why));
+    }
+    if only
+        .as_ref()
+        .is_some_and(|only| only.len() != rows_of(row_groups))
+    {
+        return Err(KernelError::generic("it has other rows than it had before"));
     }
     let rows = batch_rows(row_groups, columns.as_ref());
     let mut builder =
@@ -172,6 +208,9 @@ async fn open(
     }
     if let Some(predicate) = predicate {
         builder = builder.with_row_group_filter(predicate.as_ref(), indexes.as_mut());
+    }
+    if let Some(only) = only {
+        builder = builder.with_row_selection(RowSelection::from_boolean_buffer(only));
     }
     let mut indexes = indexes.map(RowIndexBuilder::build).transpose()?;
     let location = file.location.to_string();
@@ -245,6 +284,12 @@ fn with_microseconds(field: &FieldRef, are_int96: &mut impl Iterator<Item = bool
         },
     };
     Arc::new(Field::clone(field).with_data_type(data_type))
+}
+
+/// How many rows there are.
+fn rows_of(row_groups: &[RowGroupMetaData]) -> usize {
+    let rows = row_groups.iter().map(RowGroupMetaData::num_rows);
+    usize::try_from(rows.sum::<i64>()).unwrap_or_default()
 }
 
 /// How many rows a batch of `columns` has in a file of `row_groups`.

@@ -14,7 +14,8 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     engine::blocking,
     error::{Error, Result},
-    files::{FileReader, Part, files_of},
+    files::{FileReader, files_of},
+    part::Part,
     reader::{Batches, stream_ahead},
     shape::Shape,
     snapshot::{has_moved_on, scan},

@@ -12,8 +12,9 @@ use lakeferry_model::{DeltaVersion, Sign, Watermark};
 use crate::{
     engine::blocking,
     error::{Cause, Error, Result, failed},
-    files::{FileReader, Part, files_of},
+    files::{FileReader, files_of},
     log,
+    part::Part,
     reader::{Batches, Wanted, stream},
     shape::Shape,
     table::Table,

@@ -84,7 +84,7 @@ impl Chance {
             return self.mend(state);
         }
         loop {
-            let most = if self.is_mapped { 115 } else { 100 };
+            let most = if self.is_mapped { 120 } else { 100 };
             let choice = match self.random.random_range(0..most) {
                 0..5 => Some(Operation::Insert(self.rows_of_new_keys(state))),
                 5..9 => Some(self.duplicate(state)),
@@ -107,7 +107,8 @@ impl Chance {
                 83..93 => self.mark(state),
                 93..105 => self.add_or_drop_column(state),
                 105..110 => self.rename_column(state),
-                _ => self.widen_column(state),
+                110..115 => self.widen_column(state),
+                _ => Some(Operation::Track),
             };
             if let Some(operation) = choice {
                 return operation;

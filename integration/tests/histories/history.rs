@@ -92,6 +92,9 @@ impl<S: Shelf> History<S> {
 
     /// Lets things happen, then brings the target to the head.
     pub(crate) async fn run(&mut self) -> Result<()> {
+        if self.chance.is_mapped && self.chance.random.random_bool(0.4) {
+            self.happen(Operation::Track).await?;
+        }
         for _ in 0..self.chance.random.random_range(6..22) {
             let operation = self.chance.next(&self.ledger);
             let is_sync = matches!(operation, Operation::Sync(_));

@@ -55,6 +55,7 @@ impl MappedLake {
                 table.widen_column(&column(*identity)?.name, type_name(*of))
             }
             Operation::Feed(on) => table.set_feed(*on),
+            Operation::Track => table.set_tracking(!table.is_tracked()),
             other => bail!("{other:?} is for the lake"),
         }
     }

@@ -30,6 +30,8 @@ pub(crate) enum Operation {
     RenameColumn(u64, String),
     WidenColumn(u64, Of),
     Feed(bool),
+    /// Rows are tracked from now on, or no longer.
+    Track,
     /// Another table stands where this one was.
     Replace(State),
     /// Minutes pass.
@@ -66,6 +68,7 @@ pub(crate) const KINDS: &[&str] = &[
     "widen column",
     "feed on",
     "feed off",
+    "row tracking",
     "replace",
     "time",
     "sync",
@@ -96,6 +99,7 @@ impl Operation {
             Self::WidenColumn(..) => "widen column",
             Self::Feed(true) => "feed on",
             Self::Feed(false) => "feed off",
+            Self::Track => "row tracking",
             Self::Replace(_) => "replace",
             Self::Wait(_) => "time",
             Self::Sync(_) => "sync",
@@ -144,7 +148,12 @@ impl Operation {
             }
             Self::Feed(on) => state.has_feed = *on,
             Self::Replace(other) => state = other.clone(),
-            Self::Optimize | Self::Vacuum | Self::CleanLog(_) | Self::Wait(_) | Self::Sync(_) => {}
+            Self::Optimize
+            | Self::Vacuum
+            | Self::CleanLog(_)
+            | Self::Track
+            | Self::Wait(_)
+            | Self::Sync(_) => {}
         }
         state
     }

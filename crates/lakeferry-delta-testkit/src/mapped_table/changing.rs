@@ -4,7 +4,11 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Fate, How, MappedTable, Named, columns::Row, files::DataFile};
+use super::{
+    Fate, How, MappedTable, Named,
+    columns::{ROW_ID, Row},
+    files::DataFile,
+};
 
 impl MappedTable {
     /// Commits what becomes of each row, and new rows. No commit if nothing changes.
@@ -28,7 +32,9 @@ impl MappedTable {
                     Fate::Goes => gone.push(row.clone()),
                     Fate::Becomes(new) => {
                         before.push(row.clone());
-                        after.append(&mut self.stored(vec![new])?);
+                        let id = file.copied(place, row).remove_entry(ROW_ID);
+                        let new = self.stored(vec![new])?.into_iter();
+                        after.extend(new.map(|new| id.clone().into_iter().chain(new).collect()));
                     }
                 }
                 touched.insert(place);
@@ -42,7 +48,7 @@ impl MappedTable {
             let left: Vec<Row> = file
                 .live()
                 .filter(is_left)
-                .map(|(_, row)| row.clone())
+                .map(|(place, row)| file.copied(place, row))
                 .collect();
             if how == How::Rewritten {
                 written.extend(left);
@@ -97,8 +103,11 @@ impl MappedTable {
         if self.now.files.len() < 2 && self.now.files.iter().all(is_done) {
             return Ok(());
         }
-        let rows = self.now.files.iter().flat_map(DataFile::live);
-        let rows: Vec<Row> = rows.map(|(_, row)| row.clone()).collect();
+        let copied = |file: &DataFile| -> Vec<Row> {
+            let rows = file.live();
+            rows.map(|(place, row)| file.copied(place, row)).collect()
+        };
+        let rows: Vec<Row> = self.now.files.iter().flat_map(copied).collect();
         let files = std::mem::take(&mut self.now.files);
         let mut actions: Vec<Value> = files.iter().map(|file| file.remove(false)).collect();
         actions.extend(self.data_file(rows, false)?);

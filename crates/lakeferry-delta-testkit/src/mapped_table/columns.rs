@@ -9,7 +9,13 @@ use arrow_array::{
 use arrow_schema::{DataType, Field, Schema};
 use serde_json::{Value, json};
 
-/// A row as a file has it: by the physical names of its columns.
+/// The column that has the row ids of rows that were copied or updated.
+pub(super) const ROW_ID: &str = "_row-id-col-0";
+
+/// The column that has the row commit versions of rows that were copied.
+pub(super) const ROW_VERSION: &str = "_row-commit-version-col-0";
+
+/// A row as a file has it: by the physical names of its columns, those that no reader sees among them.
 pub(super) type Row = BTreeMap<String, String>;
 
 #[derive(Clone, Debug)]
@@ -74,6 +80,15 @@ pub(super) fn batch(
             true,
         ));
         arrays.push(array);
+    }
+    // Where no row has any they may be left out (Delta protocol, "Row Tracking").
+    for name in [ROW_ID, ROW_VERSION] {
+        let cells = rows.iter().map(|row| row.get(name).map(String::as_str));
+        let cells: Vec<Option<&str>> = cells.collect();
+        if change.is_none() && cells.iter().any(Option::is_some) {
+            fields.push(Field::new(name, DataType::Int64, true));
+            arrays.push(Arc::new(Int64Array::from(parsed(&cells)?)));
+        }
     }
     if let Some(kind) = change {
         fields.push(Field::new("_change_type", DataType::Utf8, true));

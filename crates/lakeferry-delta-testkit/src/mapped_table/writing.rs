@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::{
     MappedTable,
-    columns::{self, Column, Row},
-    files::DataFile,
+    columns::{self, Column, ROW_ID, ROW_VERSION, Row},
+    files::{DataFile, Fresh},
 };
 
 impl MappedTable {
@@ -25,7 +25,11 @@ impl MappedTable {
         ensure!(rows.len() <= usize::from(u16::MAX), "too many rows");
         // What columns had that are gone is not written again.
         let written = |row: Row| {
-            let is_there = |name: &String| self.now.columns.iter().any(|now| now.physical == *name);
+            let is_hidden = |name: &String| [ROW_ID, ROW_VERSION].contains(&name.as_str());
+            let is_there = |name: &String| match is_hidden(name) {
+                true => self.now.is_tracked,
+                false => self.now.columns.iter().any(|now| now.physical == *name),
+            };
             row.into_iter().filter(|(name, _)| is_there(name)).collect()
         };
         let rows: Vec<Row> = rows.into_iter().map(written).collect();
@@ -35,10 +39,25 @@ impl MappedTable {
             path,
             rows: Arc::new(rows),
             deleted: BTreeSet::new(),
+            fresh: Arc::default(),
         };
+        if self.can_track {
+            self.number(&file);
+        }
         let action = file.add(data_change);
         self.now.files.push(file);
         Ok(Some(action))
+    }
+
+    /// Gives the rows of a file ids in the next commit, unless they have any.
+    pub(super) fn number(&mut self, file: &DataFile) {
+        let fresh = Fresh {
+            base: self.next_id,
+            version: self.version + 1,
+        };
+        if file.fresh.set(fresh).is_ok() {
+            self.next_id += file.rows.len() as i64;
+        }
     }
 
     pub(super) fn feed_file(
@@ -67,6 +86,18 @@ impl MappedTable {
         Ok(fs::metadata(&path)?.len())
     }
 
+    pub(super) fn protocol(&self) -> Value {
+        let features = ["columnMapping", "typeWidening", "deletionVectors"];
+        let mut of_writers = [&features[..], &["changeDataFeed"]].concat();
+        if self.can_track {
+            of_writers.extend(["rowTracking", "domainMetadata"]);
+        }
+        json!({ "protocol": {
+            "minReaderVersion": 3, "minWriterVersion": 7,
+            "readerFeatures": features, "writerFeatures": of_writers,
+        } })
+    }
+
     pub(super) fn metadata(&self) -> Value {
         let fields: Vec<Value> = self.now.columns.iter().map(Column::field).collect();
         let schema = json!({ "type": "struct", "fields": fields }).to_string();
@@ -77,6 +108,9 @@ impl MappedTable {
                 "delta.columnMapping.maxColumnId": self.numbered.to_string(),
                 "delta.enableTypeWidening": "true",
                 "delta.enableChangeDataFeed": self.now.has_feed.to_string(),
+                "delta.enableRowTracking": self.now.is_tracked.to_string(),
+                "delta.rowTracking.materializedRowIdColumnName": ROW_ID,
+                "delta.rowTracking.materializedRowCommitVersionColumnName": ROW_VERSION,
             },
         } })
     }

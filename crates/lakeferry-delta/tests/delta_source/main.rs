@@ -16,5 +16,8 @@ mod reading;
 mod refusals;
 mod rewritten;
 mod time;
+mod tracked;
+mod tracked_at_random;
+mod tracked_table;
 mod type_fidelity;
 mod world;

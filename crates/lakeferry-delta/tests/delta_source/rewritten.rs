@@ -6,7 +6,7 @@ use std::{
 };
 
 use arrow_array::{Int64Array, RecordBatch, StringArray};
-use lakeferry_delta::DeltaSource;
+use lakeferry_delta::{DeltaSource, Error};
 use lakeferry_delta_testkit::{DeltaTable, MappedTable, NewTable, OP_COLUMN, inline_vector};
 use lakeferry_model::{
     CommitRange, Content, DeltaVersion, Failure as _, FailureClass, Reading, Source as _, Watermark,
@@ -96,6 +96,28 @@ async fn multiset(source: &DeltaSource, at: &Watermark<DeltaVersion>) -> BTreeMa
     rows
 }
 
+/// Checks that what changed after `after` is what the versions differ by.
+pub(crate) async fn changes_are_the_difference(
+    source: &DeltaSource,
+    after: &Watermark<DeltaVersion>,
+) -> Result<(), Error> {
+    let through = watermark(source).await;
+    let mut found = BTreeMap::<String, i64>::new();
+    for change in changes(source, after, Reading::Files).await? {
+        let (version, change) = change.split_once(' ').unwrap();
+        assert_eq!(version, through.version.to_string());
+        let (sign, row) = change.split_once(' ').unwrap();
+        *found.entry(row.to_owned()).or_default() += if sign == "+" { 1 } else { -1 };
+    }
+    let mut expected = multiset(source, &through).await;
+    for (row, count) in multiset(source, after).await {
+        *expected.entry(row).or_default() -= count;
+    }
+    expected.retain(|_, count| *count != 0);
+    assert_eq!(found, expected, "after {:?}", after.version);
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 40, ..ProptestConfig::default() })]
 
@@ -119,21 +141,8 @@ proptest! {
                 if !matches!(deed, Deed::Look) || table.version() == after.version.0 {
                     continue;
                 }
-                let through = watermark(&source).await;
-                let mut expected = multiset(&source, &through).await;
-                for (row, count) in multiset(&source, &after).await {
-                    *expected.entry(row).or_default() -= count;
-                }
-                expected.retain(|_, count| *count != 0);
-                let mut found = BTreeMap::<String, i64>::new();
-                for change in changes(&source, &after, Reading::Files).await.unwrap() {
-                    let (version, change) = change.split_once(' ').unwrap();
-                    assert_eq!(version, through.version.to_string());
-                    let (sign, row) = change.split_once(' ').unwrap();
-                    *found.entry(row.to_owned()).or_default() += if sign == "+" { 1 } else { -1 };
-                }
-                assert_eq!(found, expected, "after {:?}", after.version);
-                after = through;
+                changes_are_the_difference(&source, &after).await.unwrap();
+                after = watermark(&source).await;
             }
         });
     }
