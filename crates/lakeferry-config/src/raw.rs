@@ -128,6 +128,7 @@ const CATALOG: [&str; 1] = ["location"];
 const PASSWORD: [&str; 3] = ["env", "file", "command"];
 const JOB: [&str; 4] = ["from", "into", "types", "exclude"];
 /// To YAML, `null` without quotes is no value.
+const DROP_HINT: &str = "write detach, drop, halt, or \"null\" in quotes";
 const BAD_VALUE_HINT: &str =
     "write quarantine, keep_previous, replace, halt, or \"null\" in quotes";
 const OPTIONS: [&str; 21] = [
@@ -322,7 +323,7 @@ impl RawOptions {
             deletes: options.text("deletes", report),
             on_source_replaced: options.text("on_source_replaced", report),
             on_schema_change: options.text("on_schema_change", report),
-            drop_columns: options.text("drop_columns", report),
+            drop_columns: options.word("drop_columns", DROP_HINT, report),
             allow_rewrite: options.truth("allow_rewrite", report),
             refresh_above: options.number("refresh_above", report),
             collapse_memory: options.number("collapse_memory", report),

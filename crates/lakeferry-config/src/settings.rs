@@ -145,6 +145,8 @@ pub enum OnSchemaChange {
 pub enum DropColumns {
     /// It keeps it and its values, and writes it no longer.
     Detach,
+    /// It keeps it, NULL in all rows.
+    Null,
     /// It drops it.
     Drop,
     /// It halts and asks.

@@ -80,8 +80,8 @@ struct Rules {
     halts: bool,
     /// Whether one that is gone does.
     halts_when_gone: bool,
-    /// Whether one that is gone goes from the target, too.
-    drops: bool,
+    /// What becomes of one that is gone.
+    gone: DropColumns,
     /// Whether anything else does.
     halts_otherwise: bool,
     /// Whether the columns are the job's choice, and not all that the source has.
@@ -104,7 +104,7 @@ impl Rules {
             keeps_out: on != OnSchemaChange::Evolve && !policy.lists_columns,
             halts,
             halts_when_gone: halts || (gone == DropColumns::Halt && may_halt),
-            drops: gone == DropColumns::Drop,
+            gone,
             halts_otherwise: on != OnSchemaChange::Evolve && may_halt,
             chooses: policy.lists_columns,
             is_filtered: policy.filter.is_some(),
@@ -419,11 +419,15 @@ impl Differences<'_> {
                 self.refuse_if(self.rules.halts_when_gone, what);
                 // What a filter finds under that name is another column now.
                 self.evolution.rebuilds |= now.iter().any(|now| now.name == name);
-                let (alteration, role) = match self.rules.drops {
-                    true => (Alteration::Drop(name), ColumnRole::LeftOut),
-                    false => (Alteration::Detach(name), ColumnRole::Detached),
+                let clear = Alteration::Clear(name.clone());
+                let (alteration, role) = match self.rules.gone {
+                    DropColumns::Drop => (Alteration::Drop(name), ColumnRole::LeftOut),
+                    _ => (Alteration::Detach(name), ColumnRole::Detached),
                 };
                 self.evolution.alterations.push(alteration);
+                if self.rules.gone == DropColumns::Null {
+                    self.evolution.alterations.push(clear);
+                }
                 column.role = role;
             }
             gone.push(column);

@@ -83,6 +83,8 @@ pub enum OnSchemaChange {
 pub enum DropColumns {
     /// Keep it and its values, and write it no longer.
     Detach,
+    /// As `Detach`, without its values.
+    Null,
     Drop,
     Halt,
 }

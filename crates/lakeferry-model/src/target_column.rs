@@ -33,6 +33,8 @@ pub enum ColumnRole {
 pub enum Alteration {
     /// The column is no longer written: it takes NULL, and keeps the values that it has.
     Detach(String),
+    /// The column becomes NULL in all rows.
+    Clear(String),
     /// The column goes, with its values.
     Drop(String),
     Rename {

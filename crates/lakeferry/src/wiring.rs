@@ -202,6 +202,7 @@ pub(crate) async fn job(config: &Config, job: &lakeferry_config::Job) -> Result<
         },
         drop_columns: match job.drop_columns {
             lakeferry_config::DropColumns::Detach => DropColumns::Detach,
+            lakeferry_config::DropColumns::Null => DropColumns::Null,
             lakeferry_config::DropColumns::Drop => DropColumns::Drop,
             lakeferry_config::DropColumns::Halt => DropColumns::Halt,
         },

@@ -113,10 +113,11 @@ pub(crate) fn check(raw: RawOptions, report: &mut Report) -> Options {
         drop_columns: raw.drop_columns.check(report, |text| {
             let known = [
                 ("detach", DropColumns::Detach),
+                ("null", DropColumns::Null),
                 ("drop", DropColumns::Drop),
                 ("halt", DropColumns::Halt),
             ];
-            choice("drop_columns", &text, &known, &["null"])
+            choice("drop_columns", &text, &known, &[])
         }),
         allow_rewrite: raw.allow_rewrite,
         refresh_above: raw

@@ -67,6 +67,7 @@ fn told(evolution: &Evolution) -> Vec<String> {
         .iter()
         .map(|alteration| match alteration {
             Alteration::Detach(name) => format!("detach {name}"),
+            Alteration::Clear(name) => format!("clear {name}"),
             Alteration::Drop(name) => format!("drop {name}"),
             Alteration::Rename { from, to } => format!("{from} to {to}"),
             Alteration::Widen(field) => format!("widen {}", field.name()),
@@ -335,6 +336,9 @@ fn a_column_that_is_gone_can_be_dropped_or_halt() {
         (told(&asked), asked.refused.len()),
         (vec!["detach word".to_owned()], 0)
     );
+    let cleared = evolve(&had, &now, &with(DropColumns::Null), Request::Sync);
+    assert_eq!(told(&cleared), ["detach word", "clear word"]);
+    assert!(!cleared.rebuilds);
     let drop = with(DropColumns::Drop);
     let dropped = evolve(&had, &now, &drop, Request::Sync);
     assert_eq!(told(&dropped), ["drop word"]);

@@ -52,6 +52,7 @@ pub(crate) const MUST_HAPPEN: &[&str] = &[
     "rebuild: Refresh FirstFill",
     "column added",
     "column detached",
+    "column cleared",
     "column dropped",
     "column renamed",
     "columns changed: halted",
@@ -200,6 +201,7 @@ fn policy(
         drop_columns: match random.random_range(0..4) {
             0 => DropColumns::Halt,
             1 => DropColumns::Drop,
+            2 => DropColumns::Null,
             _ => DropColumns::Detach,
         },
         refresh_above: if random.random_bool(0.3) {
@@ -448,6 +450,7 @@ impl World {
         for alteration in alterations {
             self.note(match alteration {
                 Alteration::Detach(_) => "column detached",
+                Alteration::Clear(_) => "column cleared",
                 Alteration::Drop(_) => "column dropped",
                 Alteration::Rename { .. } => "column renamed",
                 Alteration::Widen(_) => "column widened",

@@ -129,7 +129,7 @@ impl<P: Position> Altering<'_, P> {
         let mut statement = statement(self.table(), alteration)?;
         let is_needed = match alteration {
             Alteration::Detach(name) => found.get(name).is_some_and(|row| row.get("not_null")),
-            Alteration::Drop(name) => found.contains_key(name),
+            Alteration::Drop(name) | Alteration::Clear(name) => found.contains_key(name),
             Alteration::Rename { from, to } => match (found.get(from), found.get(to)) {
                 (Some(_), None) => true,
                 (None, Some(_)) => false,
@@ -316,6 +316,11 @@ impl<P: Position> Altering<'_, P> {
 fn statement(table: &Table, alteration: &Alteration) -> Result<Sql, Error> {
     let change = match alteration {
         Alteration::Detach(name) => Sql::of("ALTER COLUMN {} DROP NOT NULL", &[&Sql::name(name)]),
+        Alteration::Clear(name) => {
+            let (table, name) = (table.sql(), Sql::name(name));
+            let sql = "UPDATE {} SET {} = NULL WHERE {} IS NOT NULL";
+            return Ok(Sql::of(sql, &[&table, &name, &name]));
+        }
         Alteration::Drop(name) => Sql::of("DROP COLUMN {}", &[&Sql::name(name)]),
         Alteration::Rename { from, to } => {
             check_column_name(to)?;
@@ -380,6 +385,7 @@ mod tests {
         let field = |name, of| Arc::new(Field::new(name, of, true));
         let alterations = [
             Alteration::Detach("a\"b".to_owned()),
+            Alteration::Clear("a\"b".to_owned()),
             Alteration::Drop("n\"o".to_owned()),
             Alteration::Rename {
                 from: "a\"b".to_owned(),

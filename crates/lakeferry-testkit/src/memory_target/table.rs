@@ -135,6 +135,11 @@ impl Table {
             }
             // Somebody did it already.
             Alteration::Rename { to, .. } => self.place(to).map(drop),
+            Alteration::Clear(name) if has(name) => {
+                let place = self.place(name)?;
+                self.rows.iter_mut().for_each(|(_, row)| row[place] = None);
+                Ok(())
+            }
             Alteration::Drop(name) if has(name) => {
                 let place = self.place(name)?;
                 self.columns.remove(place);
@@ -159,7 +164,10 @@ impl Table {
                 Ok(())
             }
             // All columns are texts, and take NULL; what is gone is gone.
-            Alteration::Detach(_) | Alteration::Widen(_) | Alteration::Drop(_) => Ok(()),
+            Alteration::Detach(_)
+            | Alteration::Clear(_)
+            | Alteration::Widen(_)
+            | Alteration::Drop(_) => Ok(()),
         }
     }
 }

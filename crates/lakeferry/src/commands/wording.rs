@@ -91,6 +91,7 @@ pub(crate) fn alterations_wording(alterations: &[Alteration]) -> String {
 fn alteration_wording(alteration: &Alteration) -> String {
     match alteration {
         Alteration::Detach(name) => format!("detach column {name}"),
+        Alteration::Clear(name) => format!("set column {name} to NULL"),
         Alteration::Drop(name) => format!("drop column {name}"),
         Alteration::Rename { from, to } => format!("rename column {from} to {to}"),
         Alteration::Widen(field) => format!("widen column {}", field.name()),

@@ -246,6 +246,19 @@ fn columns_that_a_restore_brings_back() {
 }
 
 #[test]
+fn columns_can_lose_their_values() {
+    everywhere(|version, has_feed| {
+        let mut world = World::filled(version, has_feed, &["drop_columns: \"null\""]);
+        world.table.drop_column("number").unwrap();
+        world.deployment.sync();
+        world.expect(&["id", "word"]);
+        assert_eq!(world.columns(), ["id", "word", "number"]);
+        let values = format!("SELECT count(number) FROM {JOB}");
+        assert_eq!(world.deployment.sql(&values), "0");
+    });
+}
+
+#[test]
 fn columns_can_be_dropped_as_well() {
     everywhere(|version, has_feed| {
         let mut world = World::filled(version, has_feed, &["drop_columns: drop"]);

@@ -133,6 +133,12 @@ async fn a_column_goes_on_detached<H: Harness>(harness: H) {
         harness.cells("value").await,
         Some(cells(&[(1, Some("a")), (2, Some("b")), (3, None)]))
     );
+    for _ in 0..2 {
+        let clear = [detach[0].clone(), Alteration::Clear("value".to_owned())];
+        altered(&mut session, &clear, &key).await;
+        let none = cells(&[(1, None), (2, None), (3, None)]);
+        assert_eq!(harness.cells("value").await, Some(none));
+    }
 }
 
 async fn a_column_is_dropped<H: Harness>(harness: H) {
