@@ -99,6 +99,7 @@ pub(crate) struct RawOptions {
     pub(crate) allow_empty: Field<bool>,
     pub(crate) max_delete_share: Field<String>,
     pub(crate) on_bad_value: Field<String>,
+    pub(crate) on_null_key: Field<String>,
     pub(crate) max_quarantined: Field<String>,
 }
 
@@ -131,7 +132,7 @@ const JOB: [&str; 4] = ["from", "into", "types", "exclude"];
 const DROP_HINT: &str = "write detach, drop, halt, or \"null\" in quotes";
 const BAD_VALUE_HINT: &str =
     "write quarantine, keep_previous, replace, halt, or \"null\" in quotes";
-const OPTIONS: [&str; 21] = [
+const OPTIONS: [&str; 22] = [
     "key",
     "dedupe_by",
     "mode",
@@ -152,6 +153,7 @@ const OPTIONS: [&str; 21] = [
     "allow_empty",
     "max_delete_share",
     "on_bad_value",
+    "on_null_key",
     "max_quarantined",
 ];
 
@@ -330,6 +332,7 @@ impl RawOptions {
             allow_empty: options.truth("allow_empty", report),
             max_delete_share: options.number("max_delete_share", report),
             on_bad_value: options.word("on_bad_value", BAD_VALUE_HINT, report),
+            on_null_key: options.text("on_null_key", report),
             max_quarantined: options.number("max_quarantined", report),
         }
     }

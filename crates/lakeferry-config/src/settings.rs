@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use chrono_tz::Tz;
-use lakeferry_model::{ColumnChoice, JobKey, OnBadValue, OwnColumns};
+use lakeferry_model::{ColumnChoice, JobKey, OnBadValue, OnNullKey, OwnColumns};
 
 use crate::{
     Connection, DeploymentName, JobName, MaxQuarantined, Password, PostgresUrl, RefreshAbove,
@@ -96,6 +96,7 @@ pub struct Job {
     /// The share of the target's rows that one run may delete, from 0 to 1.
     pub max_delete_share: f64,
     pub on_bad_value: OnBadValue,
+    pub on_null_key: OnNullKey,
     pub max_quarantined: MaxQuarantined,
 }
 

@@ -15,7 +15,7 @@ use crate::{
 
 /// What a job has where neither it nor `defaults` says, as it would be written. Options that are
 /// not here are absent then.
-pub(crate) const JOB_DEFAULTS: [(&str, &str); 16] = [
+pub(crate) const JOB_DEFAULTS: [(&str, &str); 17] = [
     ("mode", "incremental"),
     ("schedule", "none"),
     ("timezone", "UTC"),
@@ -31,6 +31,7 @@ pub(crate) const JOB_DEFAULTS: [(&str, &str); 16] = [
     ("allow_empty", "false"),
     ("max_delete_share", "20%"),
     ("on_bad_value", "quarantine"),
+    ("on_null_key", "halt"),
     ("max_quarantined", "100 or 0.1%"),
 ];
 /// The same for a target.

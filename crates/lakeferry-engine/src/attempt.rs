@@ -379,7 +379,7 @@ where
         );
         let greatest = Greatest::new(at.version, self.columns()?, ranks, limit);
         let greatest = greatest.map_err(|error| RunError::collapse(self.job.name(), &error))?;
-        Ok(Some(greatest))
+        Ok(Some(greatest.on_null_key(policy.on_null_key)))
     }
 
     fn unless_gone(&self, error: S::Error) -> Result<Result<u64, S::Error>, RunError> {
@@ -396,9 +396,29 @@ where
         kind: StepKind,
         rows_read: u64,
     ) -> Result<Step<S::Position>, RunError> {
+        let outcome = self.commit(session, watermark).await;
+        self.committed(session, outcome, watermark, (kind, rows_read))
+    }
+
+    /// Applies what is staged, and says what became of it.
+    pub(crate) async fn commit(
+        &mut self,
+        session: &mut T::Session,
+        watermark: &Watermark<S::Position>,
+    ) -> Result<CommitOutcome, T::Error> {
         self.job.meter.turn(Phase::Applying);
         let applied = session.apply(watermark, &self.fingerprint);
-        let outcome = applied.instrument(info_span!("apply")).await;
+        applied.instrument(info_span!("apply")).await
+    }
+
+    /// The step that an apply was.
+    pub(crate) fn committed(
+        &mut self,
+        session: &T::Session,
+        outcome: Result<CommitOutcome, T::Error>,
+        watermark: &Watermark<S::Position>,
+        (kind, rows_read): (StepKind, u64),
+    ) -> Result<Step<S::Position>, RunError> {
         let epoch = session.standing().epoch;
         let progress = Progress {
             watermark: watermark.clone(),
@@ -444,6 +464,7 @@ where
                 version: version.to_number(),
                 differences: Box::new(differences),
             }),
+            CommitOutcome::Unmatched => Err(self.bug("rows went where none were to go".to_owned())),
             CommitOutcome::Unknown(applied) => {
                 self.unanswered = Some(Unanswered {
                     step: step(applied),

@@ -2,14 +2,14 @@
 
 use arrow_array::RecordBatch;
 use lakeferry_model::{
-    Clock, Commit, CommitRange, Content, Effect, Failure, Instant, Reading, Session, Sign, Source,
-    Stage, Standing, Target, Watermark,
+    Clock, Commit, CommitOutcome, CommitRange, Content, Effect, Failure, Instant, Reading, Session,
+    Sign, Source, Stage, Standing, Target, Watermark,
 };
 use tracing::{Instrument, info_span};
 
 use crate::{
     attempt::{Attempt, next},
-    collapse::{Net, Overflow},
+    collapse::{Net, NetRows, Overflow},
     error::RunError,
     meter::Phase,
     net_effect::Collapsed,
@@ -155,14 +155,19 @@ where
         &mut self,
         session: &mut T::Session,
         standing: &Standing<S::Position>,
-        net: Net,
+        net: NetRows,
         (watermark, kind, rows_read): (&Watermark<S::Position>, StepKind, u64),
     ) -> Result<Step<S::Position>, RunError> {
         let staged = self.stage(session, net, watermark.version);
         if let Err(why) = staged.instrument(info_span!("stage")).await? {
             return self.refresh(session, standing, why).await;
         }
-        self.apply(session, watermark, kind, rows_read).await
+        match self.commit(session, watermark).await {
+            Ok(CommitOutcome::Unmatched) => {
+                self.refresh(session, standing, Why::UnkeyedUnmatched).await
+            }
+            outcome => self.committed(session, outcome, watermark, (kind, rows_read)),
+        }
     }
 
     /// Rebuilds by difference where changes turned out not to do.
@@ -212,13 +217,24 @@ where
     async fn stage(
         &self,
         session: &mut T::Session,
-        net: Net,
+        NetRows { net, mut unkeyed }: NetRows,
         version: S::Position,
     ) -> Result<Result<(), Why>, RunError> {
+        let failed = |error| RunError::collapse(self.job.name(), &error);
+        let mut is_open = false;
+        while let Some((effect, batch)) = unkeyed.next().map_err(failed)? {
+            if !is_open {
+                self.open_stage(session).await?;
+                is_open = true;
+            }
+            self.put(session, effect, &batch).await?;
+        }
         let mut merge = match net {
             Net::Held(net) if net.is_empty() => return Ok(Ok(())),
             Net::Held(net) => {
-                self.open_stage(session).await?;
+                if !is_open {
+                    self.open_stage(session).await?;
+                }
                 for (effect, part) in net.parts() {
                     for batch in part {
                         self.put(session, effect, batch).await?;
@@ -228,7 +244,6 @@ where
             }
             Net::Spilled(merge) => merge,
         };
-        let mut is_open = false;
         loop {
             let parts = match merge.next() {
                 Ok(Some(parts)) => parts,
@@ -236,7 +251,7 @@ where
                 Err(error) if self.may_be_mended(&error, version) => {
                     return Ok(Err(Why::KeysMended));
                 }
-                Err(error) => return Err(RunError::collapse(self.job.name(), &error)),
+                Err(error) => return Err(failed(error)),
             };
             for (effect, batch) in parts {
                 if !is_open {

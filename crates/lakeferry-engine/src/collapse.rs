@@ -29,6 +29,8 @@
 //! Keys are compared as bytes of the Arrow row format, which for the types that are allowed in a
 //! key is Postgres's equality, once −0.0 and the many NaNs are made one.
 //!
+//! Rows with NULL in their key have none to be gathered by, and go beside the others ([`unkeyed`]).
+//!
 //! Where duplicate keys are settled ([`Ranking`]), all + of a version are looked at, and the greatest
 //! row of a key is the one. That is for whole tables ([`greatest`]), which have + alone; for changes,
 //! see [`touched`].
@@ -45,7 +47,7 @@ use std::{
 use arrow_array::RecordBatch;
 use arrow_schema::{ArrowError, SchemaRef};
 use arrow_select::interleave::interleave_record_batch;
-use lakeferry_model::{ChangeBatch, NetChanges, Position, Sign};
+use lakeferry_model::{ChangeBatch, NetChanges, OnNullKey, Position, Sign};
 
 use crate::collapse::keys::Keys;
 
@@ -56,9 +58,12 @@ pub(crate) mod spill;
 #[cfg(test)]
 mod tests;
 pub(crate) mod touched;
+mod unkeyed;
 
 use ranking::Ranking;
 pub(crate) use spill::Merge;
+use unkeyed::Unkeyed;
+pub(crate) use unkeyed::UnkeyedRows;
 
 /// Rows in each batch of the net changes.
 const BATCH_ROWS: usize = 8192;
@@ -69,6 +74,7 @@ const KEY_OVERHEAD_BYTES: usize = 96;
 pub(crate) struct Collapse<P> {
     keys: Keys,
     held: Vec<ChangeBatch<P>>,
+    unkeyed: Unkeyed<P>,
     /// The version that is being read; versions only ascend.
     open: Option<P>,
     gathered: HashMap<Box<[u8]>, Gathered>,
@@ -94,7 +100,13 @@ pub(crate) enum Overflow {
     Spilled,
 }
 
-/// The net effect of changes.
+/// What changes come to.
+pub(crate) struct NetRows {
+    pub(crate) net: Net,
+    pub(crate) unkeyed: UnkeyedRows,
+}
+
+/// The net effect of changes on each key.
 pub(crate) enum Net {
     Held(NetChanges),
     /// To be merged from disk; it may turn out to be nothing.
@@ -183,6 +195,7 @@ impl<P: Position> Collapse<P> {
         Ok(Self {
             keys: Keys::new(columns, key)?,
             held: Vec::new(),
+            unkeyed: Unkeyed::new(OnNullKey::Halt),
             open: None,
             gathered: HashMap::new(),
             folded: HashMap::new(),
@@ -199,6 +212,12 @@ impl<P: Position> Collapse<P> {
     /// Settles duplicate keys.
     fn ranked(mut self, ranking: Ranking) -> Self {
         self.ranking = Some(ranking);
+        self
+    }
+
+    /// Does this with rows that have NULL in their key, instead of halting.
+    pub(crate) fn on_null_key(mut self, policy: OnNullKey) -> Self {
+        self.unkeyed = Unkeyed::new(policy);
         self
     }
 
@@ -220,13 +239,8 @@ impl<P: Position> Collapse<P> {
             _ => {}
         }
         self.open = Some(version);
-        if let Some(column) = self.keys.null_in(&batch.rows) {
-            return Err(CollapseError::NullKey {
-                version: version.to_string(),
-                column: column.clone(),
-            });
-        }
-        self.held_bytes += batch.rows.get_array_memory_size();
+        let (batch, unkeyed_bytes) = self.unkeyed.part(&self.keys, batch)?;
+        self.held_bytes += batch.rows.get_array_memory_size() + unkeyed_bytes;
         self.held.push(batch);
         // Once there are runs, rows of one key meet in the merge.
         if self.runs.is_empty() {
@@ -280,6 +294,7 @@ impl<P: Position> Collapse<P> {
             tracing::info!("the changes do not fit into memory: they are sorted on disk");
         }
         self.gathered = HashMap::new();
+        self.unkeyed.spill()?;
         if self.held.iter().any(|batch| batch.rows.num_rows() > 0) {
             let run = spill::write(&self.keys, self.ranking.as_ref(), &self.held)?;
             self.runs.push(run);
@@ -294,12 +309,15 @@ impl<P: Position> Collapse<P> {
     /// # Errors
     /// [`CollapseError::Contradiction`], [`CollapseError::Disk`], and an Arrow error if the rows cannot
     /// be gathered.
-    pub(crate) fn finish(mut self) -> Result<Net, CollapseError> {
+    pub(crate) fn finish(mut self) -> Result<NetRows, CollapseError> {
         if let (Some(version), false) = (self.open, self.runs.is_empty()) {
             self.spill()?;
             let ranks = (self.keys, self.ranking);
             let merge = Merge::open(ranks, version.to_string(), self.runs)?;
-            return Ok(Net::Spilled(Box::new(merge)));
+            return Ok(NetRows {
+                net: Net::Spilled(Box::new(merge)),
+                unkeyed: self.unkeyed.finish()?,
+            });
         }
         self.fold();
         if self.contradicts || !self.is_followed()? {
@@ -325,11 +343,15 @@ impl<P: Position> Collapse<P> {
             }
         }
         let batches: Vec<&RecordBatch> = self.held.iter().map(|batch| &batch.rows).collect();
-        Ok(Net::Held(NetChanges {
+        let net = Net::Held(NetChanges {
             deletes: sorted(&batches, deletes)?,
             updates: sorted(&batches, updates)?,
             inserts: sorted(&batches, inserts)?,
-        }))
+        });
+        Ok(NetRows {
+            net,
+            unkeyed: self.unkeyed.finish()?,
+        })
     }
 
     /// Closes the open version.

@@ -102,7 +102,8 @@ impl RunError {
                  each by dedupe_by: COLUMN, or mend the source"
             }
             CollapseError::NullKey { .. } => {
-                "choose a key that is set in the source (under the job's filter), or mend the source"
+                "choose a key that is set in the source (under the job's filter), or keep such rows \
+                 aside by on_null_key: quarantine, or mend the source"
             }
             CollapseError::OtherColumns => return Self::columns_moved(job),
             CollapseError::NoKeyColumn(_) => "add the key to columns:",

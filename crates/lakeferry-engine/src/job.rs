@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lakeferry_model::{Holder, JobKey, OwnColumns};
+use lakeferry_model::{Holder, JobKey, OnNullKey, OwnColumns};
 
 use crate::meter::Meter;
 
@@ -34,6 +34,8 @@ pub struct Policy {
     /// The column by which one row of each key is chosen, as it is called in the target; without one,
     /// two rows of a key halt. Part of the fingerprint.
     pub dedupe_by: Option<String>,
+    /// What becomes of rows with NULL in a key column; the target does as much.
+    pub on_null_key: OnNullKey,
     /// The filter in its canonical text; part of the fingerprint.
     pub filter: Option<String>,
     /// In which the filter reads dates and times; part of the fingerprint.

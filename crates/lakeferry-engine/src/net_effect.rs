@@ -6,7 +6,7 @@ use lakeferry_model::{ChangeBatch, Clock, Failure, Source, Target, Watermark};
 
 use crate::{
     attempt::{Attempt, next},
-    collapse::{Collapse, CollapseError, Net, Overflow, Verdict, touched::Touched},
+    collapse::{Collapse, CollapseError, NetRows, Overflow, Verdict, touched::Touched},
     error::RunError,
     meter::Phase,
     plan::Why,
@@ -23,7 +23,7 @@ enum Gathered<P> {
 /// What changes come to.
 pub(crate) enum Collapsed<P> {
     /// And the number of rows that were read.
-    Net(Net, u64),
+    Net(NetRows, u64),
     /// The commit at this version did not fit into memory any more.
     TooLarge(P),
     /// The snapshot has to be read instead.
@@ -61,7 +61,7 @@ where
         let limit = policy.collapse_memory_bytes;
         let columns = self.columns()?;
         let collapse = Collapse::new(columns, &policy.key_columns, limit, overflow);
-        let mut collapse = collapse.map_err(failed)?;
+        let mut collapse = collapse.map_err(failed)?.on_null_key(policy.on_null_key);
         let gathered = self.gather(changes, wanted, |batch| collapse.push(batch));
         let rows_read = match gathered.await? {
             Gathered::All(rows_read) => rows_read,
@@ -85,7 +85,7 @@ where
         let policy = &self.job.policy;
         let limit = policy.collapse_memory_bytes;
         let touched = Touched::new(self.columns()?, &policy.key_columns, by, limit);
-        let mut touched = touched.map_err(failed)?;
+        let mut touched = touched.map_err(failed)?.on_null_key(policy.on_null_key);
         let gathered = self.gather(changes, wanted, |batch| touched.push(batch));
         let mut rows_read = match gathered.await? {
             Gathered::All(rows_read) => rows_read,
@@ -99,7 +99,7 @@ where
             }
         }
         match touched.finish() {
-            Ok(net) => Ok(Collapsed::Net(Net::Held(net), rows_read)),
+            Ok(net) => Ok(Collapsed::Net(net, rows_read)),
             Err(CollapseError::Contradiction) => Ok(Collapsed::Unreadable(Why::KeysMended)),
             Err(error) => Err(failed(error)),
         }
@@ -108,7 +108,7 @@ where
     /// Looks at the rows of `keys` at `end`.
     async fn look(
         &self,
-        touched: &mut Touched,
+        touched: &mut Touched<S::Position>,
         keys: &RecordBatch,
         end: &Watermark<S::Position>,
     ) -> Result<Gathered<S::Position>, RunError> {

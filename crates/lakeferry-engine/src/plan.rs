@@ -182,6 +182,8 @@ pub enum Why {
     OtherColumns,
     /// A key was null or had two rows in a version before the head, which may be mended there.
     KeysMended,
+    /// A row with NULL in its key went that the target does not know as it went.
+    UnkeyedUnmatched,
     /// Time changes what the filter lets through.
     FilterMoved,
 }

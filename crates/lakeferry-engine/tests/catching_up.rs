@@ -20,8 +20,8 @@ use lakeferry_engine::{
     StepKind, drive,
 };
 use lakeferry_model::{
-    ChangeBatch, Clock, CommitRange, Head, Holder, Instant, JobKey, OwnColumns, Reading, Sign,
-    Source, Survey, Watermark,
+    ChangeBatch, Clock, CommitRange, Head, Holder, Instant, JobKey, OnNullKey, OwnColumns, Reading,
+    Sign, Source, Survey, Watermark,
 };
 use lakeferry_testkit::{
     History, KEY, Kind, MemoryPieces, MemoryServer, MemorySource, MemoryTarget, Row, StepClock,
@@ -218,6 +218,7 @@ fn policy() -> Policy {
         always_refresh: false,
         appends: false,
         dedupe_by: None,
+        on_null_key: OnNullKey::Halt,
         lists_columns: false,
         excluded: Vec::new(),
         own: OwnColumns::default(),

@@ -34,7 +34,7 @@ pub enum Effect {
 }
 
 /// The net effect of a commit range: each key at most once over all three, each part sorted by
-/// key. All batches are in the job's columns; of a deleted row only the key counts.
+/// key. All batches are in the job's columns; of a deleted row only the key counts, and no key is NULL.
 #[derive(Clone, Debug, Default)]
 pub struct NetChanges {
     pub deletes: Vec<RecordBatch>,

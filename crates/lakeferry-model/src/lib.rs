@@ -73,7 +73,7 @@ pub use head::{COLUMN_IDENTITY, COLUMN_NUMBER, COLUMNS_MADE, FILTER_COLUMNS, Hea
 pub use identity::{Epoch, Fingerprint, Holder, JobKey};
 pub use own_columns::{COMMIT_VERSION, DELETED_AT, OwnColumns, SYNCED_AT};
 pub use position::{DeltaVersion, Position};
-pub use quarantine::{BadRowCounts, BadRows, OnBadValue, TooManyBad};
+pub use quarantine::{BadRowCounts, BadRows, OnBadValue, OnNullKey, TooManyBad};
 pub use source::{Pieces, Source};
 pub use survey::{AtWatermark, Commit, Content, Reading, Survey};
 pub use target::{

@@ -1,4 +1,4 @@
-//! Rows with values that a target cannot hold, such as a text with NUL.
+//! Rows that a target cannot hold: for a value, such as a text with NUL, or for a key that is null.
 
 use std::fmt;
 
@@ -19,10 +19,21 @@ pub enum OnBadValue {
     Halt,
 }
 
+/// What becomes of a row with NULL in its key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnNullKey {
+    /// The job waits for an operator.
+    #[default]
+    Halt,
+    /// It is kept aside, as often as the source has it.
+    Quarantine,
+}
+
 /// What a job does with bad rows, and of how many it makes no more than a note.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BadRows {
     pub on_bad_value: OnBadValue,
+    pub on_null_key: OnNullKey,
     /// As many may be in quarantine.
     pub max_rows: u64,
     /// Or as many as this share of the rows of the target, if that is more. From 0 to 1.
@@ -34,6 +45,7 @@ impl Default for BadRows {
     fn default() -> Self {
         Self {
             on_bad_value: OnBadValue::default(),
+            on_null_key: OnNullKey::default(),
             max_rows: 100,
             max_share: 0.001,
         }
@@ -44,6 +56,7 @@ impl BadRows {
     /// Refuses all bad rows.
     pub const HALT: Self = Self {
         on_bad_value: OnBadValue::Halt,
+        on_null_key: OnNullKey::Halt,
         max_rows: 0,
         max_share: 0.0,
     };
@@ -84,7 +97,7 @@ pub struct TooManyBad {
 impl TooManyBad {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
-        "correct the values in the source, keep such rows out by the job's filter, or give the job \
+        "correct these rows in the source, keep such rows out by the job's filter, or give the job \
          a larger max_quarantined"
     }
 }
@@ -116,7 +129,7 @@ impl fmt::Display for TooManyBad {
 pub struct BadRowCounts {
     /// Rows that came into quarantine; those that were there and stay are not counted.
     pub quarantined: u64,
-    /// Rows that left it: their key changed, or they can be held now.
+    /// Rows that left it: their key changed, they went, or they can be held now.
     pub released: u64,
     /// Values that were written as NULL.
     pub nulled: u64,

@@ -15,6 +15,9 @@
 //! that is in quarantine the target has no row; a change of the key takes it out again, in the same
 //! transaction, whatever it was. A job whose quarantine would grow too large is refused.
 //!
+//! A row with NULL in its key is no row of the target's, and changes no other. It stops the job, or is kept
+//! aside too: known by all of its values, and counted, for nothing else tells it from its equals.
+//!
 //! Where a job keeps deleted rows ([`crate::OwnColumns::deleted_at`]), they stay, marked with the time,
 //! and whatever is said here of rows is said of the others: those that live.
 //!
@@ -130,6 +133,11 @@ pub trait Session: Send {
     ///   [`CommitOutcome::Differs`]. Nobody else's rows come or go between the look and the commit.
     ///
     /// Rows that are in the target already, equal in every column, are not written.
+    ///
+    /// Of rows with NULL in their key, each that is inserted comes into quarantine, and each that is
+    /// deleted leaves it, one for one; they are put so that at no moment more have gone than came. Where
+    /// one goes that is not there, nothing is changed: [`CommitOutcome::Unmatched`]. A retry leaves them
+    /// where they are.
     fn apply(
         &mut self,
         watermark: &Watermark<Self::Position>,
@@ -205,6 +213,9 @@ pub enum CommitOutcome {
     Unknown(Applied),
     /// The table is not the one to adopt. Nothing was changed, and the session is still of use.
     Differs(Differences),
+    /// A row with NULL in its key went that is not in quarantine as it went, in other columns perhaps.
+    /// Nothing was changed, and the session is still of use.
+    Unmatched,
 }
 
 /// What an apply wrote.

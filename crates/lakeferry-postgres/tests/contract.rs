@@ -118,7 +118,15 @@ impl Harness for Bystander {
     }
 
     async fn quarantined(&self) -> Vec<i64> {
-        let sql = "SELECT (key ->> 0)::bigint FROM lakeferry.quarantine ORDER BY 1";
+        let sql = "SELECT (key ->> 0)::bigint FROM lakeferry.quarantine \
+            WHERE key ->> 0 IS NOT NULL ORDER BY 1";
+        let rows = self.client.query(sql, &[]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+
+    async fn unkeyed(&self) -> Vec<Option<String>> {
+        let sql = "SELECT payload ->> 'value' FROM lakeferry.quarantine, generate_series(1, rows) \
+            WHERE key ->> 0 IS NULL ORDER BY 1 NULLS FIRST";
         let rows = self.client.query(sql, &[]).await.unwrap();
         rows.iter().map(|row| row.get(0)).collect()
     }

@@ -10,8 +10,8 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use lakeferry_model::{
     Alteration, Applied, Claim, CommitOutcome, Differences, Effect, Epoch, FillPlan, Fingerprint,
-    Guard, Holder, Loaded, OwnColumns, Position, Progress, Session, Stage, Standing, TableStanding,
-    Target, Watermark,
+    Guard, Holder, Loaded, OnNullKey, OwnColumns, Position, Progress, Session, Stage, Standing,
+    TableStanding, Target, Watermark,
 };
 
 pub use self::loader::MemoryLoader;
@@ -73,6 +73,7 @@ pub struct MemorySession<P: Position> {
 enum Prepared<P> {
     Fenced,
     Differs(Differences),
+    Unmatched,
     Ready(Box<State<P>>, Applied),
 }
 
@@ -213,6 +214,10 @@ impl<P: Position> MemorySession<P> {
                         return Ok(Prepared::Differs(differences));
                     }
                 }
+                let is_partial = matches!(stage, Stage::Changes | Stage::Append);
+                if is_partial && sifted.settle_unkeyed(&state.quarantine).is_none() {
+                    return Ok(Prepared::Unmatched);
+                }
                 self.apply_rows(&mut state, stage, (&names, &progress), sifted)?
             }
         };
@@ -311,6 +316,7 @@ impl<P: Position> MemorySession<P> {
         let (state, applied) = match prepared {
             Prepared::Fenced => return Ok(CommitOutcome::Fenced),
             Prepared::Differs(differences) => return Ok(CommitOutcome::Differs(differences)),
+            Prepared::Unmatched => return Ok(CommitOutcome::Unmatched),
             Prepared::Ready(state, applied) => (state, applied),
         };
         if fault != Some(Fault::LoseRequest) {
@@ -408,8 +414,14 @@ impl<P: Position> Session for MemorySession<P> {
         if *stage != Stage::Changes && effect != Effect::Insert {
             return Err(TargetError::Misused("all but changes take inserts only"));
         }
-        let Policy { keying, bad, .. } = self.policy;
-        sifted.put(keying, bad.on_bad_value, effect, rows)
+        let Policy {
+            keying, mut bad, ..
+        } = self.policy;
+        if *stage == Stage::Retry {
+            // They stay where they are, whatever the job would do with new ones.
+            bad.on_null_key = OnNullKey::Quarantine;
+        }
+        sifted.put(keying, bad, effect, rows)
     }
 
     async fn apply(

@@ -12,11 +12,13 @@ use crate::{History, Row, WINDOW, row::cell};
 /// What a target must hold in one column, by key.
 pub type Cells = BTreeMap<i64, Option<String>>;
 
-/// What a target must hold in one column, and the keys that must be in its quarantine.
+/// What a target must hold in one column, and the keys that must be in its quarantine, with what rows
+/// have there in that column whose key is NULL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expected {
     pub cells: Cells,
     pub quarantined: Vec<i64>,
+    pub unkeyed: Vec<Option<String>>,
 }
 
 /// Remembers what each version of each table looked like when it was committed, so that it can
@@ -42,8 +44,10 @@ impl Oracle {
             };
             let key = (generation.table_id.0.clone(), version, digest.0);
             self.versions.entry(key).or_insert_with(|| {
-                let live = rows.iter().filter(|(_, count)| **count > 0);
-                live.map(|(row, _)| row.clone()).collect()
+                let times = |count: i64| 0..count.max(0);
+                let live = rows.iter();
+                live.flat_map(|(row, count)| times(*count).map(|_| row.clone()))
+                    .collect()
             });
         }
     }
@@ -67,13 +71,16 @@ impl Oracle {
             let all = passing.clone();
             passing.retain(|row| {
                 let mut others = all.iter().filter(|other| other.id == row.id);
-                others.all(|other| rank(other) <= rank(row))
+                row.id.is_none() || others.all(|other| rank(other) <= rank(row))
             });
             let mut seen = BTreeSet::new();
-            passing.retain(|row| seen.insert(row.id));
+            passing.retain(|row| row.id.is_none() || seen.insert(row.id));
         }
         for row in passing {
-            let Some(id) = row.id else { continue };
+            let Some(id) = row.id else {
+                expected.unkeyed.push(cell(row, identity));
+                continue;
+            };
             match &row.value {
                 Some(text) if syncs_value && text.contains('\0') => expected.quarantined.push(id),
                 _ => {
@@ -82,6 +89,7 @@ impl Oracle {
             }
         }
         expected.quarantined.sort_unstable();
+        expected.unkeyed.sort();
         Some(expected)
     }
 }

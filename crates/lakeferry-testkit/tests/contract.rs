@@ -29,6 +29,9 @@ impl<P: Position> target::Harness for Server<P> {
     async fn quarantined(&self) -> Vec<i64> {
         self.0.quarantined()
     }
+    async fn unkeyed(&self) -> Vec<Option<String>> {
+        self.0.unkeyed()
+    }
     fn keyless(&self) -> MemoryTarget<P> {
         self.0.keyless(Guard::default())
     }

@@ -149,11 +149,11 @@ pub(crate) enum QuarantineAction {
         #[arg(value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
-    /// Show one with all of its values
+    /// Show those of one key with all of their values
     Show {
         /// The job
         job: String,
-        /// The key of the row
+        /// The key; several rows may have it where it is null
         key: String,
     },
     /// Sync the job, then bring in what its target can hold now

@@ -188,6 +188,7 @@ pub(crate) async fn job(config: &Config, job: &lakeferry_config::Job) -> Result<
         holder: holder(),
         key_columns: ranks.key,
         dedupe_by: ranks.dedupe_by,
+        on_null_key: job.on_null_key,
         filter: check.filter,
         timezone: job.timezone.name().to_owned(),
         always_refresh: job.mode == Mode::Snapshot,
@@ -259,6 +260,7 @@ pub(crate) fn target_settings(
         allow_rewrite: job.allow_rewrite,
         bad_rows: BadRows {
             on_bad_value: job.on_bad_value,
+            on_null_key: job.on_null_key,
             max_rows: job.max_quarantined.rows,
             max_share: job.max_quarantined.share,
         },

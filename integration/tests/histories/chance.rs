@@ -32,16 +32,19 @@ pub(crate) struct Chance {
     pub(crate) is_mapped: bool,
     /// Microseconds since 1970.
     pub(crate) now: i64,
+    /// Whether rows without a key are nothing that has to be mended soon.
+    keeps_null: bool,
     /// The columns that there were.
     identities: u64,
 }
 
 impl Chance {
-    pub(crate) fn new(mut random: ChaCha8Rng) -> Self {
+    pub(crate) fn new(mut random: ChaCha8Rng, keeps_null: bool) -> Self {
         Self {
             is_mapped: random.random_bool(0.7),
             random,
             now: 400_000 * HOUR,
+            keeps_null,
             identities: NUMBER,
         }
     }
@@ -80,8 +83,12 @@ impl Chance {
 
     pub(crate) fn next(&mut self, ledger: &Ledger) -> Operation {
         let state = ledger.now();
-        if !state.troubled().is_empty() && self.random.random_bool(0.4) {
+        let soon = if self.keeps_null { 0.15 } else { 0.4 };
+        if !state.troubled().is_empty() && self.random.random_bool(soon) {
             return self.mend(state);
+        }
+        if self.keeps_null && self.random.random_bool(0.08) {
+            return self.duplicate(state);
         }
         loop {
             let most = if self.is_mapped { 120 } else { 100 };
@@ -137,6 +144,10 @@ impl Chance {
         match (id, self.random.random_range(0..5)) {
             (Some(id), 0) => Operation::Delete(Which::Ids(vec![id]), how),
             (Some(id), 1) => Operation::Merge(self.rows_with(state, &[id]), Vec::new(), how),
+            (None, 0) => {
+                let text = self.cell(Of::Text);
+                Operation::Update(one, VALUE, text, how)
+            }
             (_, 2) => Operation::Overwrite(self.rows(state, 1..8)),
             _ => Operation::Delete(one, how),
         }
@@ -167,8 +178,11 @@ impl Chance {
     fn duplicate(&mut self, state: &State) -> Operation {
         let ids = state.ids();
         let there = ids.choose(&mut self.random).copied();
-        let id = there.filter(|_| self.random.random_bool(0.85));
-        let mut row = self.row(state, 0);
+        let some = if self.keeps_null { 0.5 } else { 0.85 };
+        let id = there.filter(|_| self.random.random_bool(some));
+        let equal = state.rows.iter().find(|row| row.id.is_none());
+        let equal = equal.filter(|_| id.is_none() && self.random.random());
+        let mut row = equal.cloned().unwrap_or_else(|| self.row(state, 0));
         row.id = id;
         Operation::Duplicate(row)
     }

@@ -64,7 +64,7 @@ impl<S: Shelf> History<S> {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let choice = Choice::new(&mut random);
         let partition = [None, None, Some("hot"), Some("number")][random.random_range(0..4)];
-        let mut chance = Chance::new(random);
+        let mut chance = Chance::new(random, choice.keys.keeps_null);
         let directory = tempfile::tempdir()?;
         let path = directory.path().join("table");
         let start = chance.start();
@@ -104,8 +104,8 @@ impl<S: Shelf> History<S> {
                 self.happen(Operation::Sync(Request::Backfill)).await?;
             }
         }
-        let settles = self.choice.settles;
-        let troubled = self.ledger.now().expected(Filter::All, 0, settles).troubled;
+        let keys = self.choice.keys;
+        let troubled = self.ledger.now().expected(Filter::All, 0, keys).troubled;
         for row in self.ledger.now().rows.clone() {
             if troubled.contains(&row.id) {
                 let which = Which::Like(row.id, row.cells.get(&VALUE).cloned());
@@ -184,7 +184,8 @@ impl<S: Shelf> History<S> {
         if self.chance.random.random() {
             self.source = self.choice.source(&self.path)?;
         }
-        let (job, target) = ((self.name.as_str(), &self.choice), self.shelf.target());
+        let target = self.shelf.target(self.choice.bad_rows());
+        let job = (self.name.as_str(), &self.choice);
         let at = (self.chance.now, request);
         let outcome = job::sync(job, &self.source, target, at).await;
         self.note(&outcome);
@@ -202,11 +203,18 @@ impl<S: Shelf> History<S> {
             .push_str(&format!("\nversion {}: {told}", self.ledger.head()));
         let steps = outcome.iter().flat_map(|report| &report.steps);
         let mut kinds: Vec<String> = steps.map(|step| kind(&step.kind)).collect();
-        if self.choice.settles {
+        if self.choice.keys.settles {
             kinds.iter_mut().for_each(|kind| kind.push_str(", settled"));
         }
         if outcome.is_err() {
             kinds.push("-> halted".to_owned());
+        }
+        let steps = outcome.iter().flat_map(|report| &report.steps);
+        if steps.clone().any(|step| step.bad.quarantined > 0) {
+            kinds.push("-> null keys kept aside".to_owned());
+        }
+        if steps.clone().any(|step| step.bad.released > 0) {
+            kinds.push("-> null keys went".to_owned());
         }
         for kind in kinds {
             *self.seen.entry(kind).or_default() += 1;
@@ -249,10 +257,8 @@ impl<S: Shelf> History<S> {
 
     fn troubled(&self, version: usize, instant: i64) -> BTreeSet<Option<i64>> {
         let state = &self.ledger.versions[version];
-        let Choice {
-            filter, settles, ..
-        } = self.choice;
-        state.expected(filter, instant, settles).troubled
+        let Choice { filter, keys, .. } = self.choice;
+        state.expected(filter, instant, keys).troubled
     }
 
     /// Whether there was trouble with a key on the way to the head.
@@ -286,7 +292,7 @@ impl<S: Shelf> History<S> {
 
     /// Sees what the target says that it has.
     async fn hold(&mut self, request: Request) -> Result<()> {
-        let standing = self.shelf.target().inspect().await?;
+        let standing = self.shelf.target(self.choice.bad_rows()).inspect().await?;
         let Some(at) = standing.watermark().cloned() else {
             ensure!(self.held.is_none(), "the target has no watermark any more");
             return Ok(());
@@ -342,13 +348,17 @@ impl<S: Shelf> History<S> {
                 "a run ended well at {at:?}, which is not in time"
             );
         }
-        let Choice {
-            filter, settles, ..
-        } = self.choice;
-        let expected = state.expected(filter, at.instant.0, settles);
+        let Choice { filter, keys, .. } = self.choice;
+        let expected = state.expected(filter, at.instant.0, keys);
         ensure!(
             expected.troubled.is_empty(),
             "it is at {at:?}, which is no version to be at"
+        );
+        let unkeyed = self.shelf.unkeyed().await?;
+        ensure!(
+            unkeyed == expected.unkeyed,
+            "{} rows of {at:?} have no key, and {unkeyed} are kept aside",
+            expected.unkeyed
         );
         let is_synced = |column: &&Column| !self.choice.lists || column.identity == NUMBER;
         for column in state.columns.iter().filter(is_synced) {

@@ -8,12 +8,14 @@ use lakeferry_engine::{
     DropColumns, Job, Meter, OnSchemaChange, OnSourceReplaced, Policy, Report, Request, Retry,
     RunError, drive,
 };
-use lakeferry_model::{Clock, ColumnChoice, DeltaVersion, Holder, Instant, Target};
+use lakeferry_model::{
+    BadRows, Clock, ColumnChoice, DeltaVersion, Holder, Instant, OnNullKey, Target,
+};
 use lakeferry_testkit::StepClock;
 use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
 
-use crate::{filter::Filter, shelf::job_key};
+use crate::{filter::Filter, ledger::Keys, shelf::job_key};
 
 /// What is the user's choice.
 #[derive(Clone, Copy, Debug)]
@@ -22,8 +24,7 @@ pub(crate) struct Choice {
     /// Whether the job lists its columns: `number`, besides the key.
     pub(crate) lists: bool,
     pub(crate) follows_replaced: bool,
-    /// Whether of several rows of a key the one with the greatest `number` counts.
-    pub(crate) settles: bool,
+    pub(crate) keys: Keys,
     refresh_above: f64,
     memory_bytes: usize,
     always_refreshes: bool,
@@ -35,7 +36,10 @@ impl Choice {
             filter: Filter::CHOICE[random.random_range(0..Filter::CHOICE.len())],
             lists: random.random_bool(0.15),
             follows_replaced: random.random(),
-            settles: random.random_bool(0.3),
+            keys: Keys {
+                settles: random.random_bool(0.3),
+                keeps_null: random.random(),
+            },
             refresh_above: if random.random_bool(0.15) {
                 1.0
             } else {
@@ -50,12 +54,25 @@ impl Choice {
         }
     }
 
+    /// What the target does with rows that it cannot hold.
+    pub(crate) fn bad_rows(&self) -> BadRows {
+        match self.keys.keeps_null {
+            true => BadRows {
+                on_null_key: OnNullKey::Quarantine,
+                max_rows: u64::MAX,
+                ..BadRows::HALT
+            },
+            false => BadRows::HALT,
+        }
+    }
+
     fn policy(&self, name: &str) -> Policy {
         Policy {
             key: job_key(name),
             holder: Holder("a history".to_owned()),
             key_columns: vec!["id".to_owned()],
-            dedupe_by: self.settles.then(|| "number".to_owned()),
+            dedupe_by: self.keys.settles.then(|| "number".to_owned()),
+            on_null_key: self.bad_rows().on_null_key,
             filter: self.filter.sql().map(ToOwned::to_owned),
             timezone: "UTC".to_owned(),
             always_refresh: self.always_refreshes,

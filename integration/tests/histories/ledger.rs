@@ -52,22 +52,38 @@ pub(crate) struct State {
     pub(crate) has_feed: bool,
 }
 
+/// What a job does about keys that are not one row's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Keys {
+    /// Of several rows of a key the one with the greatest `number` counts.
+    pub(crate) settles: bool,
+    /// Rows with NULL for their key are kept aside.
+    pub(crate) keeps_null: bool,
+}
+
 /// What a target must hold: its cells by key, and what makes them less than all rows.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Expected {
     pub(crate) rows: BTreeMap<i64, Cells>,
+    /// How many rows have NULL for their key, where these are kept aside.
+    pub(crate) unkeyed: u64,
     /// Keys that more than one row has, or none where it is NULL.
     pub(crate) troubled: BTreeSet<Option<i64>>,
 }
 
 impl State {
-    /// What a target holds of it at this instant; of several rows of a key, where it `settles` them, the
+    /// What a target holds of it at this instant; of several rows of a key, where it settles them, the
     /// one with the greatest number, or else the greatest in all columns.
-    pub(crate) fn expected(&self, filter: Filter, instant: i64, settles: bool) -> Expected {
+    pub(crate) fn expected(&self, filter: Filter, instant: i64, keys: Keys) -> Expected {
         let mut expected = Expected::default();
         let mut rows: Vec<&Row> = self.rows.iter().collect();
         rows.retain(|row| filter.passes(row, instant));
-        if settles {
+        if keys.keeps_null {
+            let all = rows.len();
+            rows.retain(|row| row.id.is_some());
+            expected.unkeyed = (all - rows.len()) as u64;
+        }
+        if keys.settles {
             rows.sort_by_cached_key(|row| Reverse(self.rank(row)));
             let mut seen = BTreeSet::new();
             rows.retain(|row| row.id.is_none() || seen.insert(row.id));
@@ -97,7 +113,7 @@ impl State {
 
     /// Keys that are not one row's, whatever a filter says.
     pub(crate) fn troubled(&self) -> BTreeSet<Option<i64>> {
-        self.expected(Filter::All, 0, false).troubled
+        self.expected(Filter::All, 0, Keys::default()).troubled
     }
 
     pub(crate) fn column(&self, identity: u64) -> Option<&Column> {

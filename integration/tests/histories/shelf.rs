@@ -17,7 +17,10 @@ pub(crate) type Column = BTreeMap<i64, Option<String>>;
 pub(crate) trait Shelf {
     type Target: Target<Position = DeltaVersion>;
 
-    fn target(&self) -> Self::Target;
+    fn target(&self, bad: BadRows) -> Self::Target;
+
+    /// How many rows with NULL for their key are kept aside.
+    async fn unkeyed(&self) -> Result<u64>;
 
     /// What a reader sees in a column of this type; `None` if there is none of that name.
     async fn cells(&self, name: &str, of: Of) -> Result<Option<Column>>;
@@ -29,8 +32,12 @@ pub(crate) struct Memory(MemoryServer<DeltaVersion>);
 impl Shelf for Memory {
     type Target = MemoryTarget<DeltaVersion>;
 
-    fn target(&self) -> Self::Target {
-        self.0.target()
+    fn target(&self, bad: BadRows) -> Self::Target {
+        self.0.tolerant(bad)
+    }
+
+    async fn unkeyed(&self) -> Result<u64> {
+        Ok(self.0.unkeyed().len() as u64)
     }
 
     async fn cells(&self, name: &str, _: Of) -> Result<Option<Column>> {
@@ -80,8 +87,24 @@ pub(crate) fn job_key(name: &str) -> JobKey {
 impl Shelf for Postgres {
     type Target = PostgresTarget<DeltaVersion>;
 
-    fn target(&self) -> Self::Target {
-        PostgresTarget::new(self.settings.clone()).expect("the settings are right")
+    fn target(&self, bad_rows: BadRows) -> Self::Target {
+        let settings = self.settings.clone();
+        let settings = TargetSettings {
+            bad_rows,
+            ..settings
+        };
+        PostgresTarget::new(settings).expect("the settings are right")
+    }
+
+    async fn unkeyed(&self) -> Result<u64> {
+        let sql = "SELECT coalesce(sum(rows), 0)::bigint \
+            FROM lakeferry.quarantine JOIN lakeferry.jobs USING (job_id) \
+            WHERE name = $1 AND key ->> 0 IS NULL";
+        let row = self
+            .client
+            .query_one(sql, &[&self.settings.job.name])
+            .await?;
+        Ok(u64::try_from(row.get::<_, i64>(0))?)
     }
 
     async fn cells(&self, name: &str, of: Of) -> Result<Option<Column>> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, btree_map::Entry};
 
 use chrono_tz::Tz;
-use lakeferry_model::{Naming, OnBadValue, OwnColumns};
+use lakeferry_model::{Naming, OnBadValue, OnNullKey, OwnColumns};
 
 use crate::{
     DropColumns, Job, JobName, MaxQuarantined, OnSchemaChange, OnSourceReplaced, RefreshAbove,
@@ -125,6 +125,7 @@ fn check_job(
             .max_delete_share
             .or_default(DEFAULT_MAX_DELETE_SHARE)?,
         on_bad_value: options.on_bad_value.or_default(OnBadValue::Quarantine)?,
+        on_null_key: options.on_null_key.or_default(OnNullKey::Halt)?,
         max_quarantined: options
             .max_quarantined
             .or_default(MaxQuarantined::default())?,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono_tz::{TZ_VARIANTS, Tz};
-use lakeferry_model::{COMMIT_VERSION, Naming, OnBadValue, OwnColumns, SYNCED_AT};
+use lakeferry_model::{COMMIT_VERSION, Naming, OnBadValue, OnNullKey, OwnColumns, SYNCED_AT};
 
 use crate::{
     DropColumns, MaxQuarantined, Mode, OnSchemaChange, OnSourceReplaced, RefreshAbove, Schedule,
@@ -44,6 +44,7 @@ pub(crate) struct Options {
     pub(crate) allow_empty: Field<bool>,
     pub(crate) max_delete_share: Field<f64>,
     pub(crate) on_bad_value: Field<OnBadValue>,
+    pub(crate) on_null_key: Field<OnNullKey>,
     pub(crate) max_quarantined: Field<MaxQuarantined>,
 }
 
@@ -73,6 +74,7 @@ impl Options {
             allow_empty: self.allow_empty.or(&defaults.allow_empty),
             max_delete_share: self.max_delete_share.or(&defaults.max_delete_share),
             on_bad_value: self.on_bad_value.or(&defaults.on_bad_value),
+            on_null_key: self.on_null_key.or(&defaults.on_null_key),
             max_quarantined: self.max_quarantined.or(&defaults.max_quarantined),
         }
     }
@@ -143,6 +145,7 @@ pub(crate) fn check(raw: RawOptions, report: &mut Report) -> Options {
             ];
             choice("on_bad_value", &text, &known, &[])
         }),
+        on_null_key: raw.on_null_key.check(report, |text| check_null_key(&text)),
         max_quarantined: raw
             .max_quarantined
             .check(report, |text| MaxQuarantined::parse(&text)),
@@ -170,6 +173,14 @@ fn choice<T: Copy>(
     }
     let what = format!("unknown {option} {}", shown(text));
     Err(Fault::new(what, suggest::hint(text, words, "write one of")))
+}
+
+fn check_null_key(text: &str) -> Result<OnNullKey, Fault> {
+    let known = [
+        ("halt", OnNullKey::Halt),
+        ("quarantine", OnNullKey::Quarantine),
+    ];
+    choice("on_null_key", text, &known, &[])
 }
 
 fn check_naming(text: &str) -> Result<Naming, Fault> {

@@ -5,9 +5,11 @@
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use lakeferry_model::{ChangeBatch, Position, Sign};
+use lakeferry_model::{ChangeBatch, OnNullKey, Position, Sign};
 
-use super::{Collapse, CollapseError, Merge, Net, Overflow, Ranking, Verdict};
+use super::{
+    Collapse, CollapseError, Merge, Net, NetRows, Overflow, Ranking, UnkeyedRows, Verdict,
+};
 
 /// Gathers the rows of one version.
 pub(crate) struct Greatest<P> {
@@ -16,8 +18,13 @@ pub(crate) struct Greatest<P> {
     collapse: Collapse<P>,
 }
 
-/// What is left of them, in the order of the key.
-pub(crate) enum Ranked {
+/// What is left of them, in the order of the key, after all that have none.
+pub(crate) struct Ranked {
+    unkeyed: UnkeyedRows,
+    keyed: Keyed,
+}
+
+enum Keyed {
     Held(std::vec::IntoIter<RecordBatch>),
     Spilled(Box<Merge>),
 }
@@ -43,6 +50,12 @@ impl<P: Position> Greatest<P> {
         })
     }
 
+    /// See [`Collapse::on_null_key`].
+    pub(crate) fn on_null_key(mut self, policy: OnNullKey) -> Self {
+        self.collapse = self.collapse.on_null_key(policy);
+        self
+    }
+
     /// # Errors
     /// [`CollapseError::OtherColumns`], [`CollapseError::NullKey`], [`CollapseError::Disk`].
     pub(crate) fn push(&mut self, rows: RecordBatch) -> Result<(), CollapseError> {
@@ -61,10 +74,12 @@ impl<P: Position> Greatest<P> {
     /// # Errors
     /// [`CollapseError::Disk`].
     pub(crate) fn finish(self) -> Result<Ranked, CollapseError> {
-        Ok(match self.collapse.finish()? {
-            Net::Held(net) => Ranked::Held(net.inserts.into_iter()),
-            Net::Spilled(merge) => Ranked::Spilled(merge),
-        })
+        let NetRows { net, unkeyed } = self.collapse.finish()?;
+        let keyed = match net {
+            Net::Held(net) => Keyed::Held(net.inserts.into_iter()),
+            Net::Spilled(merge) => Keyed::Spilled(merge),
+        };
+        Ok(Ranked { unkeyed, keyed })
     }
 }
 
@@ -74,11 +89,14 @@ impl Ranked {
     /// # Errors
     /// [`CollapseError::Disk`].
     pub(crate) fn next(&mut self) -> Result<Option<RecordBatch>, CollapseError> {
-        let merge = match self {
-            Self::Held(batches) => return Ok(batches.next()),
-            Self::Spilled(merge) => merge,
-        };
         // They are all inserts, as all rows came.
+        if let Some((_, rows)) = self.unkeyed.next()? {
+            return Ok(Some(rows));
+        }
+        let merge = match &mut self.keyed {
+            Keyed::Held(batches) => return Ok(batches.next()),
+            Keyed::Spilled(merge) => merge,
+        };
         let parts = merge.next()?;
         Ok(parts.and_then(|parts| parts.into_iter().next().map(|(_, rows)| rows)))
     }

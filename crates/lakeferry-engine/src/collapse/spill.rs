@@ -62,8 +62,7 @@ pub(super) fn write<P: Position>(
     let mut fields: Vec<_> = keys.columns.fields().iter().cloned().collect();
     fields.push(Arc::new(Field::new("plus", DataType::Boolean, false)));
     let schema = Arc::new(Schema::new(fields));
-    let file = tempfile::tempfile().map_err(CollapseError::Disk)?;
-    let mut run = StreamWriter::try_new(BufWriter::new(file), &schema).map_err(of_disk)?;
+    let mut run = begin(&schema)?;
     for places in order.chunks(RUN_BATCH_ROWS) {
         let rows = interleave_record_batch(&batches, places)?;
         let plus = places.iter().map(|place| held[place.0].sign == Sign::Plus);
@@ -72,13 +71,28 @@ pub(super) fn write<P: Position>(
         let rows = RecordBatch::try_new(Arc::clone(&schema), columns)?;
         run.write(&rows).map_err(of_disk)?;
     }
-    let written = run.into_inner().map_err(of_disk)?.into_inner();
+    end(run)
+}
+
+/// A file for rows of these columns.
+pub(super) fn begin(schema: &Schema) -> Result<StreamWriter<BufWriter<File>>, CollapseError> {
+    let file = tempfile::tempfile().map_err(CollapseError::Disk)?;
+    StreamWriter::try_new(BufWriter::new(file), schema).map_err(of_disk)
+}
+
+/// What was written, to be read from its start.
+pub(super) fn end(writer: StreamWriter<BufWriter<File>>) -> Result<File, CollapseError> {
+    let written = writer.into_inner().map_err(of_disk)?.into_inner();
     let mut file = written.map_err(|error| CollapseError::Disk(error.into_error()))?;
     file.rewind().map_err(CollapseError::Disk)?;
     Ok(file)
 }
 
-fn of_disk(error: ArrowError) -> CollapseError {
+pub(super) fn read(file: File) -> Result<StreamReader<BufReader<File>>, CollapseError> {
+    StreamReader::try_new(BufReader::new(file), None).map_err(of_disk)
+}
+
+pub(super) fn of_disk(error: ArrowError) -> CollapseError {
     match error {
         ArrowError::IoError(_, error) => CollapseError::Disk(error),
         error => CollapseError::Arrow(error),
@@ -122,9 +136,8 @@ impl Merge {
             batches: Vec::new(),
         };
         for (place, file) in runs.into_iter().enumerate() {
-            let reader = StreamReader::try_new(BufReader::new(file), None).map_err(of_disk)?;
             merge.runs.push(Run {
-                reader,
+                reader: read(file)?,
                 batch: 0,
                 row: 0,
                 keys: None,

@@ -2,6 +2,7 @@
 
 mod duplicates;
 mod nested;
+mod unkeyed;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -38,8 +39,8 @@ fn spilling(limit_bytes: usize) -> Collapse<u64> {
 }
 
 /// All of a net effect, wherever it is.
-fn all_of(net: Net) -> NetChanges {
-    let mut merge = match net {
+fn all_of(rows: NetRows) -> NetChanges {
+    let mut merge = match rows.net {
         Net::Held(net) => return net,
         Net::Spilled(merge) => merge,
     };
@@ -195,7 +196,7 @@ fn bad_changes_are_named() {
     let error = null
         .push(ChangeBatch {
             version: 3,
-            sign: Sign::Minus,
+            sign: Sign::Plus,
             rows,
         })
         .unwrap_err();
@@ -216,7 +217,7 @@ fn bad_changes_on_disk_are_named() {
         let pushed = twice.push(change(3, Sign::Plus, &[(6, "x"), (7, value)]));
         assert_eq!(pushed.unwrap(), Verdict::More);
     }
-    let Net::Spilled(mut merge) = twice.finish().unwrap() else {
+    let Net::Spilled(mut merge) = twice.finish().unwrap().net else {
         panic!("nothing was spilled");
     };
     assert_eq!(

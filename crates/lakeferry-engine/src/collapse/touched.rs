@@ -19,13 +19,17 @@ use std::collections::{HashMap, hash_map::Entry};
 use arrow_array::{BooleanArray, RecordBatch};
 use arrow_schema::SchemaRef;
 use arrow_select::{concat::concat_batches, filter::filter_record_batch};
-use lakeferry_model::{ChangeBatch, NetChanges, Position, Sign};
+use lakeferry_model::{ChangeBatch, NetChanges, OnNullKey, Position, Sign};
 
-use super::{At, CollapseError, KEY_OVERHEAD_BYTES, Ranking, Verdict, keys::Keys, place, sorted};
+use super::{
+    At, CollapseError, KEY_OVERHEAD_BYTES, Net, NetRows, Ranking, Unkeyed, Verdict, keys::Keys,
+    place, sorted,
+};
 
 /// Gathers the keys of changes, then their rows.
-pub(crate) struct Touched {
+pub(crate) struct Touched<P> {
     keys: Keys,
+    unkeyed: Unkeyed<P>,
     ranking: Ranking,
     of: HashMap<Box<[u8]>, Key>,
     /// Rows that came or went.
@@ -48,7 +52,7 @@ struct Key {
     greatest: Option<At>,
 }
 
-impl Touched {
+impl<P: Position> Touched<P> {
     /// Starts with nothing; see [`super::Collapse::new`].
     ///
     /// # Errors
@@ -63,6 +67,7 @@ impl Touched {
         Ok(Self {
             ranking: Ranking::new(&columns, by)?,
             keys: Keys::new(columns, key)?,
+            unkeyed: Unkeyed::new(OnNullKey::Halt),
             of: HashMap::new(),
             changed: Vec::new(),
             there: Vec::new(),
@@ -71,25 +76,20 @@ impl Touched {
         })
     }
 
+    /// See [`super::Collapse::on_null_key`].
+    pub(crate) fn on_null_key(mut self, policy: OnNullKey) -> Self {
+        self.unkeyed = Unkeyed::new(policy);
+        self
+    }
+
     /// Takes changed rows.
     ///
     /// # Errors
     /// [`CollapseError::NullKey`].
-    pub(crate) fn push<P: Position>(
-        &mut self,
-        changes: ChangeBatch<P>,
-    ) -> Result<Verdict, CollapseError> {
-        let ChangeBatch {
-            version,
-            sign,
-            rows,
-        } = changes;
-        if let Some(column) = self.keys.null_in(&rows) {
-            return Err(CollapseError::NullKey {
-                version: version.to_string(),
-                column: column.clone(),
-            });
-        }
+    pub(crate) fn push(&mut self, changes: ChangeBatch<P>) -> Result<Verdict, CollapseError> {
+        let (changes, unkeyed_bytes) = self.unkeyed.part(&self.keys, changes)?;
+        self.held_bytes += unkeyed_bytes;
+        let ChangeBatch { sign, rows, .. } = changes;
         let step = match sign {
             Sign::Plus => 1,
             Sign::Minus => -1,
@@ -169,7 +169,7 @@ impl Touched {
     ///
     /// # Errors
     /// [`CollapseError::Contradiction`].
-    pub(crate) fn finish(self) -> Result<NetChanges, CollapseError> {
+    pub(crate) fn finish(self) -> Result<NetRows, CollapseError> {
         let [mut deletes, mut updates, mut inserts] = [const { Vec::new() }; 3];
         for (key, known) in self.of {
             match (known.count - known.more, known.greatest) {
@@ -182,10 +182,14 @@ impl Touched {
         }
         let changed: Vec<&RecordBatch> = self.changed.iter().collect();
         let there: Vec<&RecordBatch> = self.there.iter().collect();
-        Ok(NetChanges {
+        let net = Net::Held(NetChanges {
             deletes: sorted(&changed, deletes)?,
             updates: sorted(&there, updates)?,
             inserts: sorted(&there, inserts)?,
+        });
+        Ok(NetRows {
+            net,
+            unkeyed: self.unkeyed.finish()?,
         })
     }
 }

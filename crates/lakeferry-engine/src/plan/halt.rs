@@ -115,6 +115,7 @@ impl Why {
             Self::Opaque => "a commit does not tell enough of the files that it removed",
             Self::OtherColumns => "its source got other columns while it was read",
             Self::KeysMended => "a key was null or not unique in between",
+            Self::UnkeyedUnmatched => "a row with a null key went that is not in quarantine",
             Self::FilterMoved => "its filter depends on the time, which takes rows away",
         }
     }

@@ -27,6 +27,7 @@ pub(crate) fn policy() -> Policy {
         always_refresh: false,
         appends: false,
         dedupe_by: None,
+        on_null_key: lakeferry_model::OnNullKey::Halt,
         lists_columns: false,
         excluded: Vec::new(),
         own: OwnColumns::default(),

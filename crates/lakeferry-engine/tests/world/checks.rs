@@ -1,6 +1,6 @@
 //! What holds after every step of the simulation, by the oracle and by what was seen before.
 
-use std::collections::BTreeSet;
+use std::{cmp::Ordering, collections::BTreeSet};
 
 use lakeferry_model::{COMMIT_VERSION, ColumnRole, Progress, TargetColumn};
 use lakeferry_testkit::{KEY, oracle::Cells};
@@ -25,6 +25,7 @@ impl World {
         };
         self.check_columns(progress)?;
         self.note_previous(progress);
+        self.note_unkeyed();
         self.check_kept()?;
         let watermark = &progress.watermark;
         let version = watermark.version;
@@ -44,6 +45,15 @@ impl World {
         }
         self.seen = Some(watermark.clone());
         Ok(())
+    }
+
+    fn note_unkeyed(&mut self) {
+        let unkeyed = self.server.unkeyed().len();
+        match unkeyed.cmp(&std::mem::replace(&mut self.unkeyed, unkeyed)) {
+            Ordering::Less => self.note("null key went"),
+            Ordering::Equal => {}
+            Ordering::Greater => self.note("null key kept aside"),
+        }
     }
 
     /// Where rows stay when they are deleted, none ever goes, and none is there twice; that the live
@@ -137,11 +147,14 @@ impl World {
                 (ColumnRole::Synced, Some(cells)) => *cells == expected.cells,
                 (ColumnRole::Synced, None) => false,
             };
-            let is_aside = fingerprint.rows.is_empty() || quarantined == expected.quarantined;
+            let unkeyed = self.server.unkeyed();
+            let is_aside = (fingerprint.rows.is_empty() || quarantined == expected.quarantined)
+                && unkeyed.len() == expected.unkeyed.len()
+                && (!is_value(column) || unkeyed == expected.unkeyed);
             if !is_right || !is_aside {
                 return Err(format!(
                     "{column:?} is not version {version} of {table} at {instant:?}:\n{cells:?} and \
-                     {quarantined:?} in quarantine\nbut should be\n{expected:?}"
+                     {quarantined:?} and {unkeyed:?} in quarantine\nbut should be\n{expected:?}"
                 ));
             }
         }

@@ -124,7 +124,12 @@ impl World {
             }
             let old = live.swap_remove(self.random.random_range(0..live.len()));
             if self.random.random_bool(0.6) {
-                changes.push((Sign::Plus, Row { id: old.id, ..row }));
+                // Some lose their key, and some get one.
+                let keeps = self
+                    .random
+                    .random_bool(if old.id.is_some() { 0.97 } else { 0.6 });
+                let id = if keeps { old.id } else { row.id.xor(old.id) };
+                changes.push((Sign::Plus, Row { id, ..row }));
             }
             changes.push((Sign::Minus, old));
         }
@@ -167,7 +172,7 @@ impl World {
             (identity, text)
         });
         Row {
-            id: Some(id),
+            id: Some(id).filter(|_| self.random.random_bool(0.95)),
             value,
             hot,
             seen: seen.filter(|_| self.is_timed()),
@@ -234,7 +239,7 @@ fn clash(one: &Row, other: &Row) -> bool {
         .seen
         .zip(other.seen)
         .is_some_and(|(one, other)| u128::from(one.0.abs_diff(other.0)) >= WINDOW.as_micros());
-    one.id == other.id && is_hot(one) && is_hot(other) && !apart
+    one.id.is_some() && one.id == other.id && is_hot(one) && is_hot(other) && !apart
 }
 
 /// `UPDATE … SET id = id + 1`.

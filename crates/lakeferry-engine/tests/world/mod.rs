@@ -18,8 +18,8 @@ use lakeferry_engine::{
     RunError, Step, StepKind, Why, drive,
 };
 use lakeferry_model::{
-    Alteration, BadRows, Clock, Holder, Instant, JobKey, OnBadValue, OwnColumns, RowCounts,
-    Source as _, Stage, Watermark,
+    Alteration, BadRows, Clock, Holder, Instant, JobKey, OnBadValue, OnNullKey, OwnColumns,
+    RowCounts, Source as _, Stage, Watermark,
 };
 use lakeferry_testkit::{
     History, KEY, MemoryServer, MemorySource, MemoryTarget, StepClock,
@@ -74,6 +74,9 @@ pub(crate) const MUST_HAPPEN: &[&str] = &[
     "taken over",
     "quarantined",
     "released",
+    "null key kept aside",
+    "null key went",
+    "rebuild: Refresh UnkeyedUnmatched",
     "tried again",
     "appended",
     "not only added: halted",
@@ -103,6 +106,8 @@ pub(crate) struct World {
     keeps_previous: bool,
     /// What the target had after the last step, by the identity of its columns.
     had: BTreeMap<String, Cells>,
+    /// How many rows in quarantine have NULL in their key.
+    unkeyed: usize,
     next_id: i64,
     /// How many extra columns there were.
     extras: u64,
@@ -189,6 +194,7 @@ fn policy(
         always_refresh: false,
         appends: false,
         dedupe_by: None,
+        on_null_key: OnNullKey::Quarantine,
         lists_columns: false,
         excluded: Vec::new(),
         own,
@@ -227,6 +233,7 @@ fn bad_rows(keeps_previous: bool) -> BadRows {
             true => OnBadValue::KeepPrevious,
             false => OnBadValue::Quarantine,
         },
+        on_null_key: OnNullKey::Quarantine,
         max_rows: u64::MAX,
         ..BadRows::default()
     }
@@ -290,6 +297,7 @@ impl World {
             was_deleted: Vec::new(),
             keeps_previous,
             had: BTreeMap::new(),
+            unkeyed: 0,
             next_id: 0,
             extras: 0,
             seen: None,

@@ -47,6 +47,8 @@ pub(super) enum Ended {
     },
     /// The table is not the one to adopt.
     Differs(Differences),
+    /// A row without a key went that is not in quarantine.
+    Unmatched,
 }
 
 /// A target that exists, as the lock of an apply keeps it.

@@ -2,23 +2,29 @@
 //! transaction of these.
 //!
 //! A row is known by its key as JSON text, which any value has, also one that Postgres cannot hold.
-//! Without a key it is known by all of it.
+//! Without a key, or with NULL in it, it is known by all of it.
 
 mod nearest;
+mod settle;
 mod store;
+mod unkeyed;
 
-use std::collections::{HashMap, HashSet, hash_map::Entry as Place};
+use std::collections::{HashMap, HashSet};
 
 use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, make_array};
 use arrow_buffer::{BooleanBuffer, NullBuffer};
 use arrow_select::filter::filter_record_batch;
-use lakeferry_model::{BadRowCounts, BadRows, OnBadValue, Position};
+use lakeferry_model::{BadRowCounts, BadRows, OnBadValue};
 use sha2::{Digest as _, Sha256};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-pub(super) use self::store::refuse_too_many;
-use self::store::{Again, Store};
+use self::unkeyed::Unkeyed;
+pub(super) use self::{
+    settle::{Quarantined, Scope},
+    store::refuse_too_many,
+    unkeyed::without_unkeyed,
+};
 
 use crate::{
     encode::{Fault, JsonRows},
@@ -26,12 +32,7 @@ use crate::{
     link::{Link, Param},
     sql::Sql,
     sqlstate::Doing,
-    target::{
-        apply::Apply,
-        columns::Columns,
-        copy::Copy,
-        state::{StateSchema, bigint},
-    },
+    target::{columns::Columns, copy::Copy, state::StateSchema},
 };
 
 /// The most bad rows of one staging, or of one piece of a fill: they wait in memory.
@@ -62,35 +63,24 @@ struct BadRow {
 #[derive(Debug)]
 pub(super) struct Aside {
     allows: BadRows,
-    /// In quarantine when the staging was opened, and whether the target has a previous row.
-    known: HashMap<Known, bool>,
+    /// In quarantine when the staging was opened.
+    known: HashMap<Known, InQuarantine>,
     /// Of these, those whose key was put.
     touched: HashSet<Known>,
     rows: HashMap<Known, BadRow>,
+    unkeyed: Unkeyed,
     payload_bytes: usize,
     /// What was written otherwise.
     changed: BadRowCounts,
 }
 
-/// What an apply did to the quarantine.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Quarantined {
-    pub(super) counts: BadRowCounts,
-    /// What is in it now.
-    pub(super) total: u64,
-}
-
-/// What an apply knows of the rows in quarantine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scope {
-    /// All rows of the source were put.
-    All,
-    /// Those whose key was put, for it changed.
-    Changed,
-    /// As `Changed`; without a key, rows are put beside those that are there.
-    Added,
-    /// Those whose key was put, as it was.
-    Retried,
+/// What is known of an entry of the quarantine.
+#[derive(Clone, Copy, Debug)]
+struct InQuarantine {
+    /// How many equal ones it stands for.
+    rows: i64,
+    /// Whether the target has the row that the key had before.
+    has_previous: bool,
 }
 
 /// Rows by what the target has of their keys.
@@ -121,6 +111,7 @@ impl Aside {
             known: HashMap::new(),
             touched: HashSet::new(),
             rows: HashMap::new(),
+            unkeyed: Unkeyed::default(),
             payload_bytes: 0,
             changed: BadRowCounts::default(),
         }
@@ -136,17 +127,23 @@ impl Aside {
         let mut aside = Self::new(allows);
         if count > 0 {
             let doing = Doing::new("read what is in quarantine");
-            let sql = "SELECT digest, has_previous FROM {} WHERE job_id = $1";
+            let sql = "SELECT digest, rows, has_previous FROM {} WHERE job_id = $1";
             let sql = Sql::of(sql, &[&state.table("quarantine")]);
             let params: [Param<'_>; 1] = [(&job_id, Type::UUID)];
             let rows = link.query(&sql, &params, &doing).await?;
             let known = rows.iter().filter_map(|row| {
                 let digest = row.get::<_, Vec<u8>>(0).try_into().ok()?;
-                Some((digest, row.get(1)))
+                let (rows, has_previous) = (row.get(1), row.get(2));
+                Some((digest, InQuarantine { rows, has_previous }))
             });
             aside.known = known.collect();
         }
         Ok(aside)
+    }
+
+    /// How many rows of this there were when the staging was opened.
+    fn in_quarantine(&self, known: &Known) -> i64 {
+        self.known.get(known).map_or(0, |known| known.rows)
     }
 
     pub(super) fn allows(&self) -> BadRows {
@@ -177,7 +174,7 @@ impl Aside {
         let known: Vec<Option<bool>> = (0..rows.num_rows())
             .map(|row| {
                 let digest = digest(&keys.of(row));
-                let has_previous = *self.known.get(&digest)?;
+                let has_previous = self.known.get(&digest)?.has_previous;
                 self.touched.insert(digest);
                 Some(has_previous)
             })
@@ -298,107 +295,52 @@ impl Aside {
         (column, reason): (String, String),
         payload: impl Fn(usize) -> Option<String>,
     ) -> Result<(), Error> {
-        let room = LONGEST_PAYLOAD.min(MOST_PAYLOAD.saturating_sub(self.payload_bytes));
-        let count = self.rows.len();
-        match self.rows.entry(digest(&key)) {
-            Place::Occupied(mut entry) if !columns.has_key() => entry.get_mut().rows += 1,
-            Place::Occupied(_) => {
+        let known = digest(&key);
+        match self.rows.get_mut(&known) {
+            Some(row) if !columns.has_key() => row.rows += 1,
+            Some(_) => {
                 return Err(Error::needs_operator(format!(
                     "two rows have the key {key}, and both hold a value that postgres cannot"
                 ))
                 .advise("choose a key that is unique, or keep one out by the filter"));
             }
-            Place::Vacant(_) if count >= MOST_ROWS => {
-                return Err(Error::needs_operator(format!(
-                    "more than {MOST_ROWS} rows hold a value that postgres cannot hold; column \
-                     {column:?} of one holds {reason}"
-                ))
-                .advise("correct the values in the source, or keep such rows out by the filter"));
-            }
-            Place::Vacant(place) => {
-                let payload = payload(room);
-                self.payload_bytes += payload.as_ref().map_or(0, String::len);
-                let is_short = key.len() <= LONGEST_PAYLOAD;
-                place.insert(BadRow {
-                    key: if is_short { key } else { "null".to_owned() },
-                    rows: 1,
-                    column,
-                    reason,
-                    payload,
-                    has_previous: false,
-                });
+            None => {
+                let row = self.bad_row(key, (column, reason), payload)?;
+                self.rows.insert(known, row);
             }
         }
         Ok(())
     }
 
-    /// Brings the quarantine to what was put, within the transaction of `apply`, once its rows are
-    /// written.
+    /// One more row to keep.
     ///
     /// # Errors
-    /// [`Error::NeedsOperator`] if it would hold more than the job allows.
-    pub(super) async fn write<P: Position>(
-        &self,
-        apply: &Apply<'_, P>,
-        scope: Scope,
-    ) -> Result<Quarantined, Error> {
-        let looked_at: Vec<&Known> = match scope {
-            Scope::All => self.known.keys().collect(),
-            Scope::Changed | Scope::Added | Scope::Retried => self.touched.iter().collect(),
-        };
-        // What is bad as before was perhaps given up, and stays so unless it changed.
-        let stays = |known: &Known| self.rows.contains_key(known);
-        let stay = looked_at.iter().filter(|known| stays(known)).count();
-        let again = self.known.keys().filter(|known| stays(known)).count();
-        let left: Vec<&[u8]> = looked_at
-            .iter()
-            .filter(|known| matches!(scope, Scope::Changed | Scope::Added) || !stays(known))
-            .map(|known| &known[..])
-            .collect();
-        let store = Store {
-            link: apply.link,
-            state: apply.state,
-            job_id: apply.hold.job_id,
-        };
-        let doing = apply.doing();
-        store.remove(&left, &doing).await?;
-        let version = bigint(apply.after.0.version)?;
-        let renews = match scope {
-            Scope::Added => Again::Counts,
-            _ => Again::Renews,
-        };
-        store.insert(&self.rows, version, renews, &doing).await?;
-        let counts = BadRowCounts {
-            quarantined: (self.rows.len() - again) as u64,
-            released: (looked_at.len() - stay) as u64,
-            ..self.changed
-        };
-        let total = (self.known.len() - looked_at.len() + self.rows.len() + stay - again) as u64;
-        if !self.rows.is_empty() {
-            refuse_too_many(apply, self.allows, None).await?;
+    /// [`Error::NeedsOperator`] if there are too many.
+    fn bad_row(
+        &mut self,
+        key: String,
+        (column, reason): (String, String),
+        payload: impl Fn(usize) -> Option<String>,
+    ) -> Result<BadRow, Error> {
+        if self.rows.len() + self.unkeyed.came.len() >= MOST_ROWS {
+            return Err(Error::needs_operator(format!(
+                "more than {MOST_ROWS} rows cannot be held by postgres; column {column:?} of one \
+                 holds {reason}"
+            ))
+            .advise("correct these rows in the source, or keep them out by the filter"));
         }
-        Ok(Quarantined { counts, total })
-    }
-
-    /// Writes the bad rows of one piece of a fill, which begins with an empty quarantine, within
-    /// the transaction of the piece.
-    pub(super) async fn write_piece(
-        &self,
-        (link, state): (&Link, &StateSchema),
-        (job_id, has_key): (Uuid, bool),
-        version: i64,
-        doing: &Doing,
-    ) -> Result<(), Error> {
-        let store = Store {
-            link,
-            state,
-            job_id,
-        };
-        let again = match has_key {
-            true => Again::IsRefused,
-            false => Again::Counts,
-        };
-        store.insert(&self.rows, version, again, doing).await
+        let room = LONGEST_PAYLOAD.min(MOST_PAYLOAD.saturating_sub(self.payload_bytes));
+        let payload = payload(room);
+        self.payload_bytes += payload.as_ref().map_or(0, String::len);
+        let is_short = key.len() <= LONGEST_PAYLOAD;
+        Ok(BadRow {
+            key: if is_short { key } else { "null".to_owned() },
+            rows: 1,
+            column,
+            reason,
+            payload,
+            has_previous: false,
+        })
     }
 }
 

@@ -29,6 +29,10 @@ pub(super) async fn apply<P: Position>(
     staged: &mut Staged,
     (kind, scope): (&'static str, Scope),
 ) -> Result<Ended, Error> {
+    if staged.aside.is_unmatched() {
+        apply.batch("ROLLBACK").await?;
+        return Ok(Ended::Unmatched);
+    }
     let place = staged.place.sql();
     if staged.counts.total() >= ANALYZE_ROWS {
         apply.batch(Sql::of("ANALYZE {}", &[&place])).await?;

@@ -290,10 +290,20 @@ impl Columns {
                 return Err(Error::needs_operator(format!(
                     "key column {name} of {table} is null in {nulls} of {count} rows"
                 ))
-                .advise("choose a key that is never null, or keep such rows out by the filter"));
+                .advise(
+                    "choose a key that is never null, keep such rows out by the filter, or aside by \
+                     on_null_key: quarantine",
+                ));
             }
         }
         Ok(())
+    }
+
+    /// A key column that is NULL somewhere in `rows`.
+    pub(super) fn null_key(&self, rows: &RecordBatch) -> Option<&str> {
+        let is_null = |place: &&usize| rows.column(**place).null_count() > 0;
+        let place = self.key.iter().find(is_null)?;
+        Some(self.name_at(*place))
     }
 }
 

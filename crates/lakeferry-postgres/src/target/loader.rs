@@ -2,7 +2,7 @@
 //! once. A piece is one transaction: its rows, and the note that it is there.
 
 use arrow_array::RecordBatch;
-use lakeferry_model::{BadRows, Loader};
+use lakeferry_model::{BadRows, Effect, Loader};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
@@ -157,7 +157,9 @@ impl Worker {
     }
 
     async fn put(&self, piece: &mut UnderWay, rows: &RecordBatch) -> Result<(), Error> {
-        self.columns.refuse_null_keys(rows, &self.target)?;
+        let columns = (&self.columns, &self.target);
+        let keyed = piece.aside.take_unkeyed(columns, Effect::Insert, rows)?;
+        let rows = keyed.as_ref().unwrap_or(rows);
         let copy = (&self.link, &mut piece.copy);
         let (count, _) = piece.aside.put(copy, &self.columns, rows, None).await?;
         piece.rows += count as u64;

@@ -250,6 +250,7 @@ impl<P: Position> PostgresSession<P> {
         match ended {
             Ended::Fenced => CommitOutcome::Fenced,
             Ended::Differs(differences) => CommitOutcome::Differs(differences),
+            Ended::Unmatched => CommitOutcome::Unmatched,
             Ended::Unknown { applied } => {
                 self.is_broken = true;
                 CommitOutcome::Unknown(applied)
@@ -355,7 +356,7 @@ impl<P: Position> Session for PostgresSession<P> {
         let (staging, filling) = (self.staging.take(), self.filling.take());
         let is_staged = staging.is_some() || filling.is_some();
         let after = (watermark, fingerprint);
-        let ended = self.apply_staging(staging, filling, after).await;
+        let ended = Box::pin(self.apply_staging(staging, filling, after)).await;
         let ended = self.ended(ended)?;
         let progress = Progress {
             watermark: watermark.clone(),

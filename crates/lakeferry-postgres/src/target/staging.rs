@@ -17,7 +17,7 @@ use crate::{
     sql::{Sql, Table},
     sqlstate::Doing,
     target::{
-        aside::{Aside, Parted},
+        aside::{Aside, Parted, without_unkeyed},
         columns::Columns,
         copy::Copy,
         fence::Hold,
@@ -218,7 +218,14 @@ impl Staging {
                 "{effect:?} was put into {stage:?} for {table}"
             )));
         }
-        self.columns.refuse_null_keys(rows, table)?;
+        let keyed = match self.stage {
+            Stage::Retry => without_unkeyed(&self.columns, rows)?,
+            _ => {
+                let columns = (&self.columns, table);
+                self.aside.take_unkeyed(columns, effect, rows)?
+            }
+        };
+        let rows = keyed.as_ref().unwrap_or(rows);
         if !(self.has_effects() && self.columns.has_key()) {
             return self.load(link, effect, rows).await;
         }

@@ -112,7 +112,7 @@ impl<P: Position> Found<P> {
         if let Some(job_id) = found.job_id
             && row.get::<_, i32>(0) >= migrations::QUARANTINE
         {
-            let sql = "SELECT count(*) FROM {} WHERE job_id = $1";
+            let sql = "SELECT coalesce(sum(rows), 0)::bigint FROM {} WHERE job_id = $1";
             let sql = Sql::of(sql, &[&state.table("quarantine")]);
             let params: [Param<'_>; 1] = [(&job_id, Type::UUID)];
             let row = link.query_one(&sql, &params, &doing).await?;

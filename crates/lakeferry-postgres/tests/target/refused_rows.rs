@@ -9,6 +9,7 @@ const QUARANTINE: BadRows = BadRows {
     on_bad_value: OnBadValue::Quarantine,
     max_rows: 100,
     max_share: 0.0,
+    ..BadRows::HALT
 };
 
 /// Keys and values.

@@ -19,6 +19,7 @@ mod alter;
 mod append;
 mod fill;
 mod keyless;
+mod null_keys;
 mod own;
 mod quarantine;
 
@@ -47,8 +48,10 @@ pub trait Harness {
     async fn deleted(&self) -> Vec<i64>;
     /// The live rows that a reader sees; `None` if there is no table.
     async fn rows(&self) -> Option<Rows>;
-    /// The keys in quarantine, sorted.
+    /// The keys in quarantine that are not NULL, sorted.
     async fn quarantined(&self) -> Vec<i64>;
+    /// What rows in quarantine that have NULL in their key have in the first column after it, sorted.
+    async fn unkeyed(&self) -> Vec<Option<String>>;
     /// The same of a table without a key, sorted.
     async fn all_rows(&self) -> Option<Vec<Values>>;
     /// What a reader sees in one column of live rows, as text; `None` if there is no such column.
@@ -94,6 +97,7 @@ pub async fn holds<H: Harness>(make: impl AsyncFn() -> H) {
     append::holds(&make).await;
     fill::holds(&make).await;
     keyless::holds(&make).await;
+    null_keys::holds(&make).await;
     own::holds(&make).await;
     quarantine::holds(&make).await;
 }

@@ -89,7 +89,7 @@ impl<P: Position> Loader for MemoryLoader<P> {
             return Err(TargetError::Misused("no piece was begun"));
         };
         let Policy { keying, bad, .. } = self.policy;
-        piece.put(keying, bad.on_bad_value, Effect::Insert, rows)
+        piece.put(keying, bad, Effect::Insert, rows)
     }
 
     async fn finish(&mut self) -> Result<(), TargetError> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use arrow_array::RecordBatch;
 use lakeferry_model::{
     BadRowCounts, BadRows, Differences, DifferingKeys, Effect, Guard, MOST_EXAMPLES, OnBadValue,
-    OwnColumns, RowCounts, Stage,
+    OnNullKey, OwnColumns, RowCounts, Stage,
 };
 
 use super::{
@@ -37,6 +37,8 @@ pub(super) struct Policy {
 pub(super) struct Sifted {
     pub(super) staged: Vec<(Effect, Values)>,
     pub(super) bad: Vec<(Effect, Values)>,
+    /// Rows with NULL in their key, in the order in which they were put.
+    unkeyed: Vec<(Effect, Values)>,
     nulled: u64,
     replaced: u64,
 }
@@ -46,17 +48,38 @@ impl Sifted {
     pub(super) fn put(
         &mut self,
         keying: Keying,
-        policy: OnBadValue,
+        policy: BadRows,
         effect: Effect,
         rows: &RecordBatch,
     ) -> Result<(), TargetError> {
         for (id, cells) in cells_of(rows) {
-            if keying == Keying::ById && id.is_none() {
+            let row = (effect, (id, cells));
+            if keying == Keying::Nothing || id.is_some() {
+                self.take(policy.on_bad_value, row, |text| text.contains('\0'))?;
+                continue;
+            }
+            if (policy.on_null_key, effect) == (OnNullKey::Halt, Effect::Insert) {
                 return Err(TargetError::NullKey);
             }
-            self.take(policy, (effect, (id, cells)), |text| text.contains('\0'))?;
+            self.unkeyed.push(row);
         }
         Ok(())
+    }
+
+    /// Brings rows with NULL in their key into a quarantine, and takes some out of it; not where one is
+    /// to go that is not there.
+    pub(super) fn settle_unkeyed(&self, quarantine: &Rows) -> Option<Rows> {
+        let mut quarantine = quarantine.clone();
+        for (effect, row) in &self.unkeyed {
+            match effect {
+                Effect::Delete => {
+                    let place = quarantine.iter().position(|other| other == row)?;
+                    quarantine.remove(place);
+                }
+                Effect::Insert | Effect::Update => quarantine.push(row.clone()),
+            }
+        }
+        Some(quarantine)
     }
 
     /// Takes out rows that are to be written and have this value in a cell.
@@ -108,6 +131,7 @@ impl Sifted {
     pub(super) fn extend(&mut self, more: &Self) {
         self.staged.extend_from_slice(&more.staged);
         self.bad.extend_from_slice(&more.bad);
+        self.unkeyed.extend_from_slice(&more.unkeyed);
         self.nulled += more.nulled;
         self.replaced += more.replaced;
     }
@@ -145,6 +169,10 @@ impl Held<'_> {
         if stage == Stage::Refresh {
             self.stage_previous(&mut sifted);
         }
+        if stage != Stage::Retry {
+            let settled = sifted.settle_unkeyed(self.quarantine);
+            *self.quarantine = settled.ok_or(TargetError::Misused("what goes is not there"))?;
+        }
         self.quarantine
             .extend(sifted.bad.iter().map(|(_, row)| row.clone()));
         let rows = match stage {
@@ -156,20 +184,32 @@ impl Held<'_> {
         if let Some(too_many) = self.policy.bad.refusal(quarantined, all + quarantined) {
             return Err(TargetError::TooManyBad(too_many));
         }
-        let same = |one: &Values, other: &Values| match self.policy.keying {
-            Keying::ById => one.0 == other.0,
-            Keying::Nothing => one == other,
-        };
-        let is_in = |rows: &Rows, row| rows.iter().any(|other| same(row, other));
-        let come = sifted.bad.iter().filter(|(_, row)| !is_in(&before, row));
-        let gone = before.iter().filter(|row| !is_in(self.quarantine, row));
         let bad = BadRowCounts {
-            quarantined: come.count() as u64,
-            released: gone.count() as u64,
+            quarantined: self.more(self.quarantine, &before),
+            released: self.more(&before, self.quarantine),
             nulled,
             replaced,
         };
         Ok((rows, bad))
+    }
+
+    /// How many rows `one` has that `other` has not; those with a key are known by it.
+    fn more(&self, one: &Rows, other: &Rows) -> u64 {
+        let is_by_key = self.policy.keying == Keying::ById;
+        let known_by = |(id, cells): &Values| match id {
+            Some(_) if is_by_key => (*id, Cells::new()),
+            _ => (*id, cells.clone()),
+        };
+        let mut counts = BTreeMap::new();
+        for (rows, step) in [(one, 1), (other, -1)] {
+            for row in rows {
+                *counts.entry(known_by(row)).or_insert(0_i64) += step;
+            }
+        }
+        counts
+            .values()
+            .map(|count| count.max(&0).unsigned_abs())
+            .sum()
     }
 
     fn held(&self) -> BTreeSet<Option<i64>> {

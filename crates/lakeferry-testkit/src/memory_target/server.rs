@@ -49,12 +49,23 @@ impl<P: Position> MemoryServer<P> {
         target
     }
 
-    /// The keys in quarantine, sorted.
+    /// The keys in quarantine that are not NULL, sorted.
     pub fn quarantined(&self) -> Vec<i64> {
         let state = self.lock();
         let mut keys: Vec<_> = state.quarantine.iter().filter_map(|row| row.0).collect();
         keys.sort_unstable();
         keys
+    }
+
+    /// What rows in quarantine that have NULL in their key have in the first column after it, sorted.
+    pub fn unkeyed(&self) -> Vec<Option<String>> {
+        let state = self.lock();
+        let first = |(id, cells): &(Option<i64>, Vec<Option<String>>)| {
+            id.is_none().then(|| cells.first().cloned().flatten())
+        };
+        let mut values: Vec<_> = state.quarantine.iter().filter_map(first).collect();
+        values.sort();
+        values
     }
 
     /// The rows that a reader of a keyed table sees; `None` if there is no table.

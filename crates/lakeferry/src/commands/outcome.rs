@@ -80,7 +80,7 @@ pub(crate) fn told(
     } = total;
     if let Some(bad) = bad_wording(&bad) {
         let see = format!("see lakeferry quarantine list {name}");
-        lines.push_str(&format!("  bad values: {bad} ({see})\n"));
+        lines.push_str(&format!("  bad rows: {bad} ({see})\n"));
     }
     format!("{name}: {place}: {inserted} inserted, {updated} updated, {deleted} deleted\n{lines}")
 }

@@ -1,4 +1,4 @@
-//! `quarantine`: rows that Postgres cannot hold.
+//! `quarantine`: rows that Postgres cannot hold, or that have no key.
 
 use lakeferry_config::{Config, Job, TargetName};
 use lakeferry_engine::Request;
@@ -17,6 +17,9 @@ use crate::{
     output::Done,
     wiring,
 };
+
+/// Rows of one key, of which there are several only where it is NULL.
+const MOST_SHOWN: u32 = 1_000;
 
 /// A row in quarantine.
 #[derive(Debug, Serialize)]
@@ -119,18 +122,17 @@ async fn show(config: &Config, name: &String, key: &String) -> Result<Done, Trou
         jobs: std::slice::from_ref(name),
         keys: Some(std::slice::from_ref(key)),
     };
-    let rows = read_quarantine(&connect, wiring::STATE_SCHEMA, wanted, true, 1).await;
+    let rows = read_quarantine(&connect, wiring::STATE_SCHEMA, wanted, true, MOST_SHOWN).await;
     let rows = rows.map_err(|error| wiring::target_trouble(job, &error))?;
-    let Some(row) = rows.into_iter().next() else {
+    if rows.is_empty() {
         return Err(not_there(job, key));
-    };
-    let kept = told(row, true);
-    let mut text = line(&kept);
-    match &kept.row {
-        Some(row) => text.push_str(&format!("  {row}\n")),
-        None => text.push_str("  its values were not kept\n"),
     }
-    Ok(Done::new(text, &kept))
+    let kept: Vec<Kept> = rows.into_iter().map(|row| told(row, true)).collect();
+    let shown = |kept: &Kept| {
+        let values = kept.row.as_deref().unwrap_or("its values were not kept");
+        format!("{}  {values}\n", line(kept))
+    };
+    Ok(Done::new(kept.iter().map(shown).collect(), &kept))
 }
 
 async fn drop(config: &Config, name: &String, keys: &[String], all: bool) -> Result<Done, Trouble> {
@@ -178,6 +180,7 @@ fn line(kept: &Kept) -> String {
     let Kept {
         job,
         key,
+        rows,
         column,
         reason,
         version,
@@ -193,5 +196,9 @@ fn line(kept: &Kept) -> String {
         Some(column) => format!("column {column} holds {reason}"),
         None => reason.clone(),
     };
-    format!("{job} {key}: {holds}; version {version}, {found_at}{stands}{dropped}\n")
+    let times = match rows {
+        2.. => format!(", {rows} times"),
+        _ => String::new(),
+    };
+    format!("{job} {key}: {holds}{times}; version {version}, {found_at}{stands}{dropped}\n")
 }

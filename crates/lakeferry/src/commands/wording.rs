@@ -125,6 +125,7 @@ pub(crate) fn rebuild_wording(stage: Stage, why: Why, at: DeltaVersion) -> Strin
         Why::LargeChanges => "the changes are a large part of the table",
         Why::OtherColumns => "its columns changed while they were read",
         Why::KeysMended => "a key was null or not unique in between",
+        Why::UnkeyedUnmatched => "a row with a null key went that quarantine has otherwise",
         Why::FilterMoved => "time changes what the filter lets through",
         Why::Opaque => "a commit does not tell enough of the files that it removed",
     };

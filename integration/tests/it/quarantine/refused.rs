@@ -77,7 +77,7 @@ async fn comes_and_turns_bad(deployment: &Deployment, table: &mut DeltaTable) {
     );
     let shown = result(deployment, &["quarantine", "show", "rows", "2"]);
     let row = r#"{"id":2,"word":"two","day":"1970-04-11","cents":9999.99}"#;
-    assert_eq!(shown["row"], row);
+    assert_eq!(shown[0]["row"], row);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -247,6 +247,24 @@ pub(super) const FAULTS: &[Fault] = &[
         test: SIMULATION,
     },
     Fault {
+        name: "null-keys-only-beside-others",
+        breaks: "where only rows without a key change, the watermark moves without them",
+        file: "crates/lakeferry-engine/src/changes.rs",
+        find: "while let Some((effect, batch)) = unkeyed.next().map_err(failed)? {",
+        replace: "while let (Some((effect, batch)), Net::Spilled(_)) =
+            (unkeyed.next().map_err(failed)?, &net)
+        {",
+        test: SIMULATION,
+    },
+    Fault {
+        name: "null-keys-go-before-they-come",
+        breaks: "rows without a key that changed twice are taken for others, and all is rebuilt",
+        file: "crates/lakeferry-engine/src/collapse/unkeyed.rs",
+        find: "(batch.version, batch.sign == Sign::Minus)",
+        replace: "(batch.version, batch.sign == Sign::Plus)",
+        test: COLLAPSE,
+    },
+    Fault {
         name: "pieces-loaded-twice",
         breaks: "a fill that is gone on with loads again what it has",
         file: "crates/lakeferry-engine/src/fill.rs",

@@ -96,16 +96,18 @@ pub(super) const FAULTS: &[Fault] = &[
         name: "previous-row-taken-for-gone",
         breaks: "a row that stayed when its key turned bad is in the way for ever",
         file: "crates/lakeferry-postgres/src/target/aside.rs",
-        find: "let has_previous = *self.known.get(&digest)?;",
-        replace: "let has_previous = *self.known.get(&digest)? && rows.num_rows() == 0;",
+        find: "let has_previous = self.known.get(&digest)?.has_previous;",
+        replace: "let has_previous = self.known.get(&digest)?.has_previous && rows.num_rows() == 0;",
         test: TARGET_CONTRACT,
     },
     Fault {
         name: "quarantine-outlives-change",
         breaks: "a key that was mended counts as bad for ever",
-        file: "crates/lakeferry-postgres/src/target/aside.rs",
-        find: "store.remove(&left, &doing).await?;",
-        replace: "if scope == Scope::All { store.remove(&left, &doing).await?; }",
+        file: "crates/lakeferry-postgres/src/target/aside/settle.rs",
+        find: "store.remove(&self.left(scope, &looked_at), &doing).await?;",
+        replace: "if scope == Scope::All {
+            store.remove(&self.left(scope, &looked_at), &doing).await?;
+        }",
         test: TARGET_CONTRACT,
     },
     Fault {
@@ -119,6 +121,22 @@ pub(super) const FAULTS: &[Fault] = &[
             program: &["--lib"],
             filter: "aside::nearest",
         },
+    },
+    Fault {
+        name: "equal-null-keys-are-one",
+        breaks: "of two equal rows without a key one is deleted, and both are forgotten",
+        file: "crates/lakeferry-postgres/src/target/aside/unkeyed.rs",
+        find: "            row.rows += 1;",
+        replace: "            row.rows += i64::from(row.rows == i64::MAX);",
+        test: TARGET_CONTRACT,
+    },
+    Fault {
+        name: "unknown-null-key-goes",
+        breaks: "a row without a key that is known in other columns stays in quarantine for ever",
+        file: "crates/lakeferry-postgres/src/target/aside/unkeyed.rs",
+        find: "*is_unmatched = true,",
+        replace: "*is_unmatched |= false,",
+        test: TARGET_CONTRACT,
     },
     Fault {
         name: "equal-rows-written",

@@ -137,7 +137,7 @@ proptest! {
         for part in rows.chunks(3) {
             let _ = touched.look(&pairs(part)).unwrap();
         }
-        let net = touched.finish().unwrap();
+        let net = all_of(touched.finish().unwrap());
         let mut target = greatest_of(&start);
         for (effect, part) in net.parts() {
             for (id, value) in part.iter().flat_map(rows_of) {

@@ -76,22 +76,28 @@ pub(super) struct Store<'a> {
 pub(super) enum Again {
     /// It takes the place of the one there.
     Renews,
-    /// It is one more, of another piece.
+    /// It is one more: of another piece, or beside those that are there.
     Counts,
     /// It is of another piece, and its key comes twice.
     IsRefused,
 }
 
 impl Again {
+    /// What somebody gave up is not given up where there are more of it.
     fn sql(self) -> Sql {
         match self {
             Self::IsRefused => "DO NOTHING",
-            Self::Counts => "DO UPDATE SET rows = q.rows + excluded.rows",
+            Self::Counts => {
+                "DO UPDATE SET rows = q.rows + excluded.rows, dropped_at = NULL, \
+                    payload = CASE WHEN q.payload IS NULL THEN excluded.payload ELSE q.payload END"
+            }
             Self::Renews => {
-                "DO UPDATE SET (rows, column_name, reason, has_previous, payload) = \
+                "DO UPDATE SET (rows, column_name, reason, has_previous, payload, dropped_at) = \
                     ROW(excluded.rows, excluded.column_name, excluded.reason, \
                         excluded.has_previous, \
-                        CASE WHEN q.dropped_at IS NULL THEN excluded.payload END)"
+                        CASE WHEN q.dropped_at IS NULL OR excluded.rows > q.rows \
+                            THEN excluded.payload END, \
+                        CASE WHEN excluded.rows <= q.rows THEN q.dropped_at END)"
             }
         }
         .into()
@@ -121,6 +127,25 @@ impl Store<'_> {
         Ok(())
     }
 
+    /// Of equal rows, some go.
+    pub(super) async fn lessen(&self, fewer: &[(&[u8], i64)], doing: &Doing) -> Result<(), Error> {
+        if fewer.is_empty() {
+            return Ok(());
+        }
+        let sql = "UPDATE {} AS q SET rows = q.rows - r.rows \
+            FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) AS r (digest, rows) \
+            WHERE q.job_id = $1 AND q.digest = r.digest";
+        let sql = Sql::of(sql, &[&self.state.table("quarantine")]);
+        let (digests, rows): (Vec<&[u8]>, Vec<i64>) = fewer.iter().copied().unzip();
+        let params: [Param<'_>; 3] = [
+            (&self.job_id, Type::UUID),
+            (&digests, Type::BYTEA_ARRAY),
+            (&rows, Type::INT8_ARRAY),
+        ];
+        self.link.execute(&sql, &params, doing).await?;
+        Ok(())
+    }
+
     pub(super) async fn insert(
         &self,
         rows: &HashMap<Known, BadRow>,
@@ -132,13 +157,17 @@ impl Store<'_> {
             return Ok(());
         }
         let sql = Sql::of(INSERT, &[&self.state.table("quarantine"), &again.sql()]);
-        let digests: Vec<&[u8]> = rows.keys().map(|known| &known[..]).collect();
-        let keys: Vec<&str> = rows.values().map(|row| row.key.as_str()).collect();
-        let counts: Vec<i64> = rows.values().map(|row| row.rows).collect();
-        let columns: Vec<&str> = rows.values().map(|row| row.column.as_str()).collect();
-        let reasons: Vec<&str> = rows.values().map(|row| row.reason.as_str()).collect();
-        let payloads: Vec<Option<&str>> = rows.values().map(|row| row.payload.as_deref()).collect();
-        let previous: Vec<bool> = rows.values().map(|row| row.has_previous).collect();
+        // In one order, so that pieces of a fill which have equal rows do not wait for each other.
+        let mut rows: Vec<(&Known, &BadRow)> = rows.iter().collect();
+        rows.sort_unstable_by_key(|(known, _)| *known);
+        let digests: Vec<&[u8]> = rows.iter().map(|(known, _)| &known[..]).collect();
+        let rows = || rows.iter().map(|(_, row)| *row);
+        let keys: Vec<&str> = rows().map(|row| row.key.as_str()).collect();
+        let counts: Vec<i64> = rows().map(|row| row.rows).collect();
+        let columns: Vec<&str> = rows().map(|row| row.column.as_str()).collect();
+        let reasons: Vec<&str> = rows().map(|row| row.reason.as_str()).collect();
+        let payloads: Vec<Option<&str>> = rows().map(|row| row.payload.as_deref()).collect();
+        let previous: Vec<bool> = rows().map(|row| row.has_previous).collect();
         let params: [Param<'_>; 9] = [
             (&self.job_id, Type::UUID),
             (&digests, Type::BYTEA_ARRAY),
@@ -151,7 +180,7 @@ impl Store<'_> {
             (&version, Type::INT8),
         ];
         let inserted = self.link.execute(&sql, &params, doing).await?;
-        if inserted == rows.len() as u64 {
+        if inserted == digests.len() as u64 {
             return Ok(());
         }
         Err(Error::needs_operator(

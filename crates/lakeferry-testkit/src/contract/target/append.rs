@@ -76,6 +76,7 @@ async fn bad_ones_are_kept_aside<H: Harness>(harness: H) {
         on_bad_value: OnBadValue::Quarantine,
         max_rows: 3,
         max_share: 0.0,
+        ..BadRows::HALT
     };
     let mut session = begun(harness.tolerant(bad), &[(1, "a")]).await;
     harness.refuse("x").await;

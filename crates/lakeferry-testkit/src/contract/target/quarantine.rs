@@ -13,6 +13,7 @@ const QUARANTINE: BadRows = BadRows {
     on_bad_value: OnBadValue::Quarantine,
     max_rows: 3,
     max_share: 0.0,
+    ..BadRows::HALT
 };
 
 const NULL: BadRows = BadRows {
