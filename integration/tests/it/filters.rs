@@ -185,7 +185,7 @@ async fn a_changed_filter_rebuilds_by_difference() {
             &["filter: closed = 0 AND length_ft <> 4000"],
         );
         let done = deployment.sync();
-        done.assert_only("filter, columns or types changed");
+        done.assert_only("filter, columns, types, dedupe_by, deletes or time zone changed");
         assert_eq!(done.rows(), [1, 0, 1]);
         assert_eq!(deployment.dump("runways"), "2,0,5000\n3,0,2000");
         assert_eq!(deployment.row_versions("runways")[0], kept[1]);

@@ -176,6 +176,9 @@ async fn over_midnight(version: Version, mut clock: FakeClock, random: &mut ChaC
     assert!(come > 0 && gone > 0, "{come} came, {gone} went");
     assert_eq!(done.rows(), [come as u64, 0, gone as u64]);
     assert_eq!(kept(), ids(&after));
+    let history = deployment.run_at(&["history"], &clock).result();
+    let kinds = [&history[0]["kind"], &history[1]["kind"]];
+    assert_eq!(kinds, ["moved", "fill"]);
     let status = deployment.run_at(&["status"], &clock).result();
     let time = &status[0]["filter_time"];
     assert_eq!(

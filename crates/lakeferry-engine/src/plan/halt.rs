@@ -107,7 +107,8 @@ impl Why {
         match self {
             Self::FirstFill | Self::Asked | Self::Mode => "a rebuild was asked for",
             Self::FingerprintChanged => {
-                "its filter, columns, types or time zone are others than the target was made with"
+                "its filter, columns, types, dedupe_by, deletes or time zone are others than the \
+                 target was made with"
             }
             Self::SourceReplaced => "another table stands where its source was",
             Self::PastHorizon => "the commits since the target's version can no longer be read",

@@ -295,7 +295,13 @@ impl<P: Position> PostgresSession<P> {
             Stage::Append => append::apply(&apply, &mut staged).await,
             Stage::Retry => changes::apply(&apply, &mut staged, ("retry", Scope::Retried)).await,
             Stage::Fill | Stage::Changes => {
-                changes::apply(&apply, &mut staged, ("changes", Scope::Changed)).await
+                let version = after.0.version;
+                let moved = self
+                    .standing
+                    .watermark()
+                    .is_some_and(|had| had.version == version);
+                let kind = if moved { "moved" } else { "changes" };
+                changes::apply(&apply, &mut staged, (kind, Scope::Changed)).await
             }
         }
     }

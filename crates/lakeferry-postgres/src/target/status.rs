@@ -41,7 +41,7 @@ pub struct JobStatus {
 /// An apply that had rows staged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// `fill`, `refresh`, `changes`, `adopt` or `retry`.
+    /// `fill`, `refresh`, `changes`, `append`, `moved` (by time alone), `adopt` or `retry`.
     pub kind: String,
     pub from_version: Option<u64>,
     pub through_version: u64,

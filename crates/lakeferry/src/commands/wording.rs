@@ -119,7 +119,9 @@ pub(crate) fn rebuild_wording(stage: Stage, why: Why, at: DeltaVersion) -> Strin
         Why::FirstFill => "it was never filled",
         Why::Asked => "as asked",
         Why::Mode => "mode snapshot",
-        Why::FingerprintChanged => "filter, columns or types changed",
+        Why::FingerprintChanged => {
+            "filter, columns, types, dedupe_by, deletes or time zone changed"
+        }
         Why::SourceReplaced => "the source was replaced",
         Why::PastHorizon => "the changes can no longer be read",
         Why::LargeChanges => "the changes are a large part of the table",
