@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::{
     filter::HOUR,
-    ledger::{Cells, Column, HOT, Ledger, NUMBER, Of, Row, SEEN, State, VALUE},
+    ledger::{Cells, Column, HOT, Keys, Ledger, NUMBER, Of, Row, SEEN, State, VALUE},
     operation::{Operation, Which},
 };
 
@@ -32,19 +32,18 @@ pub(crate) struct Chance {
     pub(crate) is_mapped: bool,
     /// Microseconds since 1970.
     pub(crate) now: i64,
-    /// Whether rows without a key are nothing that has to be mended soon.
-    keeps_null: bool,
+    keys: Keys,
     /// The columns that there were.
     identities: u64,
 }
 
 impl Chance {
-    pub(crate) fn new(mut random: ChaCha8Rng, keeps_null: bool) -> Self {
+    pub(crate) fn new(mut random: ChaCha8Rng, keys: Keys) -> Self {
         Self {
             is_mapped: random.random_bool(0.7),
             random,
             now: 400_000 * HOUR,
-            keeps_null,
+            keys,
             identities: NUMBER,
         }
     }
@@ -83,11 +82,19 @@ impl Chance {
 
     pub(crate) fn next(&mut self, ledger: &Ledger) -> Operation {
         let state = ledger.now();
-        let soon = if self.keeps_null { 0.15 } else { 0.4 };
+        // What a job can do with is nothing that has to be mended soon.
+        let soon = match (self.keys.settles, self.keys.keeps_null) {
+            (false, false) => 0.4,
+            (true, true) => 0.1,
+            _ => 0.2,
+        };
         if !state.troubled().is_empty() && self.random.random_bool(soon) {
             return self.mend(state);
         }
-        if self.keeps_null && self.random.random_bool(0.08) {
+        if self.keys.keeps_null && self.random.random_bool(0.08) {
+            return self.duplicate(state);
+        }
+        if self.keys.settles && self.random.random_bool(0.12) {
             return self.duplicate(state);
         }
         loop {
@@ -178,12 +185,20 @@ impl Chance {
     fn duplicate(&mut self, state: &State) -> Operation {
         let ids = state.ids();
         let there = ids.choose(&mut self.random).copied();
-        let some = if self.keeps_null { 0.5 } else { 0.85 };
+        let some = if self.keys.keeps_null { 0.5 } else { 0.85 };
         let id = there.filter(|_| self.random.random_bool(some));
         let equal = state.rows.iter().find(|row| row.id.is_none());
         let equal = equal.filter(|_| id.is_none() && self.random.random());
         let mut row = equal.cloned().unwrap_or_else(|| self.row(state, 0));
         row.id = id;
+        // By its number it is often no more and no less.
+        let other = state.rows.iter().find(|other| other.id == id);
+        if let Some(other) = other.filter(|_| self.keys.settles && self.random.random_bool(0.6)) {
+            match other.cells.get(&NUMBER) {
+                Some(number) => row.cells.insert(NUMBER, number.clone()),
+                None => row.cells.remove(&NUMBER),
+            };
+        }
         Operation::Duplicate(row)
     }
 
@@ -352,6 +367,12 @@ impl Chance {
                 let hours = self.random.random_range(-90..30);
                 return Some((self.now + hours * HOUR).to_string());
             }
+        };
+        // Some are the same.
+        let most = if self.random.random_bool(0.3) {
+            2
+        } else {
+            most
         };
         Some(self.random.random_range(-most..most).to_string())
     }

@@ -64,7 +64,7 @@ impl<S: Shelf> History<S> {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let choice = Choice::new(&mut random);
         let partition = [None, None, Some("hot"), Some("number")][random.random_range(0..4)];
-        let mut chance = Chance::new(random, choice.keys.keeps_null);
+        let mut chance = Chance::new(random, choice.keys);
         let directory = tempfile::tempdir()?;
         let path = directory.path().join("table");
         let start = chance.start();

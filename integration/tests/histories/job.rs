@@ -45,11 +45,7 @@ impl Choice {
             } else {
                 f64::INFINITY
             },
-            memory_bytes: if random.random_bool(0.2) {
-                4_000
-            } else {
-                1 << 26
-            },
+            memory_bytes: [500, 4_000, 1 << 26, 1 << 26, 1 << 26][random.random_range(0..5)],
             always_refreshes: random.random_bool(0.05),
         }
     }
