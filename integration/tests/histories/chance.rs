@@ -91,14 +91,14 @@ impl Chance {
         if !state.troubled().is_empty() && self.random.random_bool(soon) {
             return self.mend(state);
         }
-        if self.keys.keeps_null && self.random.random_bool(0.08) {
+        if self.keys.keeps_null && self.random.random_bool(0.05) {
             return self.duplicate(state);
         }
-        if self.keys.settles && self.random.random_bool(0.12) {
+        if self.keys.settles && self.random.random_bool(0.1) {
             return self.duplicate(state);
         }
         loop {
-            let most = if self.is_mapped { 120 } else { 100 };
+            let most = if self.is_mapped { 124 } else { 100 };
             let choice = match self.random.random_range(0..most) {
                 0..5 => Some(Operation::Insert(self.rows_of_new_keys(state))),
                 5..9 => Some(self.duplicate(state)),
@@ -110,18 +110,18 @@ impl Chance {
                 31..35 => Some(Operation::Optimize),
                 35..39 => Some(Operation::Vacuum),
                 39..43 => Some(self.clean_log()),
-                43..48 => self.restore(ledger),
-                48..55 => Some(Operation::Feed(!state.has_feed)),
-                55..59 => Some(Operation::Replace(self.start())),
-                59..64 => Some(Operation::Wait(self.random.random_range(1..40 * 60))),
-                64..79 => Some(Operation::Sync(self.request())),
-                79..83 if self.is_mapped => None,
-                79..83 => self.add_column(state),
-                83..100 if !self.is_mapped => self.rewind(ledger),
-                83..93 => self.mark(state),
-                93..105 => self.add_or_drop_column(state),
-                105..110 => self.rename_column(state),
-                110..115 => self.widen_column(state),
+                43..49 => self.restore(ledger),
+                49..56 => Some(Operation::Feed(!state.has_feed)),
+                56..59 => Some(Operation::Replace(self.start())),
+                59..63 => Some(Operation::Wait(self.random.random_range(1..40 * 60))),
+                63..77 => Some(Operation::Sync(self.request())),
+                77..81 if self.is_mapped => None,
+                77..81 => self.add_column(state),
+                81..100 if !self.is_mapped => self.rewind(ledger),
+                81..93 => self.mark(state),
+                93..104 => self.add_or_drop_column(state),
+                104..111 => self.rename_column(state),
+                111..120 => self.widen_column(state),
                 _ => Some(Operation::Track),
             };
             if let Some(operation) = choice {

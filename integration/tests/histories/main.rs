@@ -55,7 +55,7 @@ const TOLD: u64 = 1_000;
 const ENDLESS: Duration = Duration::from_secs(300);
 
 /// So many histories have their shares by more than chance.
-const ENOUGH: u64 = 200;
+const ENOUGH: u64 = 1_000;
 
 #[test]
 fn whatever_happens_a_target_is_a_version_of_its_source() {
@@ -72,9 +72,11 @@ fn whatever_happens_a_target_is_a_version_of_its_source() {
     for (kind, count) in &seen {
         println!("{count:7} {:5.1} % {kind}", share(*count, total));
     }
-    let rare = |kind: &&&str| share(happened(kind), total) < 100.0 * LEAST_SHARE;
+    // In a few it is also by chance.
+    let least = if count < ENOUGH { 50.0 } else { 100.0 } * LEAST_SHARE;
+    let rare = |kind: &&&str| share(happened(kind), total) < least;
     let rare: Vec<_> = KINDS.iter().filter(rare).collect();
-    assert!(count < ENOUGH || rare.is_empty(), "too rare: {rare:?}");
+    assert!(count < SHORT || rare.is_empty(), "too rare: {rare:?}");
 }
 
 fn share(count: u64, total: u64) -> f64 {
