@@ -13,7 +13,7 @@ use rand::Rng as _;
 use crate::{
     deployment::Deployment,
     moving::Moving,
-    replay::{Part, replay},
+    replay::{Part, Seen, replay},
     seed::seeded,
 };
 
@@ -86,17 +86,7 @@ async fn runways_without_a_feed() {
         return;
     };
     assert!(seen.syncs >= 2 * 6, "only {} syncs", seen.syncs);
-    assert!(
-        seen.rows_changed > 100_000,
-        "only {} rows changed",
-        seen.rows_changed
-    );
-    assert!(
-        2 * seen.rows_copied <= 3 * seen.rows_changed,
-        "{} rows were copied for {} that changed",
-        seen.rows_copied,
-        seen.rows_changed
-    );
+    few_are_copied(&seen, 100_000);
     // Where nearly all rows changed, all are staged.
     let of_files = |(kind, _): &(&String, &u64)| kind.contains("files that came and went");
     let of_files: u64 = seen
@@ -106,6 +96,35 @@ async fn runways_without_a_feed() {
         .map(|(_, count)| count)
         .sum();
     assert!(of_files >= 2 * 6, "{:?}", seen.steps);
+}
+
+/// The whole history: a quarter of an hour.
+#[tokio::test(flavor = "multi_thread")]
+async fn runways_without_a_feed_from_first_to_last() {
+    if std::env::var_os("LAKEFERRY_LONG").is_none() {
+        println!("skipped: set LAKEFERRY_LONG to replay all 1,476 versions");
+        return;
+    }
+    let part = Part {
+        versions: 0..=1475,
+        feed: false,
+        commits_most: 40,
+        stops: &[1008, 1009],
+        readings_least: 1,
+    };
+    if let Some(seen) = replay("runways_without_a_feed_from_first_to_last", &part).await {
+        few_are_copied(&seen, 300_000);
+    }
+}
+
+/// The rows of COPYs are no more than half as many again as those that changed, `least` at least.
+fn few_are_copied(seen: &Seen, least: u64) {
+    let (copied, changed) = (seen.rows_copied, seen.rows_changed);
+    assert!(changed > least, "only {changed} rows changed");
+    assert!(
+        2 * copied <= 3 * changed,
+        "{copied} rows were copied for {changed} that changed"
+    );
 }
 
 /// The whole history: about an hour.
