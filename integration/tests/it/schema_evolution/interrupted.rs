@@ -80,6 +80,9 @@ fn the_state_of_an_earlier_build() {
         world.deployment.sql(
             "ALTER TABLE lakeferry.progress DROP COLUMN columns; \
              ALTER TABLE lakeferry.fills DROP COLUMN columns; \
+             ALTER TABLE lakeferry.fill_pieces DROP COLUMN replaced; \
+             ALTER TABLE lakeferry.runs DROP COLUMN replaced; \
+             ALTER TABLE lakeferry.quarantine DROP COLUMN has_previous; \
              DELETE FROM lakeferry.migrations WHERE number > 4; \
              UPDATE lakeferry.progress SET fingerprint = 'of an earlier build'",
         );
