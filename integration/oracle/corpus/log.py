@@ -23,7 +23,6 @@ FEATURES = {
     "v2Checkpoint", "vacuumProtocolCheck", "variantType", "variantType-preview",
     "variantShredding", "variantShredding-preview",
 }
-STOPS_MOST = 4
 ADDRESS = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:")
 
 
@@ -108,7 +107,7 @@ def versions(root):
 
 def stops(root):
     """Versions that a reader can stop at on its way to the newest: of the same table and columns,
-    with all their files. The first and the last of them, and some between."""
+    with all their files."""
     head = at(root)
     wanted = [head.metadata[part] for part in ("id", "schemaString", "partitionColumns")]
     found = []
@@ -117,8 +116,7 @@ def stops(root):
         same = [metadata.get(part) for part in ("id", "schemaString", "partitionColumns")] == wanted
         if same and not snapshot.missing():
             found.append(number)
-    spread = [found[place * (len(found) - 1) // (STOPS_MOST - 1)] for place in range(STOPS_MOST)] if found else []
-    return sorted(set(spread))
+    return found
 
 
 def newest_checkpoint(names):
