@@ -65,6 +65,8 @@ pub struct MappedTable {
     /// Whether row tracking is supported: files have ids for their rows, on or off.
     can_track: bool,
     next_id: i64,
+    /// How many files a commit has for its rows, if these are enough.
+    files_at_once: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -110,12 +112,19 @@ impl MappedTable {
             numbered: 0,
             can_track: false,
             next_id: 0,
+            files_at_once: 1,
         };
         for (name, of) in [(KEY, "long")].iter().chain(columns) {
             table.push_column(name, of);
         }
         table.write(&[table.protocol(), table.metadata()])?;
         Ok(table)
+    }
+
+    /// From now on each commit has its rows in so many files, as several tasks write them.
+    pub fn in_files(mut self, files_at_once: usize) -> Self {
+        self.files_at_once = files_at_once;
+        self
     }
 
     /// The newest version.

@@ -7,12 +7,13 @@
 use std::{collections::HashMap, sync::Arc};
 
 use arrow_schema::{
-    DataType as ArrowType, Field, Schema, SchemaRef, TimeUnit, extension::EXTENSION_TYPE_NAME_KEY,
+    DataType as ArrowType, Field, FieldRef, Schema, SchemaRef, TimeUnit,
+    extension::EXTENSION_TYPE_NAME_KEY,
 };
 use delta_kernel::schema::{
     ColumnMetadataKey, DataType, MetadataValue, PrimitiveType, StructField, StructType,
 };
-use lakeferry_model::{COLUMN_IDENTITY, COLUMN_NUMBER, ColumnChoice, JSON};
+use lakeferry_model::{COLUMN_IDENTITY, COLUMN_NUMBER, ColumnChoice, JSON, WIDENS};
 
 use crate::error::{Error, Result};
 
@@ -118,6 +119,14 @@ pub(crate) fn arrow_schema(table: &str, fields: &[StructField]) -> Result<Schema
         })
         .collect::<Result<Vec<_>>>()?;
     Ok(Arc::new(Schema::new(fields)))
+}
+
+/// A column of a table whose types may get wider.
+pub(crate) fn widening(field: &FieldRef) -> FieldRef {
+    let widens = [(WIDENS.to_owned(), String::new())];
+    let mut field = field.as_ref().clone();
+    field.metadata_mut().extend(widens);
+    Arc::new(field)
 }
 
 /// With column mapping, the name that a column has in files and keeps for its life (Delta

@@ -94,7 +94,11 @@ impl Shape {
             let made = made.cloned().unwrap_or_else(|| u64::MAX.to_string());
             told.insert(COLUMNS_MADE.to_owned(), made);
         }
-        let output = Arc::new(Schema::new_with_metadata(output.fields().clone(), told));
+        let mut fields = output.fields().clone();
+        if snapshot.table_properties().enable_type_widening == Some(true) {
+            fields = fields.iter().map(columns::widening).collect();
+        }
+        let output = Arc::new(Schema::new_with_metadata(fields, told));
         let partitions = configuration.logical_partition_columns().to_vec();
         if read.iter().all(|field| partitions.contains(field.name())) {
             read.push(some_stored(table, &schema, &partitions)?);

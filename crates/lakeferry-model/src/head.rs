@@ -16,6 +16,10 @@ pub const COLUMN_NUMBER: &str = "lakeferry.column_number";
 /// that it ever gave.
 pub const COLUMNS_MADE: &str = "lakeferry.columns_made";
 
+/// The key in a column's Arrow metadata under which a source says that the type of the column may get
+/// wider while its rows stay as they are.
+pub const WIDENS: &str = "lakeferry.widens";
+
 /// The name of Arrow's extension type of texts that are JSON, variants for instance, at any depth of
 /// a column.
 pub const JSON: &str = "arrow.json";

@@ -69,7 +69,9 @@ pub use differences::{Differences, DifferingKeys, MOST_EXAMPLES};
 pub use failure::{Failure, FailureClass};
 pub use fill::{FillPlan, Loaded, Piece, UnfinishedFill};
 pub use guard::{Guard, MassDelete};
-pub use head::{COLUMN_IDENTITY, COLUMN_NUMBER, COLUMNS_MADE, FILTER_COLUMNS, Head, JSON, Size};
+pub use head::{
+    COLUMN_IDENTITY, COLUMN_NUMBER, COLUMNS_MADE, FILTER_COLUMNS, Head, JSON, Size, WIDENS,
+};
 pub use identity::{Epoch, Fingerprint, Holder, JobKey};
 pub use own_columns::{COMMIT_VERSION, DELETED_AT, OwnColumns, SYNCED_AT};
 pub use position::{DeltaVersion, Position};

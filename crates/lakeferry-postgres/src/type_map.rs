@@ -62,6 +62,17 @@ impl PgType {
         }
     }
 
+    /// The widest type of its kind, which a column of it may come to without a value becoming another
+    /// one (Delta protocol, "Type Widening"); none where this is it, and for decimals, whose digits
+    /// before the point cost nothing to add.
+    pub(crate) fn widest(self) -> Option<Self> {
+        match self {
+            Self::Scalar(Scalar::SmallInt | Scalar::Integer) => Some(Self::Scalar(Scalar::BigInt)),
+            Self::Scalar(Scalar::Real) => Some(Self::Scalar(Scalar::DoublePrecision)),
+            _ => None,
+        }
+    }
+
     /// The type as `format_type` of Postgres prints it and as DDL takes it.
     pub(crate) fn sql(self) -> Sql {
         match self {

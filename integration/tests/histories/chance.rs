@@ -7,6 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::{
     filter::HOUR,
+    job::{Choice, Setting},
     ledger::{Cells, Column, HOT, Keys, Ledger, NUMBER, Of, Row, SEEN, State, VALUE},
     operation::{Operation, Which},
 };
@@ -32,18 +33,22 @@ pub(crate) struct Chance {
     pub(crate) is_mapped: bool,
     /// Microseconds since 1970.
     pub(crate) now: i64,
-    keys: Keys,
+    choice: Choice,
+    /// Keys that were in trouble, which others touch again soon.
+    hurt: Vec<i64>,
     /// The columns that there were.
     identities: u64,
 }
 
 impl Chance {
-    pub(crate) fn new(mut random: ChaCha8Rng, keys: Keys) -> Self {
+    pub(crate) fn new(mut random: ChaCha8Rng, choice: Choice) -> Self {
+        let mapped = if choice.is_crowded { 0.4 } else { 0.7 };
         Self {
-            is_mapped: random.random_bool(0.7),
+            is_mapped: random.random_bool(mapped),
             random,
             now: 400_000 * HOUR,
-            keys,
+            choice,
+            hurt: Vec::new(),
             identities: NUMBER,
         }
     }
@@ -82,8 +87,15 @@ impl Chance {
 
     pub(crate) fn next(&mut self, ledger: &Ledger) -> Operation {
         let state = ledger.now();
+        let keys = self.choice.keys;
+        if self.random.random_bool(0.035) {
+            return self.other_setting();
+        }
+        if self.choice.appends && self.random.random_bool(0.5) {
+            return Operation::Insert(self.rows_of_new_keys(state));
+        }
         // What a job can do with is nothing that has to be mended soon.
-        let soon = match (self.keys.settles, self.keys.keeps_null) {
+        let soon = match (keys.settles, keys.keeps_null) {
             (false, false) => 0.4,
             (true, true) => 0.1,
             _ => 0.2,
@@ -91,10 +103,10 @@ impl Chance {
         if !state.troubled().is_empty() && self.random.random_bool(soon) {
             return self.mend(state);
         }
-        if self.keys.keeps_null && self.random.random_bool(0.05) {
+        if keys.keeps_null && self.random.random_bool(0.05) {
             return self.duplicate(state);
         }
-        if self.keys.settles && self.random.random_bool(0.1) {
+        if keys.settles && self.random.random_bool(0.1) {
             return self.duplicate(state);
         }
         loop {
@@ -110,9 +122,9 @@ impl Chance {
                 31..35 => Some(Operation::Optimize),
                 35..39 => Some(Operation::Vacuum),
                 39..43 => Some(self.clean_log()),
-                43..49 => self.restore(ledger),
-                49..56 => Some(Operation::Feed(!state.has_feed)),
-                56..59 => Some(Operation::Replace(self.start())),
+                43..48 => self.restore(ledger),
+                48..55 => Some(Operation::Feed(!state.has_feed)),
+                55..59 => Some(Operation::Replace(self.start())),
                 59..63 => Some(Operation::Wait(self.random.random_range(1..40 * 60))),
                 63..77 => Some(Operation::Sync(self.request())),
                 77..81 if self.is_mapped => None,
@@ -128,6 +140,23 @@ impl Chance {
                 return operation;
             }
         }
+    }
+
+    fn other_setting(&mut self) -> Operation {
+        let all = [
+            Setting::Lists,
+            Setting::Excludes,
+            Setting::Renames,
+            Setting::Ignores,
+        ];
+        // One that hides the others goes first.
+        let setting = match (self.choice.lists, self.choice.ignores) {
+            (true, _) => Setting::Lists,
+            (_, true) => Setting::Ignores,
+            _ => all[self.random.random_range(0..all.len())],
+        };
+        self.choice.turn(setting);
+        Operation::Want(setting)
     }
 
     fn request(&mut self) -> Request {
@@ -148,6 +177,7 @@ impl Chance {
             .expect("somebody has that key");
         let one = Which::Like(id, row.cells.get(&VALUE).cloned());
         let how = self.how();
+        self.hurt.extend(id);
         match (id, self.random.random_range(0..5)) {
             (Some(id), 0) => Operation::Delete(Which::Ids(vec![id]), how),
             (Some(id), 1) => Operation::Merge(self.rows_with(state, &[id]), Vec::new(), how),
@@ -169,7 +199,8 @@ impl Chance {
 
     fn clean_log(&mut self) -> Operation {
         // deltalake wants the newest commit.
-        Operation::CleanLog(!self.is_mapped || self.random.random_bool(0.7))
+        let least = usize::from(!self.is_mapped);
+        Operation::CleanLog(self.random.random_range(least..4))
     }
 
     fn mark(&mut self, state: &State) -> Option<Operation> {
@@ -185,7 +216,11 @@ impl Chance {
     fn duplicate(&mut self, state: &State) -> Operation {
         let ids = state.ids();
         let there = ids.choose(&mut self.random).copied();
-        let some = if self.keys.keeps_null { 0.5 } else { 0.85 };
+        let Keys {
+            settles,
+            keeps_null,
+        } = self.choice.keys;
+        let some = if keeps_null { 0.5 } else { 0.85 };
         let id = there.filter(|_| self.random.random_bool(some));
         let equal = state.rows.iter().find(|row| row.id.is_none());
         let equal = equal.filter(|_| id.is_none() && self.random.random());
@@ -193,11 +228,17 @@ impl Chance {
         row.id = id;
         // By its number it is often no more and no less.
         let other = state.rows.iter().find(|other| other.id == id);
-        if let Some(other) = other.filter(|_| self.keys.settles && self.random.random_bool(0.6)) {
-            match other.cells.get(&NUMBER) {
-                Some(number) => row.cells.insert(NUMBER, number.clone()),
-                None => row.cells.remove(&NUMBER),
-            };
+        if let Some(other) = other.filter(|_| settles && self.random.random_bool(0.6)) {
+            // Or by all that every table has, so that only columns tell that come and go.
+            let is_alike = self.random.random_bool(0.4);
+            let mut alike = vec![NUMBER];
+            alike.extend(is_alike.then_some([VALUE, HOT, SEEN]).into_iter().flatten());
+            for column in alike {
+                match other.cells.get(&column) {
+                    Some(cell) => row.cells.insert(column, cell.clone()),
+                    None => row.cells.remove(&column),
+                };
+            }
         }
         Operation::Duplicate(row)
     }
@@ -215,7 +256,10 @@ impl Chance {
 
     fn which(&mut self, state: &State) -> Which {
         let ids = state.ids();
-        let some = self.random.random_range(1..4);
+        if let Some(hurt) = self.hurt.pop().filter(|_| self.random.random()) {
+            return Which::Ids(vec![hurt]);
+        }
+        let some = self.random.random_range(1..4) * self.times();
         Which::Ids(
             ids.choose_multiple(&mut self.random, some)
                 .copied()
@@ -316,8 +360,8 @@ impl Chance {
     }
 
     fn rows(&mut self, state: &State, count: std::ops::Range<usize>) -> Vec<Row> {
-        let count = self.random.random_range(count);
-        let ids: Vec<i64> = (0..KEYS).collect();
+        let count = self.random.random_range(count) * self.times();
+        let ids: Vec<i64> = (0..KEYS * self.times() as i64).collect();
         let ids: Vec<i64> = ids
             .choose_multiple(&mut self.random, count)
             .copied()
@@ -327,13 +371,20 @@ impl Chance {
 
     fn rows_of_new_keys(&mut self, state: &State) -> Vec<Row> {
         let there = state.ids();
-        let free: Vec<i64> = (0..4 * KEYS).filter(|id| !there.contains(id)).collect();
+        let free: Vec<i64> = (0..4 * KEYS * self.times() as i64)
+            .filter(|id| !there.contains(id))
+            .collect();
         let count = self.random.random_range(1..5);
         let ids: Vec<i64> = free
             .choose_multiple(&mut self.random, count)
             .copied()
             .collect();
         self.rows_with(state, &ids)
+    }
+
+    /// How many times as many rows there are as usual.
+    fn times(&self) -> usize {
+        if self.choice.is_crowded { 20 } else { 1 }
     }
 
     fn rows_with(&mut self, state: &State, ids: &[i64]) -> Vec<Row> {

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use lakeferry_delta::DeltaSource;
 use lakeferry_delta_testkit::How;
-use lakeferry_engine::{Report, Request, RunError, StepKind};
+use lakeferry_engine::{Report, Request, RunError, StepKind, Why};
 use lakeferry_model::{DeltaVersion, Target as _, Watermark};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -52,6 +52,10 @@ pub(crate) struct History<S> {
     source: DeltaSource,
     /// What the target has.
     held: Option<Held>,
+    /// Whether something came since that a job that only adds rows cannot follow.
+    is_changed: bool,
+    /// Whether the job's settings are others since.
+    is_turned: bool,
     pub(crate) operations: Vec<Operation>,
     pub(crate) seen: Seen,
     /// For those who look into what went wrong.
@@ -64,11 +68,13 @@ impl<S: Shelf> History<S> {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let choice = Choice::new(&mut random);
         let partition = [None, None, Some("hot"), Some("number")][random.random_range(0..4)];
-        let mut chance = Chance::new(random, choice.keys);
+        let files_at_once = random.random_range(1..3);
+        let mut chance = Chance::new(random, choice);
         let directory = tempfile::tempdir()?;
         let path = directory.path().join("table");
         let start = chance.start();
-        let lake = Lake::create(&path, chance.is_mapped, partition, &start).await?;
+        let writer = (chance.is_mapped, files_at_once);
+        let lake = Lake::create(&path, writer, partition, &start).await?;
         let ledger = begun(&lake, start);
         Ok(Self {
             name: name.to_owned(),
@@ -84,6 +90,8 @@ impl<S: Shelf> History<S> {
             lake,
             path,
             held: None,
+            is_changed: false,
+            is_turned: false,
             operations: Vec::new(),
             seen: Seen::new(),
             _directory: directory,
@@ -100,7 +108,8 @@ impl<S: Shelf> History<S> {
             let is_sync = matches!(operation, Operation::Sync(_));
             self.happen(operation).await?;
             // An operator will not wait for ever.
-            if is_sync && self.is_replaced() && self.chance.random.random_bool(0.7) {
+            let waits = self.is_replaced() || (self.choice.appends && self.is_changed);
+            if is_sync && waits && self.chance.random.random_bool(0.7) {
                 self.happen(Operation::Sync(Request::Backfill)).await?;
             }
         }
@@ -150,11 +159,17 @@ impl<S: Shelf> History<S> {
                 .reach(self.lake.version(), &after)
                 .map_err(anyhow::Error::msg)?,
         }
+        self.is_changed |= !operation.only_adds();
         match operation {
             Operation::Vacuum | Operation::CleanLog(_) => {
                 self.ledger.restorable = self.ledger.head();
             }
             Operation::Wait(minutes) => self.chance.now += minutes * MINUTE,
+            Operation::Want(setting) => {
+                self.choice.turn(setting);
+                self.is_turned = true;
+                self.source = self.choice.source(&self.path)?;
+            }
             Operation::Sync(request) => self.sync(request).await?,
             _ => {}
         }
@@ -184,6 +199,7 @@ impl<S: Shelf> History<S> {
         if self.chance.random.random() {
             self.source = self.choice.source(&self.path)?;
         }
+        self.shelf.disturb(&mut self.chance.random);
         let target = self.shelf.target(self.choice.bad_rows());
         let job = (self.name.as_str(), &self.choice);
         let at = (self.chance.now, request);
@@ -191,7 +207,11 @@ impl<S: Shelf> History<S> {
         self.note(&outcome);
         self.judge(request, &outcome)?;
         self.hold(request).await?;
-        self.compare(outcome.is_ok()).await
+        self.compare(outcome.is_ok()).await?;
+        if outcome.is_ok() {
+            (self.is_changed, self.is_turned) = (false, false);
+        }
+        Ok(())
     }
 
     fn note(&mut self, outcome: &Result<Report<DeltaVersion>, RunError>) {
@@ -231,7 +251,8 @@ impl<S: Shelf> History<S> {
         let trouble = self.troubled(self.ledger.head(), due);
         let replaced = self.is_replaced() && !self.choice.follows_replaced;
         match outcome {
-            Ok(_) => {
+            Ok(report) => {
+                self.judge_steps(request, report)?;
                 ensure!(trouble.is_empty(), "{trouble:?} went through");
                 ensure!(
                     !replaced || request == Request::Backfill || self.looks_the_same(),
@@ -243,6 +264,7 @@ impl<S: Shelf> History<S> {
                 let tells = told.contains("not the one that was read before");
                 if replaced && request != Request::Backfill && (tells || !self.looks_the_same()) {
                     ensure!(tells, "{told}");
+                } else if self.may_wait(request, &told) {
                 } else if trouble.is_empty()
                     && (request == Request::Backfill || !self.was_troubled())
                 {
@@ -251,6 +273,44 @@ impl<S: Shelf> History<S> {
                     ensure!(told.contains("key") || told.contains("null"), "{told}");
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Whether it waits for an operator by what its job is told to do.
+    fn may_wait(&self, request: Request, told: &str) -> bool {
+        let held = self.held.as_ref();
+        let is_other = held.is_some_and(|held| {
+            let from = usize::try_from(held.at.version.0).unwrap_or_default();
+            let versions = self.ledger.versions.get(from..).unwrap_or_default();
+            self.is_turned
+                || self.is_replaced()
+                || versions.iter().any(|now| now.columns != held.state.columns)
+        });
+        let appends = self.choice.appends && self.is_changed;
+        request != Request::Backfill
+            && ((self.choice.ignores && is_other && told.contains("its columns changed"))
+                || (appends && told.contains("its mode is append")))
+    }
+
+    /// Whether a run that ended well did no more than it had to.
+    fn judge_steps(&self, request: Request, report: &Report<DeltaVersion>) -> Result<()> {
+        let rebuilds = report.steps.iter().filter_map(|step| match step.kind {
+            StepKind::Rebuild(_, why) => Some(why),
+            _ => None,
+        });
+        let mut columns = self.ledger.versions.iter().map(|version| &version.columns);
+        let had_others = columns.any(|columns| *columns != self.ledger.now().columns);
+        for why in rebuilds {
+            let is_asked = matches!(why, Why::FirstFill) || request == Request::Backfill;
+            ensure!(
+                is_asked || !self.choice.appends,
+                "it appends, and rebuilt for {why:?}"
+            );
+            ensure!(
+                why != Why::UnkeyedUnmatched || had_others || self.is_turned,
+                "rows without a key were not known"
+            );
         }
         Ok(())
     }
@@ -360,7 +420,11 @@ impl<S: Shelf> History<S> {
             "{} rows of {at:?} have no key, and {unkeyed} are kept aside",
             expected.unkeyed
         );
-        let is_synced = |column: &&Column| !self.choice.lists || column.identity == NUMBER;
+        // Columns are in step before rows are, and what was not there has no values yet.
+        let is_synced = |column: &&Column| match self.is_turned && !is_done {
+            true => column.identity == NUMBER,
+            false => self.choice.has(column.identity),
+        };
         for column in state.columns.iter().filter(is_synced) {
             let cell = |(id, cells): (&i64, &Cells)| (*id, cells.get(&column.identity).cloned());
             let expected: shelf::Column = expected.rows.iter().map(cell).collect();
@@ -370,7 +434,7 @@ impl<S: Shelf> History<S> {
             let renamed = renamed.filter(|_| !is_done && *table == self.ledger.table);
             let names = [Some(column), renamed].into_iter().flatten();
             let mut found = Vec::new();
-            for name in names.map(|column| &column.name) {
+            for name in names.map(|column| self.choice.called(column)) {
                 found.push(self.shelf.cells(name, column.of).await?);
             }
             let is_gone = !is_done && self.ledger.now().column(column.identity).is_none();

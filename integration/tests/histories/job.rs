@@ -15,7 +15,23 @@ use lakeferry_testkit::StepClock;
 use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
 
-use crate::{filter::Filter, ledger::Keys, shelf::job_key};
+use crate::{
+    filter::Filter,
+    ledger::{Column, HOT, Keys, NUMBER, SEEN},
+    shelf::job_key,
+};
+
+/// What the target calls `seen`, if the job wants so.
+pub(crate) const RENAMED: &str = "noticed";
+
+/// What the user may want otherwise from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Setting {
+    Lists,
+    Excludes,
+    Renames,
+    Ignores,
+}
 
 /// What is the user's choice.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +41,16 @@ pub(crate) struct Choice {
     pub(crate) lists: bool,
     pub(crate) follows_replaced: bool,
     pub(crate) keys: Keys,
+    /// Whether it only adds rows.
+    pub(crate) appends: bool,
+    /// Whether there are many keys.
+    pub(crate) is_crowded: bool,
+    /// Whether `hot` is excluded.
+    pub(crate) excludes: bool,
+    /// Whether the target calls `seen` otherwise.
+    pub(crate) renames: bool,
+    /// Whether other columns of the source are ignored.
+    pub(crate) ignores: bool,
     refresh_above: f64,
     memory_bytes: usize,
     always_refreshes: bool,
@@ -32,12 +58,22 @@ pub(crate) struct Choice {
 
 impl Choice {
     pub(crate) fn new(random: &mut ChaCha8Rng) -> Self {
+        let filter = Filter::CHOICE[random.random_range(0..Filter::CHOICE.len())];
+        let appends = !filter.is_timed() && random.random_bool(0.12);
+        let is_crowded = random.random_bool(0.12);
+        let lists = random.random_bool(0.15);
+        let settles = random.random_bool(if is_crowded { 0.6 } else { 0.3 });
         Self {
-            filter: Filter::CHOICE[random.random_range(0..Filter::CHOICE.len())],
-            lists: random.random_bool(0.15),
+            filter,
+            appends,
+            is_crowded,
+            excludes: random.random_bool(0.15),
+            renames: random.random_bool(0.15),
+            ignores: !lists && random.random_bool(0.15),
+            lists,
             follows_replaced: random.random(),
             keys: Keys {
-                settles: random.random_bool(0.3),
+                settles: settles && !appends,
                 keeps_null: random.random(),
             },
             refresh_above: if random.random_bool(0.15) {
@@ -46,7 +82,50 @@ impl Choice {
                 f64::INFINITY
             },
             memory_bytes: [500, 4_000, 1 << 26, 1 << 26, 1 << 26][random.random_range(0..5)],
-            always_refreshes: random.random_bool(0.05),
+            always_refreshes: !appends && random.random_bool(0.05),
+        }
+    }
+
+    /// With this setting the other way round.
+    pub(crate) fn turn(&mut self, setting: Setting) {
+        let on = match setting {
+            Setting::Lists => &mut self.lists,
+            Setting::Excludes => &mut self.excludes,
+            Setting::Renames => &mut self.renames,
+            Setting::Ignores => &mut self.ignores,
+        };
+        *on = !*on;
+    }
+
+    pub(crate) fn columns(&self) -> ColumnChoice {
+        let owned = |name: &str| name.to_owned();
+        if self.lists {
+            return ColumnChoice {
+                listed: Some(["id", "number"].map(owned).into()),
+                ..ColumnChoice::default()
+            };
+        }
+        let excluded = self.excludes.then(|| owned("hot"));
+        let renamed = self.renames.then(|| (owned("seen"), owned(RENAMED)));
+        ColumnChoice {
+            excluded: excluded.into_iter().collect(),
+            renamed: renamed.into_iter().collect(),
+            ..ColumnChoice::default()
+        }
+    }
+
+    /// What the target calls a column of the source.
+    pub(crate) fn called<'a>(&self, column: &'a Column) -> &'a str {
+        let is_renamed = self.renames && !self.lists && column.identity == SEEN;
+        if is_renamed { RENAMED } else { &column.name }
+    }
+
+    /// Whether the target is sure to have what the source has in this column.
+    pub(crate) fn has(&self, identity: u64) -> bool {
+        match identity {
+            NUMBER => true,
+            HOT if self.excludes => false,
+            _ => !self.lists && !self.ignores,
         }
     }
 
@@ -72,15 +151,18 @@ impl Choice {
             filter: self.filter.sql().map(ToOwned::to_owned),
             timezone: "UTC".to_owned(),
             always_refresh: self.always_refreshes,
-            appends: false,
+            appends: self.appends,
             lists_columns: self.lists,
-            excluded: Vec::new(),
+            excluded: self.columns().excluded,
             own: lakeferry_model::OwnColumns::default(),
             on_source_replaced: match self.follows_replaced {
                 true => OnSourceReplaced::Refresh,
                 false => OnSourceReplaced::Halt,
             },
-            on_schema_change: OnSchemaChange::Evolve,
+            on_schema_change: match self.ignores {
+                true => OnSchemaChange::Ignore,
+                false => OnSchemaChange::Evolve,
+            },
             drop_columns: DropColumns::Detach,
             refresh_above: self.refresh_above,
             collapse_memory_bytes: self.memory_bytes,
@@ -93,13 +175,9 @@ impl Choice {
 
     /// Looks at the table at `path`, as a process does that was just started.
     pub(crate) fn source(&self, path: &Path) -> Result<DeltaSource> {
-        let columns = ["id", "number"].map(ToOwned::to_owned);
         Ok(DeltaSource::new(Settings {
             location: path.to_string_lossy().into_owned(),
-            columns: ColumnChoice {
-                listed: self.lists.then(|| columns.into()),
-                ..ColumnChoice::default()
-            },
+            columns: self.columns(),
             filter: self.filter.sql().map(ToOwned::to_owned),
             filter_every: Some(Duration::from_secs(3600)),
             ..Settings::default()

@@ -18,6 +18,7 @@ use crate::{
 pub(crate) struct Lake {
     path: PathBuf,
     made: u64,
+    files_at_once: usize,
     partition: Option<&'static str>,
     writer: Writer,
 }
@@ -32,17 +33,18 @@ enum Writer {
 impl Lake {
     pub(crate) async fn create(
         path: &Path,
-        is_mapped: bool,
+        (is_mapped, files_at_once): (bool, usize),
         partition: Option<&'static str>,
         state: &State,
     ) -> Result<Self> {
         let writer = match is_mapped {
-            true => Writer::Mapped(MappedLake::create(path, 0, state)?),
+            true => Writer::Mapped(MappedLake::create(path, (0, files_at_once), state)?),
             false => Writer::Real(Box::new(RealLake::create(path, partition, state).await?)),
         };
         Ok(Self {
             path: path.to_owned(),
             made: 1,
+            files_at_once,
             partition,
             writer,
         })
@@ -65,7 +67,7 @@ impl Lake {
     /// Does to the table what was done to the ledger, or will be.
     pub(crate) async fn perform(&mut self, operation: &Operation, ledger: &Ledger) -> Result<()> {
         match (operation, &mut self.writer) {
-            (Operation::Wait(_) | Operation::Sync(_), _) => Ok(()),
+            (Operation::Wait(_) | Operation::Want(_) | Operation::Sync(_), _) => Ok(()),
             (Operation::Replace(state), writer) => {
                 fs::remove_dir_all(&self.path)?;
                 self.made += 1;
@@ -74,14 +76,15 @@ impl Lake {
                         **lake = RealLake::create(&self.path, self.partition, state).await?;
                     }
                     Writer::Mapped(lake) => {
-                        *lake = MappedLake::create(&self.path, self.made, state)?;
+                        let of = (self.made, self.files_at_once);
+                        *lake = MappedLake::create(&self.path, of, state)?;
                     }
                 }
                 Ok(())
             }
-            (Operation::CleanLog(keeps_newest), Writer::Real(lake)) => {
+            (Operation::CleanLog(kept), Writer::Real(lake)) => {
                 lake.checkpoint().await?;
-                self.forget_commits(*keeps_newest)?;
+                self.forget_commits(*kept)?;
                 self.open_again().await
             }
             (Operation::Rewind(version), Writer::Real(_)) => {
@@ -89,9 +92,9 @@ impl Lake {
                 self.made += 1;
                 self.open_again().await
             }
-            (Operation::CleanLog(keeps_newest), Writer::Mapped(lake)) => {
+            (Operation::CleanLog(kept), Writer::Mapped(lake)) => {
                 lake.checkpoint().await?;
-                self.forget_commits(*keeps_newest)
+                self.forget_commits(*kept)
             }
             (_, Writer::Real(lake)) => lake.perform(operation, ledger.now()).await,
             (_, Writer::Mapped(lake)) => lake.perform(operation, ledger.now()),
@@ -119,14 +122,13 @@ impl Lake {
         Ok(())
     }
 
-    /// Removes the commits before the newest one, or that one as well.
-    fn forget_commits(&self, keeps_newest: bool) -> Result<()> {
-        let newest = format!("{:020}.json", self.version());
+    /// Removes all commits but the newest ones.
+    fn forget_commits(&self, kept: usize) -> Result<()> {
+        let first = format!("{:020}.json", (self.version() + 1).saturating_sub(kept));
         for entry in fs::read_dir(self.path.join("_delta_log"))? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            let is_old = name.ends_with(".json") && name < newest;
-            if is_old || (name == newest && !keeps_newest) {
+            if name.ends_with(".json") && name < first {
                 fs::remove_file(entry.path())?;
             }
         }

@@ -15,13 +15,18 @@ const KEY: &str = "id";
 pub(crate) struct MappedLake(MappedTable);
 
 impl MappedLake {
-    pub(crate) fn create(path: &Path, number: u64, state: &State) -> Result<Self> {
+    pub(crate) fn create(
+        path: &Path,
+        (number, files_at_once): (u64, usize),
+        state: &State,
+    ) -> Result<Self> {
         let columns = state.columns.iter();
         let columns: Vec<_> = columns
             .map(|column| (column.name.as_str(), type_name(column.of)))
             .collect();
         let id = format!("table-{number}");
-        let mut table = MappedTable::create_as(&id, path, state.has_feed, &columns)?;
+        let table = MappedTable::create_as(&id, path, state.has_feed, &columns)?;
+        let mut table = table.in_files(files_at_once);
         let rows = all_named(&state.columns, &state.rows);
         table.change(How::Rewritten, rows, |_| Fate::Stays)?;
         Ok(Self(table))

@@ -3,7 +3,10 @@
 use lakeferry_delta_testkit::How;
 use lakeferry_engine::Request;
 
-use crate::ledger::{Cells, Column, Ledger, Of, Row, State, VALUE};
+use crate::{
+    job::Setting,
+    ledger::{Cells, Column, Ledger, Of, Row, State, VALUE},
+};
 
 #[derive(Clone, Debug)]
 pub(crate) enum Operation {
@@ -20,8 +23,8 @@ pub(crate) enum Operation {
     Rekey(Vec<(i64, i64)>, How),
     Optimize,
     Vacuum,
-    /// Only a log checkpoint and what follows it are left of the log; with its commit, or without.
-    CleanLog(bool),
+    /// A log checkpoint is written, and of the commits up to it so many are left.
+    CleanLog(usize),
     Restore(usize),
     /// Its storage has what it had at this version, as from a backup: no commit tells of it.
     Rewind(usize),
@@ -36,6 +39,8 @@ pub(crate) enum Operation {
     Replace(State),
     /// Minutes pass.
     Wait(i64),
+    /// The user wants something else of the job.
+    Want(Setting),
     Sync(Request),
 }
 
@@ -71,6 +76,7 @@ pub(crate) const KINDS: &[&str] = &[
     "row tracking",
     "replace",
     "time",
+    "other settings",
     "sync",
 ];
 
@@ -102,8 +108,17 @@ impl Operation {
             Self::Track => "row tracking",
             Self::Replace(_) => "replace",
             Self::Wait(_) => "time",
+            Self::Want(_) => "other settings",
             Self::Sync(_) => "sync",
         }
+    }
+
+    /// Whether a job that only adds rows can go on after it.
+    pub(crate) fn only_adds(&self) -> bool {
+        matches!(
+            self,
+            Self::Insert(_) | Self::Optimize | Self::Feed(_) | Self::Wait(_) | Self::Sync(_)
+        )
     }
 
     /// The newest version after it.
@@ -153,6 +168,7 @@ impl Operation {
             | Self::CleanLog(_)
             | Self::Track
             | Self::Wait(_)
+            | Self::Want(_)
             | Self::Sync(_) => {}
         }
         state

@@ -6,7 +6,9 @@ use std::time::Duration;
 use anyhow::Result;
 use lakeferry_model::{BadRows, DeltaVersion, Guard, JobKey, Target};
 use lakeferry_postgres::{ConnectSettings, PostgresTarget, Table, TargetSettings};
-use lakeferry_testkit::{MemoryServer, MemoryTarget};
+use lakeferry_testkit::{Fault, Faults, MemoryServer, MemoryTarget};
+use rand::Rng as _;
+use rand_chacha::ChaCha8Rng;
 use tokio_postgres::{Client, NoTls};
 
 use crate::ledger::Of;
@@ -19,6 +21,9 @@ pub(crate) trait Shelf {
 
     fn target(&self, bad: BadRows) -> Self::Target;
 
+    /// Lets a few operations fail that follow, or none where that cannot be.
+    fn disturb(&self, random: &mut ChaCha8Rng);
+
     /// How many rows with NULL for their key are kept aside.
     async fn unkeyed(&self) -> Result<u64>;
 
@@ -29,8 +34,35 @@ pub(crate) trait Shelf {
 #[derive(Default)]
 pub(crate) struct Memory(MemoryServer<DeltaVersion>);
 
+/// What fails at times.
+const OPERATIONS: [&str; 8] = [
+    "commit piece",
+    "commit piece",
+    "put piece",
+    "commit",
+    "put",
+    "apply",
+    "alter",
+    "inspect",
+];
+
 impl Shelf for Memory {
     type Target = MemoryTarget<DeltaVersion>;
+
+    fn disturb(&self, random: &mut ChaCha8Rng) {
+        let mut faults = self.0.faults.lock().expect("nobody panics with it");
+        *faults = Faults::default();
+        if random.random_bool(0.3) {
+            let operation = OPERATIONS[random.random_range(0..OPERATIONS.len())];
+            let commits = operation.starts_with("commit");
+            let fault = match random.random_range(0..3) {
+                0 if commits => Fault::LoseAnswer,
+                1 if commits => Fault::LoseRequest,
+                _ => Fault::Fail,
+            };
+            faults.queue(operation, fault);
+        }
+    }
 
     fn target(&self, bad: BadRows) -> Self::Target {
         self.0.tolerant(bad)
@@ -86,6 +118,8 @@ pub(crate) fn job_key(name: &str) -> JobKey {
 
 impl Shelf for Postgres {
     type Target = PostgresTarget<DeltaVersion>;
+
+    fn disturb(&self, _: &mut ChaCha8Rng) {}
 
     fn target(&self, bad_rows: BadRows) -> Self::Target {
         let settings = self.settings.clone();

@@ -34,30 +34,7 @@ struct Fault {
 
 /// Faults in what reads a source that random histories do not meet, and why. Other tests do.
 const ELSEWHERE: &[(&str, &str)] = &[
-    ("row-ids-begin-at-zero", "no history's files share a number"),
     ("later-versions-pair", "no history's table is cloned"),
-    (
-        "other-columns-rank-as-before",
-        "no history's job is given other columns",
-    ),
-    (
-        "pieces-loaded-twice",
-        "no history is cut off while it fills",
-    ),
-    ("other-commits-appended", "no history's job appends"),
-    ("appends-rebuilt", "no history's job appends"),
-    (
-        "left-out-column-taken-for-new",
-        "no history's job ignores columns",
-    ),
-    (
-        "excluded-columns-do-not-count",
-        "no history's job excludes columns",
-    ),
-    (
-        "checkpoints-lead-anywhere",
-        "no history's writer is hostile",
-    ),
     ("asked-type-unnoticed", "no history's job asks for types"),
 ];
 

@@ -78,7 +78,7 @@ impl MappedTable {
         written.extend(after);
         written.extend(inserted);
         self.now.files = files;
-        actions.extend(self.data_file(written, true)?);
+        actions.extend(self.data_files(written)?);
         self.commit(actions)
     }
 
@@ -90,7 +90,7 @@ impl MappedTable {
         let rows = self.stored(rows)?;
         let files = std::mem::take(&mut self.now.files);
         let mut actions: Vec<Value> = files.iter().map(|file| file.remove(true)).collect();
-        actions.extend(self.data_file(rows, true)?);
+        actions.extend(self.data_files(rows)?);
         self.commit(actions)
     }
 
@@ -110,7 +110,7 @@ impl MappedTable {
         let rows: Vec<Row> = self.now.files.iter().flat_map(copied).collect();
         let files = std::mem::take(&mut self.now.files);
         let mut actions: Vec<Value> = files.iter().map(|file| file.remove(false)).collect();
-        actions.extend(self.data_file(rows, false)?);
+        actions.extend(self.data_file((0, rows), false)?);
         self.commit(actions)
     }
 }

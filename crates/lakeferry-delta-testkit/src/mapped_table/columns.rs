@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, str::FromStr, sync::Arc};
 
 use arrow_array::{
-    ArrayRef, BooleanArray, Float64Array, Int8Array, Int16Array, Int32Array, Int64Array,
-    RecordBatch, StringArray, TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array,
+    Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow_schema::{DataType, Field, Schema};
 use serde_json::{Value, json};
@@ -44,6 +44,7 @@ impl Column {
             "short" => Arc::new(Int16Array::from(parsed(&cells)?)),
             "integer" => Arc::new(Int32Array::from(parsed(&cells)?)),
             "long" => Arc::new(Int64Array::from(parsed(&cells)?)),
+            "float" => Arc::new(Float32Array::from(parsed(&cells)?)),
             "double" => Arc::new(Float64Array::from(parsed(&cells)?)),
             "boolean" => Arc::new(BooleanArray::from(parsed(&cells)?)),
             "string" => Arc::new(StringArray::from(cells)),

@@ -13,10 +13,20 @@ use super::{
 };
 
 impl MappedTable {
-    /// Writes rows to a file of their own, and says that it is there; nothing for no rows.
+    /// Writes rows that are new or changed, and says where they are.
+    pub(super) fn data_files(&mut self, rows: Vec<Row>) -> anyhow::Result<Vec<Value>> {
+        let each = rows.len().div_ceil(self.files_at_once).max(1);
+        let parts: Vec<Vec<Row>> = rows.chunks(each).map(<[Row]>::to_vec).collect();
+        let files = parts.into_iter().enumerate();
+        let written = files.map(|file| self.data_file(file, true));
+        written.filter_map(Result::transpose).collect()
+    }
+
+    /// Writes rows to the file of this number in the next commit, and says that it is there; nothing
+    /// for no rows.
     pub(super) fn data_file(
         &mut self,
-        rows: Vec<Row>,
+        (number, rows): (usize, Vec<Row>),
         data_change: bool,
     ) -> anyhow::Result<Option<Value>> {
         if rows.is_empty() {
@@ -33,7 +43,7 @@ impl MappedTable {
             row.into_iter().filter(|(name, _)| is_there(name)).collect()
         };
         let rows: Vec<Row> = rows.into_iter().map(written).collect();
-        let path = format!("{}.parquet", self.version + 1);
+        let path = format!("{}-{number}.parquet", self.version + 1);
         let file = DataFile {
             size: self.write_file(&path, &rows, None)?,
             path,

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use arrow_array::{Array, RecordBatch, new_null_array};
 use arrow_schema::{Field, Schema};
-use lakeferry_model::source_name;
+use lakeferry_model::{WIDENS, source_name};
 
 use crate::{
     encode::{Conversion, Encoder, Fault, refusal},
@@ -24,8 +24,11 @@ pub(super) struct Column {
     /// What the source calls it.
     source: String,
     pub(super) postgres: PgType,
-    /// What it would be if the job did not ask for another type, if it does.
+    /// What it would be if it were of no other type for the job asks for that, or for it is to become
+    /// none when the source's gets wider.
     usual: Option<PgType>,
+    /// Whether the latter alone is why. A target that has the usual type is as good.
+    is_ahead: bool,
     /// The schema of a type that is an extension's, where it was looked for.
     pub(super) type_schema: Option<String>,
     /// As the target's column has it, where it is not the one of the type.
@@ -57,11 +60,14 @@ impl Columns {
             }
             let (usual, is_key) = (PgType::of(field)?, key.contains(field.name()));
             let asked = asked(field, usual, is_key)?;
+            let ahead = field.metadata().get(WIDENS).and_then(|_| usual.widest());
+            let other = asked.or(ahead);
             all.push(Column {
                 name: field.name().clone(),
                 source: source_name(field).to_owned(),
-                postgres: asked.unwrap_or(usual),
-                usual: asked.map(|_| usual),
+                postgres: other.unwrap_or(usual),
+                usual: other.map(|_| usual),
+                is_ahead: asked.is_none() && ahead.is_some(),
                 type_schema: None,
                 collation: None,
                 fit: Fit::default(),
@@ -352,7 +358,16 @@ impl Column {
 
     /// Whether the job asks for its type.
     pub(super) fn is_asked(&self) -> bool {
-        self.usual.is_some()
+        self.usual.is_some() && !self.is_ahead
+    }
+
+    /// As the target has it: a wider type is not made up for what was there before.
+    pub(super) fn fall_back(&mut self, shown: &str) {
+        if let Some(usual) = self.usual.filter(|_| self.is_ahead)
+            && shown != self.postgres.sql().as_str()
+        {
+            (self.postgres, self.usual, self.is_ahead) = (usual, None, false);
+        }
     }
 
     fn conversion(&self) -> Conversion {

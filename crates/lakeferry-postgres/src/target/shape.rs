@@ -172,6 +172,7 @@ fn check_columns(
 }
 
 fn check_column(table: &Table, column: &mut Column, row: &Row) -> Result<(), Error> {
+    column.fall_back(row.get("shown"));
     let name = &column.name;
     refuse_computed(table, name, row)?;
     let existing = Existing {

@@ -6,6 +6,12 @@ use super::{JOB, World, everywhere};
 fn a_wider_type_waits_where_the_table_would_be_written_anew() {
     everywhere(|version, has_feed| {
         let mut world = World::filled(version, has_feed, &[]);
+        // As it is where the source said nothing of wider types when it was filled.
+        let narrow = format!("ALTER TABLE {JOB} ALTER COLUMN number TYPE integer");
+        world.deployment.sql(&narrow);
+        world.table.put(&[(1, &[("number", "7")])]).unwrap();
+        world.deployment.sync();
+        world.expect(&["id", "word", "number"]);
         world
             .deployment
             .sql(&format!("CREATE VIEW shown AS SELECT number FROM {JOB}"));
@@ -50,19 +56,43 @@ fn a_wider_type_waits_where_the_table_would_be_written_anew() {
     });
 }
 
+/// Nor does it wait for anybody: a source that says that types may get wider has the widest ones from
+/// the start.
 #[test]
 fn a_target_that_is_wide_enough_stays_as_it_is() {
     everywhere(|version, has_feed| {
         let mut world = World::filled(version, has_feed, &[]);
-        let widen = format!("ALTER TABLE {JOB} ALTER COLUMN number TYPE bigint");
-        world.deployment.sql(&widen);
-        world.table.widen_column("number", "long").unwrap();
-        world
-            .table
-            .append(&[(4, &[("number", "5000000000")])])
-            .unwrap();
+        let file = format!("SELECT pg_relation_filenode('{JOB}')");
+        let before = world.deployment.sql(&file);
+        world.deployment.sql(&format!(
+            "CREATE VIEW shown AS SELECT number FROM {JOB} WHERE number > 1"
+        ));
+        world.table.add_column("small", "byte").unwrap();
+        world.table.add_column("ratio", "float").unwrap();
+        let cells = [("number", "3"), ("small", "-128"), ("ratio", "0.5")];
+        world.table.put(&[(3, &cells[..])]).unwrap();
         world.deployment.sync();
-        world.expect(&["id", "word", "number"]);
+        for (column, wider) in [("small", "short"), ("number", "long"), ("ratio", "double")] {
+            world.table.widen_column(column, wider).unwrap();
+        }
+        let cells = [("number", "5000000000"), ("small", "300"), ("ratio", "0.1")];
+        world.table.append(&[(4, &cells[..])]).unwrap();
+        world.table.put(&[(1, &[("number", "-1")])]).unwrap();
+        world.deployment.sync();
+        world.table.widen_column("small", "long").unwrap();
+        world.table.delete(&[2]).unwrap();
+        world.deployment.sync();
+        world.expect(&["id", "word", "number", "small", "ratio"]);
+        let types = format!(
+            "SELECT string_agg(format_type(atttypid, atttypmod), ', ' ORDER BY attnum) \
+             FROM pg_attribute WHERE attrelid = '{JOB}'::regclass AND attnum > 0"
+        );
+        assert_eq!(
+            world.deployment.sql(&types).trim(),
+            "bigint, text, bigint, bigint, double precision"
+        );
+        assert_eq!(world.deployment.sql(&file), before);
+        assert_eq!(world.rebuilds(), 0, "{:?}", world.deployment.run_kinds());
     });
 }
 

@@ -261,7 +261,7 @@ pub(super) const FAULTS: &[Fault] = &[
         breaks: "rows without a key that changed twice are taken for others, and all is rebuilt",
         file: "crates/lakeferry-engine/src/collapse/unkeyed.rs",
         find: "(batch.version, batch.sign == Sign::Minus)",
-        replace: "(batch.version, batch.sign == Sign::Plus)",
+        replace: "(batch.sign == Sign::Plus, batch.version)",
         test: COLLAPSE,
     },
     Fault {

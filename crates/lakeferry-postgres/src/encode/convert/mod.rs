@@ -1,5 +1,5 @@
-//! Values in a type that the job asks for (`types:`): each as the same value in the other type, or a
-//! fault. What comes out is written as any other column is, so uuids and addresses are the bytes that
+//! Values in another type than the usual one, which the job asks for (`types:`) or which is wider: each
+//! as the same value in the other type, or a fault. What comes out is written as any other column is, so uuids and addresses are the bytes that
 //! the server takes them by.
 
 mod json;
@@ -22,7 +22,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Conversion {
     None,
-    /// To the type that was asked for.
+    /// To the type that was asked for, or a wider one.
     Asked,
     /// The same in a key, where what comes must be what would come back.
     AskedAsKey,
