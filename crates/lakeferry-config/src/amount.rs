@@ -16,10 +16,11 @@ const MEMORY_UNITS: [(&str, u64); 6] = [
 const LEAST_MEMORY_BYTES: u64 = 1_000_000;
 const MOST_MEMORY_BYTES: u64 = 1 << 40;
 const MOST_CONNECTIONS: u32 = 1_000;
+const MOST_RUNS: u32 = 256;
 
 /// Units of time, in seconds.
 const TIME_UNITS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("h", 3_600), ("d", DAY_SECONDS)];
-const LONGEST_LEASE_SECONDS: u64 = 3_600;
+const HOUR_SECONDS: u64 = 3_600;
 const DAY_SECONDS: u64 = 86_400;
 
 /// When reading the whole table is preferred to reading its changes.
@@ -139,10 +140,21 @@ pub(crate) fn parse_connections(text: &str) -> Result<u32, Fault> {
     }
 }
 
-/// Reads how long a lease is: `30s`, `2m`.
-pub(crate) fn parse_lease(text: &str) -> Result<Duration, Fault> {
+/// Reads how many runs there may be at once.
+pub(crate) fn parse_runs(text: &str) -> Result<u32, Fault> {
+    match text.trim().parse() {
+        Ok(count @ 1..=MOST_RUNS) => Ok(count),
+        _ => Err(Fault::new(
+            format!("{} is not a number of runs", shown(text)),
+            format!("write a whole number from 1 to {MOST_RUNS}"),
+        )),
+    }
+}
+
+/// Reads a time of at most an hour: `30s`, `2m`.
+pub(crate) fn parse_time(text: &str) -> Result<Duration, Fault> {
     match parse_seconds(text) {
-        Some(seconds @ 1..=LONGEST_LEASE_SECONDS) => Ok(Duration::from_secs(seconds)),
+        Some(seconds @ 1..=HOUR_SECONDS) => Ok(Duration::from_secs(seconds)),
         _ => Err(Fault::new(
             format!("{} is not a time from 1s to 1h", shown(text)),
             "write a whole number with a unit: 30s, 2m, 1h",
@@ -172,8 +184,8 @@ fn parse_seconds(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::{
-        MaxQuarantined, RefreshAbove, parse_connections, parse_lease, parse_memory_bytes,
-        parse_step,
+        MaxQuarantined, RefreshAbove, parse_connections, parse_memory_bytes, parse_runs,
+        parse_step, parse_time,
     };
 
     #[test]
@@ -213,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn leases_have_a_unit_and_bounds() {
+    fn times_have_a_unit_and_bounds() {
         for (text, expected) in [
             ("30s", Some(30)),
             ("1 s", Some(1)),
@@ -229,7 +241,7 @@ mod tests {
             ("s", None),
             ("", None),
         ] {
-            let seconds = parse_lease(text).ok().map(|lease| lease.as_secs());
+            let seconds = parse_time(text).ok().map(|time| time.as_secs());
             assert_eq!(seconds, expected, "{text}");
         }
     }
@@ -275,6 +287,18 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(parse_memory_bytes(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn runs_have_bounds() {
+        for (text, expected) in [
+            ("1", Some(1)),
+            ("256", Some(256)),
+            ("0", None),
+            ("257", None),
+        ] {
+            assert_eq!(parse_runs(text).ok(), expected, "{text}");
         }
     }
 

@@ -4,6 +4,7 @@
 
 mod catalogs;
 mod columns;
+mod daemon;
 mod jobs;
 mod keys;
 mod options;
@@ -43,6 +44,7 @@ pub(crate) fn check(
     });
     let deployment = raw.deployment.check(report, DeploymentName::parse);
     let deployment = deployment.or_default(DeploymentName::default());
+    let daemon = daemon::check(raw.daemon, report);
     let catalogs = catalogs::check(raw.catalogs, report);
     if declares_nothing(&raw.targets) {
         let hint = "declare one: `targets: { NAME: { url: \"postgresql://user@host/database\" } }`";
@@ -63,6 +65,7 @@ pub(crate) fn check(
     let jobs = jobs::check(raw.jobs, &context, report);
     Some(Config {
         deployment: deployment?,
+        daemon: daemon?,
         targets: targets.complete()?,
         jobs: jobs?,
     })

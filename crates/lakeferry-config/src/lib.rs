@@ -44,10 +44,10 @@ pub use expand::{Listing, Tables};
 pub use name::{DeploymentName, JobName, TargetName};
 pub use postgres_url::PostgresUrl;
 pub use problem::{Problem, Problems};
-pub use schedule::Schedule;
+pub use schedule::{Cron, Schedule};
 pub use secret::{Password, PasswordCommand, Secret};
 pub use settings::{
-    Config, DropColumns, Job, Mode, OnSchemaChange, OnSourceReplaced, Target, TargetTable,
+    Config, Daemon, DropColumns, Job, Mode, OnSchemaChange, OnSourceReplaced, Target, TargetTable,
 };
 pub use show::{Origin, Setting, Value};
 pub use source_location::SourceLocation;

@@ -19,6 +19,7 @@ pub(crate) struct RawConfig {
     pub(crate) place: Place,
     pub(crate) version: Field<String>,
     pub(crate) deployment: Field<String>,
+    pub(crate) daemon: RawDaemon,
     pub(crate) defaults: RawOptions,
     pub(crate) catalogs: Field<Vec<Named<RawCatalog>>>,
     pub(crate) targets: Field<Vec<Named<RawTarget>>>,
@@ -30,6 +31,13 @@ pub(crate) struct RawConfig {
 pub(crate) struct Named<T> {
     pub(crate) name: Written<String>,
     pub(crate) value: Option<T>,
+}
+
+/// How jobs run unattended.
+#[derive(Debug, Default)]
+pub(crate) struct RawDaemon {
+    pub(crate) max_runs: Field<String>,
+    pub(crate) stop_within: Field<String>,
 }
 
 /// Where a catalog's tables are.
@@ -105,8 +113,9 @@ pub(crate) struct RawOptions {
 
 /// Every setting there is, by the mapping it stands in.
 #[cfg(test)]
-pub(crate) const KNOWN: [&[&str]; 7] = [
+pub(crate) const KNOWN: [&[&str]; 8] = [
     &FILE,
+    &DAEMON,
     &CATALOG,
     &columns::COLUMNS,
     &TARGET,
@@ -115,15 +124,17 @@ pub(crate) const KNOWN: [&[&str]; 7] = [
     &OPTIONS,
 ];
 
-const FILE: [&str; 7] = [
+const FILE: [&str; 8] = [
     "version",
     "include",
     "deployment",
+    "daemon",
     "defaults",
     "catalogs",
     "targets",
     "jobs",
 ];
+const DAEMON: [&str; 2] = ["max_runs", "stop_within"];
 const TARGET: [&str; 4] = ["url", "password", "max_connections", "lease"];
 const CATALOG: [&str; 1] = ["location"];
 const PASSWORD: [&str; 3] = ["env", "file", "command"];
@@ -165,6 +176,10 @@ impl RawConfig {
             place: file.place().clone(),
             version: file.number("version", report),
             deployment: file.text("deployment", report),
+            daemon: file
+                .section("daemon", report)
+                .map(|daemon| RawDaemon::read(daemon, report))
+                .unwrap_or_default(),
             defaults: file
                 .section("defaults", report)
                 .map(|mut defaults| {
@@ -179,6 +194,17 @@ impl RawConfig {
         };
         file.close(&FILE, report);
         Some(raw)
+    }
+}
+
+impl RawDaemon {
+    fn read(mut daemon: Section, report: &mut Report) -> Self {
+        let raw = Self {
+            max_runs: daemon.number("max_runs", report),
+            stop_within: daemon.text("stop_within", report),
+        };
+        daemon.close(&DAEMON, report);
+        raw
     }
 }
 

@@ -1,7 +1,10 @@
 //! When a job runs.
 
+mod cron;
+
 use std::{fmt, time::Duration};
 
+pub use self::cron::Cron;
 use crate::{problem::Fault, secret::shown, suggest};
 
 /// Units of time, in seconds, greatest first.
@@ -17,19 +20,22 @@ const UNITS: [(&str, u64); 5] = [
 const LONGEST_SECONDS: u64 = 366 * 86_400;
 
 /// When a job runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Schedule {
     /// Only when a command says so.
     OnCommand,
     /// Again and again, this long after the last start; whole seconds, from one second to 366
     /// days.
     Every(Duration),
+    /// When the clock on the wall, in the job's time zone, shows one of these times.
+    Cron(Cron),
 }
 
 impl Schedule {
-    /// Reads `EVERY n UNIT` or `none`, in upper or lower case.
+    /// Reads `EVERY n UNIT` or `none`, in upper or lower case, or the five or six fields of cron.
     pub(crate) fn parse(text: &str) -> Result<Self, Fault> {
-        const HINT: &str = "write EVERY n SECONDS, MINUTES, HOURS, DAYS or WEEKS, or none";
+        const HINT: &str = "write EVERY n SECONDS, MINUTES, HOURS, DAYS or WEEKS, five or six \
+            fields of cron, or none";
         let words: Vec<&str> = text.split_whitespace().collect();
         match words[..] {
             [none] if none.eq_ignore_ascii_case("none") => Ok(Self::OnCommand),
@@ -49,12 +55,7 @@ impl Schedule {
                     )),
                 }
             }
-            [first, _, _, _, _, ..]
-                if first.starts_with(|c: char| c == '*' || c.is_ascii_digit()) =>
-            {
-                let what = format!("cron schedule {} is not supported yet", shown(text));
-                Err(Fault::new(what, HINT))
-            }
+            [_, _, _, _, _] | [_, _, _, _, _, _] => Cron::parse(&words.join(" ")).map(Self::Cron),
             _ => Err(Fault::new(
                 format!("{} is not a schedule", shown(text)),
                 HINT,
@@ -80,8 +81,10 @@ fn unit_seconds(unit: &str) -> Result<u64, Fault> {
 /// As it would be written, in the greatest unit that fits.
 impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Every(interval) = self else {
-            return f.write_str("none");
+        let interval = match self {
+            Self::OnCommand => return f.write_str("none"),
+            Self::Cron(cron) => return write!(f, "{cron}"),
+            Self::Every(interval) => interval,
         };
         let seconds = interval.as_secs();
         let fitting = UNITS.iter().find(|(_, unit)| seconds.is_multiple_of(*unit));
@@ -119,7 +122,12 @@ mod tests {
             ("EVERY 5 MINUTS", None),
             ("EVERY MINUTE", None),
             ("5 MINUTES", None),
-            ("*/5 * * * *", None),
+            (" */5  * * * *", Some("*/5 * * * *")),
+            ("30 0 2 * * MON-FRI", Some("30 0 2 * * MON-FRI")),
+            ("0 25 * * *", None),
+            ("0 0 30 2 *", None),
+            ("0 0 0 1 1 * 2030", None),
+            ("@daily", None),
             ("", None),
         ] {
             let shown = Schedule::parse(text)

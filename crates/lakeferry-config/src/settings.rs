@@ -17,6 +17,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     pub deployment: DeploymentName,
+    pub daemon: Daemon,
     pub targets: BTreeMap<TargetName, Target>,
     /// In the order of the file. No two have the same name or write to the same table.
     pub jobs: Vec<Job>,
@@ -40,6 +41,15 @@ impl Config {
     pub fn target_of(&self, job: &Job) -> Option<&Target> {
         self.targets.get(&job.target.target)
     }
+}
+
+/// How jobs run unattended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Daemon {
+    /// How many runs there may be at once; at least one.
+    pub max_runs: u32,
+    /// After so long a run that was under way when an end was asked for is taken back.
+    pub stop_within: Duration,
 }
 
 /// A database that jobs write to.

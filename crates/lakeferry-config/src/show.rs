@@ -39,6 +39,9 @@ pub(crate) const TARGET_DEFAULTS: [(&str, &str); 2] = [("max_connections", "8"),
 /// The same for the file.
 pub(crate) const FILE_DEFAULTS: [(&str, &str); 1] = [("deployment", "default")];
 
+/// The same for the daemon.
+pub(crate) const DAEMON_DEFAULTS: [(&str, &str); 2] = [("max_runs", "4"), ("stop_within", "20s")];
+
 /// Stands for what is not shown.
 const HIDDEN: &str = "***";
 
@@ -142,6 +145,8 @@ pub(crate) fn settings(root: &Node) -> Vec<Setting> {
         return shown;
     };
     with_defaults("", &scalars(entries), &FILE_DEFAULTS, &mut shown);
+    let daemon: Vec<&Entry> = in_section(root, "daemon").collect();
+    with_defaults("daemon", &daemon, &DAEMON_DEFAULTS, &mut shown);
     for entry in in_section(root, "catalogs") {
         let path = inner_path("catalogs", &entry.name);
         with_defaults(&path, &inner(&entry.value), &[], &mut shown);

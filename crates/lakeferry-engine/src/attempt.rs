@@ -92,7 +92,10 @@ where
             let version = report.through.map(Position::to_number);
             self.job.meter.at(version, self.head.version.to_number());
             let step = match self.decide(&standing).await? {
-                Plan::UpToDate => return Ok(()),
+                Plan::UpToDate => {
+                    report.watermark = watermark.cloned();
+                    return Ok(());
+                }
                 Plan::Halt(halt) => return Err(RunError::halted(self.job.name(), &halt)),
                 Plan::Broken(broken) => return Err(self.bug(broken.to_string())),
                 Plan::Alter {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lakeferry_model::{Holder, JobKey, OnNullKey, OwnColumns};
+use lakeferry_model::{FailureClass, Holder, JobKey, OnNullKey, OwnColumns};
 
 use crate::meter::Meter;
 
@@ -97,6 +97,9 @@ pub struct Retry {
     pub attempts: u32,
     pub first_wait: Duration,
     pub longest_wait: Duration,
+    /// Whether `attempts` are all that a transient failure gets; else it is tried again until it is
+    /// over.
+    pub gives_up: bool,
 }
 
 impl Default for Retry {
@@ -106,11 +109,21 @@ impl Default for Retry {
             attempts: 8,
             first_wait,
             longest_wait,
+            gives_up: true,
         }
     }
 }
 
 impl Retry {
+    /// Whether a failure of attempt `attempt` (the first is 1) is followed by another attempt.
+    pub(crate) fn tries_again(&self, class: FailureClass, attempt: u32) -> bool {
+        match class {
+            FailureClass::Transient => !self.gives_up || attempt < self.attempts,
+            FailureClass::Unready => attempt < self.attempts,
+            FailureClass::BadRow | FailureClass::NeedsOperator | FailureClass::Bug => false,
+        }
+    }
+
     /// The wait before attempt `attempt` (the first retry is 1): doubled each time, up to a
     /// ceiling.
     pub fn wait(&self, attempt: u32) -> Duration {

@@ -5,6 +5,7 @@
 //! | idle, gave up | due | running, attempt 1 |
 //! | backing off | due | running, next attempt |
 //! | running | succeeded | idle |
+//! | halted | looked at again | running, attempt 1 |
 //! | running | failed, transient, attempts left | backing off |
 //! | running | failed, transient, none left | gave up |
 //! | running | failed, unready, attempts left | backing off |
@@ -12,7 +13,8 @@
 //! | running | failed otherwise | halted |
 //!
 //! All other events leave the state as it is. The state lives in memory: after a restart a job is
-//! idle, and what it finds in the target tells how far it had come.
+//! idle, and what it finds in the target tells how far it had come. What a halted job waits for is
+//! mended by somebody else: so it is looked at again now and then, and halts again or goes on.
 
 use std::time::Duration;
 
@@ -39,6 +41,8 @@ pub enum JobState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     Due,
+    /// A halted job is tried again.
+    LookedAt,
     Succeeded,
     Failed(FailureClass),
 }
@@ -49,17 +53,19 @@ impl JobState {
     pub fn after(self, event: Event, retry: &Retry) -> Self {
         match (self, event) {
             (Self::Idle | Self::GaveUp, Event::Due) => Self::Running { attempt: 1 },
+            (Self::Halted, Event::LookedAt) => Self::Running { attempt: 1 },
             (Self::BackingOff { attempt, .. }, Event::Due) => Self::Running {
-                attempt: attempt + 1,
+                attempt: attempt.saturating_add(1),
             },
             (Self::Running { .. }, Event::Succeeded) => Self::Idle,
-            (
-                Self::Running { attempt },
-                Event::Failed(FailureClass::Transient | FailureClass::Unready),
-            ) if attempt < retry.attempts => Self::BackingOff {
-                attempt,
-                wait: retry.wait(attempt),
-            },
+            (Self::Running { attempt }, Event::Failed(class))
+                if retry.tries_again(class, attempt) =>
+            {
+                Self::BackingOff {
+                    attempt,
+                    wait: retry.wait(attempt),
+                }
+            }
             (Self::Running { .. }, Event::Failed(FailureClass::Transient)) => Self::GaveUp,
             (Self::Running { .. }, Event::Failed(_)) => Self::Halted,
             (state, _) => state,
@@ -75,6 +81,7 @@ mod tests {
         attempts: 3,
         first_wait: Duration::from_secs(1),
         longest_wait: Duration::from_secs(3),
+        gives_up: true,
     };
 
     #[test]
@@ -95,6 +102,23 @@ mod tests {
             state.after(Event::Due, &RETRY),
             JobState::Running { attempt: 1 }
         );
+    }
+
+    #[test]
+    fn who_never_gives_up_backs_off_for_ever() {
+        let retry = Retry {
+            gives_up: false,
+            ..RETRY
+        };
+        let failed = Event::Failed(FailureClass::Transient);
+        let mut state = JobState::Idle;
+        for _ in 0..100 {
+            state = state.after(Event::Due, &retry).after(failed, &retry);
+            assert!(matches!(state, JobState::BackingOff { .. }), "{state:?}");
+        }
+        let unready = Event::Failed(FailureClass::Unready);
+        state = state.after(Event::Due, &retry).after(unready, &retry);
+        assert_eq!(state, JobState::Halted);
     }
 
     #[test]
@@ -119,6 +143,8 @@ mod tests {
             let halted = JobState::Running { attempt: 1 }.after(Event::Failed(class), &RETRY);
             assert_eq!(halted, JobState::Halted);
             assert_eq!(halted.after(Event::Due, &RETRY), JobState::Halted);
+            let again = halted.after(Event::LookedAt, &RETRY);
+            assert_eq!(again, JobState::Running { attempt: 1 });
         }
         let done = JobState::Running { attempt: 2 }.after(Event::Succeeded, &RETRY);
         assert_eq!(done, JobState::Idle);

@@ -7,8 +7,10 @@
 //! * [`run`]: one attempt to bring a job forward; the only place that calls the ports.
 //! * [`Meter`]: how far a run is, for whoever looks on.
 //! * [`JobState`]: what follows an attempt, decided purely; [`drive`] acts on it.
+//! * [`Roster`]: which of many jobs runs when, decided purely; a daemon acts on it.
 
 mod attempt;
+mod cadence;
 mod changes;
 mod collapse;
 mod drive;
@@ -21,9 +23,11 @@ mod job_state;
 mod meter;
 mod net_effect;
 mod plan;
+mod roster;
 mod run;
 mod unanswered;
 
+pub use cadence::Cadence;
 pub use drive::drive;
 pub use error::RunError;
 pub use evolve::{Evolution, evolve};
@@ -32,4 +36,5 @@ pub use job::{DropColumns, Job, OnSchemaChange, OnSourceReplaced, Policy, Reques
 pub use job_state::{Event, JobState};
 pub use meter::{Meter, Phase, Seen};
 pub use plan::{Halt, Look, Plan, Situation, Why, adopt, first_look, plan, resume};
+pub use roster::{Member, Place, Room, Roster, Start, Trouble};
 pub use run::{Preview, Report, Step, StepKind, preview, run};

@@ -7,7 +7,7 @@
 
 use lakeferry_model::{
     Alteration, BadRowCounts, Claim, Clock, Commit, Head, Instant, Reading, RowCounts, Session,
-    Source, Stage, Standing, Target,
+    Source, Stage, Standing, Target, Watermark,
 };
 use tracing::{Instrument, info_span};
 
@@ -26,6 +26,8 @@ pub struct Report<P> {
     pub from: Option<P>,
     /// The version that it has now, as far as is known; absent if it is not filled.
     pub through: Option<P>,
+    /// What the target had when there was nothing left to do; absent if there was.
+    pub watermark: Option<Watermark<P>>,
     /// Applies whose end is known, in order; none if there was nothing to do.
     pub steps: Vec<Step<P>>,
     /// The one whose COMMIT was not answered.
@@ -37,6 +39,7 @@ impl<P> Default for Report<P> {
         Self {
             from: None,
             through: None,
+            watermark: None,
             steps: Vec::new(),
             unanswered: None,
         }
@@ -175,7 +178,10 @@ where
     report.through = version;
     let request = report.left_of(request);
     match Attempt::new(job, request, head).decide(&standing).await? {
-        Plan::UpToDate => return Ok(()),
+        Plan::UpToDate => {
+            report.watermark = standing.watermark().cloned();
+            return Ok(());
+        }
         Plan::Halt(_) => still_halted(job, request).await?,
         _ => {}
     }

@@ -62,7 +62,7 @@ mod target_column;
 mod watermark;
 
 pub use change::{ChangeBatch, Effect, NetChanges, RowCounts, Sign};
-pub use clock::Clock;
+pub use clock::{Calendar, Clock};
 pub use column_choice::{ColumnChoice, Naming, SOURCE_NAME, source_name};
 pub use column_type::{ASKED_TYPE, COLUMN_TYPES, ColumnType, NoColumnType, asked_type};
 pub use differences::{Differences, DifferingKeys, MOST_EXAMPLES};

@@ -70,6 +70,11 @@ pub(crate) enum Command {
         #[arg(long, requires = "jobs")]
         accept_deletes: bool,
     },
+    /// Run all jobs as they are scheduled, until a signal
+    ///
+    /// SIGTERM or Ctrl-C starts no more runs and lets those that are under way end, for as long as
+    /// stop_within says; what has not ended then is taken back. A second signal ends it at once.
+    Run,
     /// Fill a target, or rebuild it by difference whatever it has
     Backfill {
         /// The job
@@ -192,12 +197,22 @@ pub(crate) struct DemoOptions {
 }
 
 impl Command {
+    /// What it logs unless `LAKEFERRY_LOG` says otherwise: of what runs unattended, the log is all that
+    /// anybody sees.
+    pub(crate) fn log_filter(&self) -> &'static str {
+        match self {
+            Self::Run => "lakeferry=info,buoyant_kernel=off,error",
+            _ => "lakeferry=warn,buoyant_kernel=off,error",
+        }
+    }
+
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Init { .. } => "init",
             Self::Validate { .. } => "validate",
             Self::Plan { .. } => "plan",
             Self::Sync { .. } => "sync",
+            Self::Run => "run",
             Self::Backfill { .. } => "backfill",
             Self::Adopt { .. } => "adopt",
             Self::RefreshSchema { .. } => "refresh-schema",

@@ -4,7 +4,7 @@ use std::{error::Error as StdError, fmt};
 
 use lakeferry_config::Problem;
 use lakeferry_engine::RunError;
-use lakeferry_model::Failure;
+use lakeferry_model::{Failure, FailureClass};
 use serde::Serialize;
 
 use crate::differing::Differing;
@@ -28,6 +28,9 @@ pub(crate) enum Code {
 pub(crate) struct Trouble {
     #[serde(skip)]
     pub(crate) code: Code,
+    /// Who must do what next.
+    #[serde(skip)]
+    pub(crate) class: FailureClass,
     /// What happened, naming the object.
     pub(crate) reason: String,
     /// The job it is about.
@@ -73,6 +76,7 @@ impl Trouble {
         let (causes, problems) = (Vec::new(), Box::default());
         Self {
             code,
+            class: FailureClass::NeedsOperator,
             reason: reason.into(),
             job: None,
             causes,
@@ -116,6 +120,7 @@ impl Trouble {
     /// A failure of a port or of a run, for the job it is about.
     pub(crate) fn of(code: Code, failure: &impl Failure) -> Self {
         let mut trouble = Self::new(code, failure.to_string());
+        trouble.class = failure.class();
         trouble.hint = failure.hint().map(Into::into);
         trouble.causes = causes(failure);
         trouble

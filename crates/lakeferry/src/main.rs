@@ -3,6 +3,7 @@
 mod arenas;
 mod arguments;
 mod commands;
+mod daemon;
 mod differing;
 mod display;
 mod exit;
@@ -23,9 +24,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_env("LAKEFERRY_LOG");
     tracing_subscriber::fmt()
-        .with_env_filter(
-            filter.unwrap_or_else(|_| EnvFilter::new("lakeferry=warn,buoyant_kernel=off,error")),
-        )
+        .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new(arguments.command.log_filter())))
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .init();

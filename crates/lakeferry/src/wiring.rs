@@ -8,12 +8,15 @@ use std::{
 };
 
 use arrow_schema::{Field, FieldRef, extension::EXTENSION_TYPE_NAME_KEY};
+use chrono_tz::Tz;
 use lakeferry_config::{
     Config, Listing, Loaded, Mode, Password, RefreshAbove, Schedule, Tables, TargetName,
 };
 use lakeferry_delta::{Check, DeltaSource, tables_below};
 use lakeferry_engine::{DropColumns, Job, Meter, OnSchemaChange, OnSourceReplaced, Policy, Retry};
-use lakeferry_model::{BadRows, ColumnChoice, DeltaVersion, Guard, Holder, source_name};
+use lakeferry_model::{
+    BadRows, Calendar, ColumnChoice, DeltaVersion, Guard, Holder, Instant, source_name,
+};
 use lakeferry_postgres::{ConnectSettings, PasswordSource, PostgresTarget, Table, TargetSettings};
 
 use crate::{
@@ -31,6 +34,16 @@ pub(crate) type WiredJob = Job<DeltaSource, PostgresTarget<DeltaVersion>, System
 /// The share of a table at which reading its changes costs as much as reading all of it: a
 /// changed row is read with its old image and looked up by key, an unchanged one only compared.
 const COST_SHARE: f64 = 0.5;
+
+/// The times of a schedule on the clock of a zone.
+#[derive(Debug)]
+pub(crate) struct Cron(pub(crate) lakeferry_config::Cron, pub(crate) Tz);
+
+impl Calendar for Cron {
+    fn next_after(&self, after: Instant) -> Option<Instant> {
+        self.0.next_after(after, self.1)
+    }
+}
 
 /// Lists the tables that patterns of the configuration ask for.
 struct Lake;
@@ -95,9 +108,9 @@ pub(crate) async fn source(
         columns: job.columns.clone(),
         filter: job.filter.clone(),
         timezone: job.timezone,
-        filter_every: job.filter_every.or(match job.schedule {
-            Schedule::Every(interval) => Some(interval),
-            Schedule::OnCommand => None,
+        filter_every: job.filter_every.or(match &job.schedule {
+            Schedule::Every(interval) => Some(*interval),
+            Schedule::OnCommand | Schedule::Cron(_) => None,
         }),
     };
     let trouble = |error| source_trouble(job, &error);

@@ -124,6 +124,7 @@ impl Deployment {
     pub(crate) fn config_line(&mut self, line: &str) {
         self.lines.push_str(line);
         self.lines.push('\n');
+        self.write_config();
     }
 
     /// Forgets all jobs, so that they can be declared anew.

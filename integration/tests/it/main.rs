@@ -27,6 +27,7 @@ mod backfill;
 mod commands;
 mod connections;
 mod crash_recovery;
+mod daemon;
 mod deletes;
 mod duplicates;
 mod exactly_once;

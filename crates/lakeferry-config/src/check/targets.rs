@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     Connection, Password, PasswordCommand, PostgresUrl, Secret, Target, TargetName,
-    amount::{parse_connections, parse_lease},
+    amount::{parse_connections, parse_time},
     check::Surroundings,
     field::Field,
     problem::{Fault, Place, Report},
@@ -114,7 +114,7 @@ fn check_target(
     let max_connections = raw
         .max_connections
         .check(report, |text| parse_connections(&text));
-    let lease = raw.lease.check(report, |text| parse_lease(&text));
+    let lease = raw.lease.check(report, |text| parse_time(&text));
     let (password, max_connections) = (
         password.optional()?,
         max_connections.or_default(DEFAULT_MAX_CONNECTIONS)?,

@@ -56,6 +56,7 @@ fn the_reference_spells_out_the_defaults() {
     let reference = load_text(REFERENCE).unwrap();
     let minimal = load_text(MINIMAL).unwrap();
     assert_eq!(reference.deployment, minimal.deployment);
+    assert_eq!(reference.daemon, minimal.daemon);
     let connections = |config: &Config| config.targets["serving"].max_connections;
     assert_eq!(connections(&reference), connections(&minimal));
     let (spelled, implied) = (job(&reference, "customers"), job(&minimal, "customers"));

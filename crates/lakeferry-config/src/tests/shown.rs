@@ -77,6 +77,11 @@ jobs: {{ j: {{ from: /lake/j, into: t.public.j, key: [id]{job} }} }}"
         names(&show::TARGET_DEFAULTS),
         of_target.into_iter().collect()
     );
+    let [_, daemon, ..] = raw::KNOWN;
+    assert_eq!(
+        names(&show::DAEMON_DEFAULTS),
+        daemon.iter().copied().collect()
+    );
     let of_job = without(
         options,
         &["key", "dedupe_by", "filter", "filter_every", "columns"],
@@ -84,7 +89,10 @@ jobs: {{ j: {{ from: /lake/j, into: t.public.j, key: [id]{job} }} }}"
     assert_eq!(names(&show::JOB_DEFAULTS), of_job.into_iter().collect());
     let [(deployment, name)] = show::FILE_DEFAULTS;
     let all = file(
-        &format!("{deployment}: {name}"),
+        &format!(
+            "{deployment}: {name}\ndaemon: {{ {} }}",
+            spelled(&show::DAEMON_DEFAULTS).trim_start_matches(", ")
+        ),
         &spelled(&show::TARGET_DEFAULTS),
         &spelled(&show::JOB_DEFAULTS),
     );

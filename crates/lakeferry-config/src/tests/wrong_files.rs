@@ -204,7 +204,7 @@ wrong_files! {
 ",
     ),
     wrong_schedules: with_jobs(&[
-        "\"*/5 * * * *\"", "EVERY 5 MINUTS", "EVERY 0 SECONDS", "EVERY DAY", "hourly", "5", "EVERY 9 YEARS",
+        "\"0 25 * * *\"", "\"0 0 30 2 *\"", "EVERY 5 MINUTS", "EVERY 0 SECONDS", "EVERY DAY", "hourly", "5", "EVERY 9 YEARS",
     ].iter().enumerate().map(|(n, schedule)| {
         format!("  j{n}: {{ from: ./a, into: serving.public.t{n}, key: [id], schedule: {schedule} }}\n")
     }).collect::<String>()),

@@ -13,6 +13,7 @@ mod plan;
 mod quarantine;
 mod refresh_schema;
 mod reset;
+mod run;
 mod status;
 mod sync;
 mod validate;
@@ -39,6 +40,7 @@ pub(crate) async fn execute(arguments: &Arguments) -> Result<Done, Trouble> {
             jobs,
             accept_deletes,
         } => sync::sync(configuration()?, jobs, *accept_deletes, arguments.output).await,
+        Command::Run => run::run(configuration()?).await,
         Command::Backfill {
             job,
             accept_deletes,

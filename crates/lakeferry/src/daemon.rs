@@ -1,0 +1,258 @@
+//! The daemon: a loop that asks the roster what is to start, starts it, and tells the roster what came
+//! of it. What runs when is decided there; here it is done.
+//!
+//! Each run is a task of its own: one that fails or panics ends alone. What a job keeps between runs
+//! goes with the task and comes back at its end.
+
+mod kept_job;
+
+use std::{
+    any::Any,
+    collections::{BTreeMap, HashMap},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
+    time::Duration,
+};
+
+use lakeferry_config::{Config, Job, Schedule};
+use lakeferry_engine::{Cadence, JobState, Member, Retry, Room, Roster};
+use lakeferry_model::{Clock as _, FailureClass, Instant};
+use tokio::{
+    task::{Id, JoinError, JoinSet},
+    time::{Instant as Moment, timeout_at},
+};
+
+use self::kept_job::{Ended, KeptJob, Report};
+use crate::{
+    commands::wording::counted, exit::Trouble, interrupt::Interrupt, system_clock::SystemClock,
+    wiring,
+};
+
+/// The longest sleep: a clock that is set, or a machine that slept, is noticed after it.
+const LONGEST_SLEEP: Duration = Duration::from_secs(10);
+
+/// All jobs of a configuration.
+pub(crate) struct Daemon {
+    config: Arc<Config>,
+    clock: SystemClock,
+    roster: Roster,
+    /// Jobs that do not run.
+    resting: BTreeMap<String, KeptJob>,
+    running: JoinSet<Ended>,
+    /// Those that do, by their tasks.
+    names: HashMap<Id, String>,
+}
+
+impl Daemon {
+    /// Nothing runs yet.
+    pub(crate) fn new(mut config: Config) -> Self {
+        let mut roster = Roster::new(room(&mut config));
+        let (config, clock) = (Arc::new(config), SystemClock);
+        let mut resting = BTreeMap::new();
+        for job in &config.jobs {
+            let name = job.name.to_string();
+            roster.add(&name, member(job), clock.now());
+            resting.insert(name, KeptJob::new(Arc::clone(&config), job.clone()));
+        }
+        Self {
+            config,
+            clock,
+            roster,
+            resting,
+            running: JoinSet::new(),
+            names: HashMap::new(),
+        }
+    }
+
+    /// Runs jobs until an end is asked for; says which runs were taken back then.
+    pub(crate) async fn run(mut self, mut interrupt: Interrupt) -> Vec<String> {
+        let all = self.config.jobs.len();
+        let by_command = self.config.jobs.iter();
+        let by_command = by_command
+            .filter(|job| job.schedule == Schedule::OnCommand)
+            .count();
+        tracing::info!(
+            "{} to run, {by_command} of them by command only",
+            counted(all as u64, "job")
+        );
+        loop {
+            self.start();
+            let wait = self.until_next();
+            tokio::select! {
+                biased;
+                () = interrupt.asked() => break,
+                Some(ended) = self.running.join_next_with_id() => self.ended(ended),
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        self.stop().await
+    }
+
+    fn start(&mut self) {
+        for start in self.roster.start(self.clock.now()) {
+            let Some(kept) = self.resting.remove(&start.job) else {
+                continue;
+            };
+            if let Some(late) = start.late {
+                let (job, passed) = (&start.job, start.passed);
+                tracing::info!(job, ?late, passed, "it starts late");
+            }
+            let task = self.running.spawn(Box::pin(kept.run()));
+            self.names.insert(task.id(), start.job);
+        }
+    }
+
+    fn until_next(&self) -> Duration {
+        let Some(Instant(next)) = self.roster.next() else {
+            return LONGEST_SLEEP;
+        };
+        let micros = u64::try_from(next - self.clock.now().0).unwrap_or(0);
+        Duration::from_micros(micros).min(LONGEST_SLEEP)
+    }
+
+    fn ended(&mut self, ended: Result<(Id, Ended), JoinError>) {
+        let (id, ended) = match ended {
+            Ok((id, ended)) => (id, Ok(ended)),
+            Err(error) => (error.id(), Err(panicked(error))),
+        };
+        let Some(name) = self.names.remove(&id) else {
+            return;
+        };
+        let Some(job) = self.config.job(&name) else {
+            return;
+        };
+        let Ended {
+            kept,
+            report,
+            result,
+        } = ended.unwrap_or_else(|trouble| Ended {
+            kept: KeptJob::new(Arc::clone(&self.config), job.clone()),
+            report: Report::default(),
+            result: Err(trouble),
+        });
+        tell(&name, &report);
+        self.resting.insert(name.clone(), kept);
+        let before = self.roster.place(&name).and_then(|place| place.trouble);
+        let before = before.map(|trouble| trouble.reason.clone());
+        let result = result.map_err(|trouble| {
+            let trouble = trouble.about(job);
+            lakeferry_engine::Trouble {
+                class: trouble.class,
+                reason: trouble.in_one_line(),
+                hint: trouble.hint.map(String::from),
+            }
+        });
+        self.roster.ended(&name, self.clock.now(), result);
+        self.tell_trouble(&name, before.as_deref());
+    }
+
+    /// Says what is wrong with a job, once.
+    fn tell_trouble(&self, job: &str, before: Option<&str>) {
+        let Some(place) = self.roster.place(job) else {
+            return;
+        };
+        let Some(trouble) = place.trouble else {
+            return;
+        };
+        let (reason, hint) = (trouble.reason.as_str(), trouble.hint.as_deref());
+        match place.state {
+            _ if before == Some(reason) => tracing::debug!(job, reason, "as before"),
+            JobState::Halted => tracing::error!(job, reason, hint, "halted"),
+            _ => tracing::warn!(job, reason, hint, "trying again"),
+        }
+    }
+
+    /// Starts nothing more, and waits for what runs; says what had to be taken back.
+    async fn stop(mut self) -> Vec<String> {
+        self.roster.stop();
+        let limit = self.config.daemon.stop_within;
+        if !self.running.is_empty() {
+            let runs = counted(self.running.len() as u64, "run");
+            tracing::info!(?limit, "stopping: {runs} under way");
+        }
+        let until = Moment::now() + limit;
+        while let Ok(Some(ended)) = timeout_at(until, self.running.join_next_with_id()).await {
+            self.ended(ended);
+        }
+        // Their sessions are dropped with them, so that the server rolls back.
+        self.running.shutdown().await;
+        let mut taken_back: Vec<String> = self.names.into_values().collect();
+        taken_back.sort();
+        taken_back
+    }
+}
+
+/// How many runs there may be, in all and on each target; gives each of them its share of the target's
+/// connections. A run takes two, its own and the one that renews its lease.
+fn room(config: &mut Config) -> Room {
+    let runs = config.daemon.max_runs;
+    let mut per_target = BTreeMap::new();
+    for (name, target) in &mut config.targets {
+        let here = (target.max_connections / 2).clamp(1, runs);
+        target.max_connections = (target.max_connections / here).max(1);
+        per_target.insert(name.to_string(), usize::try_from(here).unwrap_or(1));
+    }
+    Room {
+        runs: usize::try_from(runs).unwrap_or(1),
+        per_target,
+    }
+}
+
+fn member(job: &Job) -> Member {
+    let mut hasher = DefaultHasher::new();
+    (job.name.as_str(), wiring::holder().0).hash(&mut hasher);
+    Member {
+        target: job.target.target.to_string(),
+        cadence: match &job.schedule {
+            Schedule::OnCommand => Cadence::OnCommand,
+            Schedule::Every(interval) => Cadence::Every(*interval),
+            Schedule::Cron(cron) => {
+                Cadence::Calendar(Arc::new(wiring::Cron(cron.clone(), job.timezone)))
+            }
+        },
+        retry: Retry {
+            gives_up: false,
+            ..Retry::default()
+        },
+        seed: hasher.finish(),
+    }
+}
+
+/// Says what a run did, if anything.
+fn tell(job: &str, report: &Report) {
+    if report.steps.is_empty() {
+        return;
+    }
+    let rows = report.steps.iter().fold([0; 4], |[read, i, u, d], step| {
+        let rows = step.rows;
+        [
+            read + step.rows_read,
+            i + rows.inserted,
+            u + rows.updated,
+            d + rows.deleted,
+        ]
+    });
+    let [read, inserted, updated, deleted] = rows;
+    let number = |version: Option<lakeferry_model::DeltaVersion>| version.map(|version| version.0);
+    let (from, through) = (number(report.from), number(report.through));
+    tracing::info!(
+        job, from, through, read, inserted, updated, deleted, "synced"
+    );
+}
+
+/// A run that ended by a panic, which the panic's own message has told already.
+fn panicked(error: JoinError) -> Trouble {
+    let what = match error.try_into_panic() {
+        Ok(payload) => format!("the run broke off: {}", message(payload.as_ref())),
+        Err(error) => format!("the run broke off: {error}"),
+    };
+    let mut trouble = Trouble::new(crate::exit::Code::Failed, what).hint("please report this");
+    trouble.class = FailureClass::Bug;
+    trouble
+}
+
+fn message(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+    text.unwrap_or("a panic without a message")
+}
