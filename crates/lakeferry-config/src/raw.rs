@@ -53,6 +53,7 @@ pub(crate) struct RawTarget {
     pub(crate) password: Field<RawPassword>,
     pub(crate) max_connections: Field<String>,
     pub(crate) lease: Field<String>,
+    pub(crate) close_after: Field<String>,
 }
 
 /// Where a password is.
@@ -91,6 +92,7 @@ pub(crate) struct RawOptions {
     pub(crate) dedupe_by: Field<String>,
     pub(crate) mode: Field<String>,
     pub(crate) schedule: Field<String>,
+    pub(crate) poll_every: Field<String>,
     pub(crate) filter: Field<String>,
     pub(crate) timezone: Field<String>,
     pub(crate) filter_every: Field<String>,
@@ -135,7 +137,7 @@ const FILE: [&str; 8] = [
     "jobs",
 ];
 const DAEMON: [&str; 2] = ["max_runs", "stop_within"];
-const TARGET: [&str; 4] = ["url", "password", "max_connections", "lease"];
+const TARGET: [&str; 5] = ["url", "password", "max_connections", "lease", "close_after"];
 const CATALOG: [&str; 1] = ["location"];
 const PASSWORD: [&str; 3] = ["env", "file", "command"];
 const JOB: [&str; 4] = ["from", "into", "types", "exclude"];
@@ -143,11 +145,12 @@ const JOB: [&str; 4] = ["from", "into", "types", "exclude"];
 const DROP_HINT: &str = "write detach, drop, halt, or \"null\" in quotes";
 const BAD_VALUE_HINT: &str =
     "write quarantine, keep_previous, replace, halt, or \"null\" in quotes";
-const OPTIONS: [&str; 22] = [
+const OPTIONS: [&str; 23] = [
     "key",
     "dedupe_by",
     "mode",
     "schedule",
+    "poll_every",
     "filter",
     "timezone",
     "filter_every",
@@ -225,6 +228,7 @@ impl RawTarget {
             password: RawPassword::read(target.take("password"), report),
             max_connections: target.number("max_connections", report),
             lease: target.text("lease", report),
+            close_after: target.text("close_after", report),
         };
         target.close(&TARGET, report);
         raw
@@ -342,6 +346,7 @@ impl RawOptions {
             dedupe_by: options.text("dedupe_by", report),
             mode: options.text("mode", report),
             schedule: options.text("schedule", report),
+            poll_every: options.text("poll_every", report),
             filter: options.text("filter", report),
             timezone: options.text("timezone", report),
             filter_every: options.text("filter_every", report),

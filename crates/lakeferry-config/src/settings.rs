@@ -64,6 +64,8 @@ pub struct Target {
     pub password: Option<Password>,
     /// How many connections all jobs together may have open; at least one.
     pub max_connections: u32,
+    /// A connection for which there was no work for so long is closed.
+    pub close_after: Duration,
     /// After so long without a sign of life of its process, another one may end a run.
     pub lease: Duration,
 }
@@ -81,7 +83,10 @@ pub struct Job {
     /// calls it; absent where there is only one.
     pub dedupe_by: Option<String>,
     pub mode: Mode,
+    /// Of no account in [`Mode::Continuous`].
     pub schedule: Schedule,
+    /// How often a source is asked for its next commit, in [`Mode::Continuous`].
+    pub poll_every: Duration,
     /// A predicate over the source's columns; absent for all rows.
     pub filter: Option<String>,
     /// In which the filter reads dates and times.
@@ -136,6 +141,8 @@ pub enum Mode {
     Snapshot,
     /// The changes since the last time.
     Incremental,
+    /// The same, as soon as they are committed.
+    Continuous,
     /// Rows that were added since the last time; anything else halts.
     Append,
 }

@@ -15,9 +15,10 @@ use crate::{
 
 /// What a job has where neither it nor `defaults` says, as it would be written. Options that are
 /// not here are absent then.
-pub(crate) const JOB_DEFAULTS: [(&str, &str); 17] = [
+pub(crate) const JOB_DEFAULTS: [(&str, &str); 18] = [
     ("mode", "incremental"),
     ("schedule", "none"),
+    ("poll_every", "1s"),
     ("timezone", "UTC"),
     ("names", "as_is"),
     ("metadata_columns", "[]"),
@@ -35,7 +36,11 @@ pub(crate) const JOB_DEFAULTS: [(&str, &str); 17] = [
     ("max_quarantined", "100 or 0.1%"),
 ];
 /// The same for a target.
-pub(crate) const TARGET_DEFAULTS: [(&str, &str); 2] = [("max_connections", "8"), ("lease", "30s")];
+pub(crate) const TARGET_DEFAULTS: [(&str, &str); 3] = [
+    ("max_connections", "8"),
+    ("lease", "30s"),
+    ("close_after", "60s"),
+];
 /// The same for the file.
 pub(crate) const FILE_DEFAULTS: [(&str, &str); 1] = [("deployment", "default")];
 

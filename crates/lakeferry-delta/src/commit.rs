@@ -26,6 +26,8 @@ pub(crate) struct Actions {
     pub(crate) files: Option<Vec<SignedFile>>,
     adds: Size,
     removes: Size,
+    /// A file that came or went though no row changed: it may be one that was there.
+    rearranges: bool,
     feeds: Size,
     /// A removed file whose size is not told.
     sizeless: bool,
@@ -102,6 +104,24 @@ impl Actions {
         self.adds.files > 0 && self.removes.files == 0
     }
 
+    /// The size of a table after this commit that had the size `before`; nothing if the commit does not
+    /// tell. What removed files had of rows is told rarely.
+    pub(crate) fn grown(&self, before: Size) -> Option<Size> {
+        let Self { adds, removes, .. } = self;
+        if self.rearranges || self.sizeless {
+            return None;
+        }
+        let rows = plus(before, *adds).rows.zip(match removes.files {
+            0 => Some(0),
+            _ => removes.rows,
+        });
+        Some(Size {
+            files: (before.files + adds.files).checked_sub(removes.files)?,
+            bytes: (before.bytes + adds.bytes).checked_sub(removes.bytes)?,
+            rows: rows.and_then(|(all, gone)| all.checked_sub(gone)),
+        })
+    }
+
     /// What there is to read for the changes of this commit.
     pub(crate) fn size(&self, content: Content) -> Size {
         match content {
@@ -118,12 +138,14 @@ impl Actions {
         }
         let action: Action<'_> = serde_json::from_slice(line)?;
         if let Some(file) = action.add {
+            self.rearranges |= !file.data_change;
             if file.data_change {
                 self.adds = plus(self.adds, file.size_of());
             }
             self.keep(Sign::Plus, file);
         }
         if let Some(file) = action.remove {
+            self.rearranges |= !file.data_change;
             if file.data_change {
                 self.removes = plus(self.removes, file.size_of());
                 self.sizeless |= file.size.is_none();

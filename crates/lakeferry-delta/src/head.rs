@@ -1,21 +1,26 @@
 //! The newest version of a table, and what a job sees there.
 //!
-//! While the log stands still a look costs one LIST from the last known commit on. A new version
-//! costs the kernel's load of the log and, where the writer left no checksum file, a pass over the
-//! list of data files for [`Size`].
+//! While the log stands still a look costs one LIST from the last known commit on. From a version that
+//! is known to a newer one only the commits in between are read, if they tell all; else a new version
+//! costs the kernel's load of the log and, where the writer left no checksum file, a pass over the list
+//! of data files for [`Size`].
 
 use delta_kernel::{Engine, Snapshot, SnapshotRef};
 use lakeferry_model::{DeltaVersion, Digest, Head, Instant, Size};
+use object_store::ObjectMeta;
 
 use crate::{
-    commit::plus,
+    commit::{self, Keep, plus},
     engine::blocking,
     error::{Result, failed},
     files::files_of,
-    log,
+    log::{self, Listing},
     shape::Shape,
     table::{Newest, Table, id_of},
 };
+
+/// Through more commits than these a load from a log checkpoint is no slower.
+const ROLLED_MAX: u64 = 100;
 
 /// Looks for the newest version.
 pub(crate) async fn look(table: &Table) -> Result<Newest> {
@@ -29,6 +34,9 @@ pub(crate) async fn look(table: &Table) -> Result<Newest> {
             return Ok(newest);
         }
         table.remember(None);
+        if same && let Some(rolled) = roll_forward(table, newest, &listing).await? {
+            return Ok(rolled);
+        }
     }
     load(table).await
 }
@@ -45,9 +53,52 @@ async fn load(table: &Table) -> Result<Newest> {
             (snapshot, Some(digest))
         }
     };
+    let size = size_of(table, snapshot.clone()).await?;
+    found(table, snapshot, digest, size, file)
+}
+
+/// From `known`, whose commit is the same still, to the newest that `listing` has; nothing if that has
+/// to be loaded.
+async fn roll_forward(table: &Table, known: Newest, listing: &Listing) -> Result<Option<Newest>> {
+    let (after, Some(through)) = (known.head.version.0, listing.newest()) else {
+        return Ok(None);
+    };
+    let commits = after + 1..=through;
+    let has_all = || commits.clone().all(|at| listing.commits.contains_key(&at));
+    if through <= after || through - after > ROLLED_MAX || !has_all() {
+        return Ok(None);
+    }
+    let (mut size, mut digest) = (known.head.size, None);
+    for version in commits.clone() {
+        let read = commit::read(&table.location, version, Keep::Summary).await?;
+        let Some((read, actions)) = read else {
+            return Ok(None);
+        };
+        let Some(grown) = actions.grown(size) else {
+            return Ok(None);
+        };
+        (size, digest) = (grown, Some(read));
+    }
+    let snapshot = table.load_from(known.snapshot, through).await?;
+    // As for a version that is loaded: no other commit can have come in between.
+    if log::digest_of(&table.location, through).await? != digest {
+        return Ok(None);
+    }
+    let file = listing.commits.get(&through).cloned();
+    found(table, snapshot, digest, size, file).map(Some)
+}
+
+/// Remembers what was found.
+fn found(
+    table: &Table,
+    snapshot: SnapshotRef,
+    digest: Option<Digest>,
+    size: Size,
+    file: Option<ObjectMeta>,
+) -> Result<Newest> {
     // Its columns are the same at every instant.
     let shape = Shape::of(&table.settings, &snapshot, Instant(0))?;
-    let size = size_of(table, snapshot.clone()).await?;
+    let version = snapshot.version();
     let head = Head {
         table_id: id_of(&snapshot),
         version: DeltaVersion(version),
@@ -129,6 +180,6 @@ pub(crate) fn sum(files: crate::files::Files) -> Result<Size> {
     })
 }
 
-fn same_file(one: &object_store::ObjectMeta, other: &object_store::ObjectMeta) -> bool {
+fn same_file(one: &ObjectMeta, other: &ObjectMeta) -> bool {
     (one.size, one.last_modified, &one.e_tag) == (other.size, other.last_modified, &other.e_tag)
 }

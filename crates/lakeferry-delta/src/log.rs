@@ -101,6 +101,22 @@ pub(crate) async fn digest_of(location: &Location, version: u64) -> Result<Optio
     read_commit(location, version, |_| Ok(())).await
 }
 
+/// Whether there is a commit file of `version`: one request, without its bytes.
+pub(crate) async fn has_commit(location: &Location, version: u64) -> Result<bool> {
+    let path = location
+        .log()?
+        .join(format!("{version:0VERSION_DIGITS$}.json"));
+    match location.store().head(&path).await {
+        Ok(_) => Ok(true),
+        Err(StoreError::NotFound { .. }) => Ok(false),
+        Err(error) => Err(failed(
+            location.name(),
+            &format!("look for commit {version}"),
+            error,
+        )),
+    }
+}
+
 /// The error for a commit that a LIST showed and a GET did not find.
 pub(crate) fn vanished(location: &Location, version: u64) -> Error {
     Error::Moved {

@@ -1,6 +1,6 @@
 //! The source of a job whose rows are in a Delta table.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use arrow_array::RecordBatch;
 use chrono_tz::Tz;
@@ -16,7 +16,7 @@ use crate::{
     error::{Error, Result},
     filter, head,
     location::Location,
-    moved,
+    log, moved,
     pieces::{self, DeltaPieces},
     reader::Batches,
     retention::Retention,
@@ -62,6 +62,25 @@ impl DeltaSource {
     /// [`Error::Unreadable`] for the table, [`Error::Unfit`] for columns and filter.
     pub async fn check(&self) -> Result<Check> {
         check::check(&self.0).await
+    }
+
+    /// Whether the commit after the newest that was looked at is there: one small request. Of a log that
+    /// was cleaned or replaced it tells nothing; only [`Source::head`] does.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`].
+    pub async fn has_next_commit(&self) -> Result<bool> {
+        match self.0.newest() {
+            Some(newest) => log::has_commit(&self.0.location, newest.head.version.0 + 1).await,
+            None => Ok(true),
+        }
+    }
+
+    /// The directory in which commits appear as files, where it is one of this machine.
+    #[must_use]
+    pub fn log_directory(&self) -> Option<PathBuf> {
+        let root = self.0.location.url().to_file_path().ok()?;
+        Some(root.join("_delta_log"))
     }
 
     /// How long the table keeps what its newest version no longer has.

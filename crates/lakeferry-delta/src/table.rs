@@ -109,11 +109,29 @@ impl Table {
             Ok(snapshot) => snapshot,
             Err(error) => return Err(self.why_not_loaded(version, error).await),
         };
+        self.is_readable(&snapshot)?;
+        Ok(snapshot)
+    }
+
+    /// The table at `version`, from what `known` read of it: only what came since is read.
+    pub(crate) async fn load_from(&self, known: SnapshotRef, version: u64) -> Result<SnapshotRef> {
+        let engine = self.engine();
+        let built = blocking(self.name(), move || {
+            let builder = Snapshot::builder_from(known).at_version(version);
+            Ok(builder.build(engine.as_ref()))
+        });
+        let snapshot = built
+            .await?
+            .map_err(|error| failed(self.name(), "read its log", error))?;
+        self.is_readable(&snapshot)?;
+        Ok(snapshot)
+    }
+
+    fn is_readable(&self, snapshot: &Snapshot) -> Result<()> {
         let configuration = snapshot.table_configuration();
         configuration
             .ensure_operation_supported(Operation::Scan)
-            .map_err(|error| failed(self.name(), "read it", error))?;
-        Ok(snapshot)
+            .map_err(|error| failed(self.name(), "read it", error))
     }
 
     async fn why_not_loaded(

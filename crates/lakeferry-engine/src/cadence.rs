@@ -20,6 +20,8 @@ pub enum Cadence {
     Every(Duration),
     /// At these times.
     Calendar(Arc<dyn Calendar>),
+    /// Whenever its source moves, and once at the start of all.
+    Continuous,
 }
 
 impl Cadence {
@@ -32,13 +34,14 @@ impl Cadence {
                 Some(later(now, spread.mul_f64(chance)))
             }
             Self::Calendar(calendar) => calendar.next_after(now),
+            Self::Continuous => Some(now),
         }
     }
 
     /// When a job is due that was started at `started`.
     pub(crate) fn next(&self, started: Instant) -> Option<Instant> {
         match self {
-            Self::OnCommand => None,
+            Self::OnCommand | Self::Continuous => None,
             Self::Every(interval) => Some(later(started, *interval)),
             Self::Calendar(calendar) => calendar.next_after(started),
         }
@@ -47,7 +50,7 @@ impl Cadence {
     /// How many times passed after `due`, until `now`, at which there would have been another run.
     pub(crate) fn passed(&self, due: Instant, now: Instant) -> u64 {
         match self {
-            Self::OnCommand => 0,
+            Self::OnCommand | Self::Continuous => 0,
             Self::Every(interval) => {
                 let passed = since(due, now).as_micros() / interval.as_micros().max(1);
                 u64::try_from(passed).unwrap_or(u64::MAX).min(PASSED_MAX)

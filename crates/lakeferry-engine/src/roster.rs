@@ -260,7 +260,11 @@ impl Entry {
             JobState::BackingOff { .. } => self.again,
             JobState::Idle | JobState::GaveUp => self.due,
             // Not sooner than either.
-            JobState::Halted => Some(self.due?.max(self.again?)),
+            JobState::Halted => match (self.due, &self.member.cadence) {
+                (Some(due), _) => Some(due.max(self.again?)),
+                (None, Cadence::Continuous) => self.again,
+                (None, _) => None,
+            },
         }
     }
 

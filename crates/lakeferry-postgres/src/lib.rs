@@ -9,6 +9,7 @@ mod decode;
 pub mod encode;
 mod error;
 mod link;
+mod spares;
 mod sql;
 mod sqlstate;
 mod target;
@@ -16,6 +17,7 @@ mod type_map;
 
 pub use connect::{ConnectSettings, PasswordSource};
 pub use error::{Error, Report};
+pub use spares::Spares;
 pub use sql::Table;
 pub use target::{
     JobStatus, PostgresLoader, PostgresSession, PostgresTarget, QuarantinedRow, Removed, Run,

@@ -5,6 +5,7 @@
 //! goes with the task and comes back at its end.
 
 mod kept_job;
+mod watch;
 
 use std::{
     any::Any,
@@ -14,15 +15,20 @@ use std::{
     time::Duration,
 };
 
-use lakeferry_config::{Config, Job, Schedule};
+use lakeferry_config::{Config, Job, Mode, Schedule};
 use lakeferry_engine::{Cadence, JobState, Member, Retry, Room, Roster};
 use lakeferry_model::{Clock as _, FailureClass, Instant};
+use lakeferry_postgres::Spares;
 use tokio::{
+    sync::mpsc::UnboundedReceiver,
     task::{Id, JoinError, JoinSet},
     time::{Instant as Moment, timeout_at},
 };
 
-use self::kept_job::{Ended, KeptJob, Report};
+use self::{
+    kept_job::{Ended, KeptJob, Report, Shared},
+    watch::Watch,
+};
 use crate::{
     commands::wording::counted, exit::Trouble, interrupt::Interrupt, system_clock::SystemClock,
     wiring,
@@ -33,7 +39,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 
 /// All jobs of a configuration.
 pub(crate) struct Daemon {
-    config: Arc<Config>,
+    shared: Arc<Shared>,
     clock: SystemClock,
     roster: Roster,
     /// Jobs that do not run.
@@ -41,39 +47,54 @@ pub(crate) struct Daemon {
     running: JoinSet<Ended>,
     /// Those that do, by their tasks.
     names: HashMap<Id, String>,
+    /// Jobs whose sources moved.
+    woken: UnboundedReceiver<String>,
 }
 
 impl Daemon {
     /// Nothing runs yet.
     pub(crate) fn new(mut config: Config) -> Self {
-        let mut roster = Roster::new(room(&mut config));
-        let (config, clock) = (Arc::new(config), SystemClock);
+        let room = room(&mut config);
+        let spares = config.targets.values().map(|target| {
+            let most = room.per_target.get(target.name.as_str());
+            let spares = Spares::new(most.copied().unwrap_or(0), target.close_after);
+            (target.name.clone(), spares)
+        });
+        let (watch, woken) = Watch::new();
+        let shared = Arc::new(Shared {
+            spares: spares.collect(),
+            config,
+            watch,
+        });
+        let (mut roster, clock) = (Roster::new(room), SystemClock);
         let mut resting = BTreeMap::new();
-        for job in &config.jobs {
+        for job in &shared.config.jobs {
             let name = job.name.to_string();
             roster.add(&name, member(job), clock.now());
-            resting.insert(name, KeptJob::new(Arc::clone(&config), job.clone()));
+            resting.insert(name, KeptJob::new(Arc::clone(&shared), job.clone()));
         }
         Self {
-            config,
+            shared,
             clock,
             roster,
             resting,
             running: JoinSet::new(),
             names: HashMap::new(),
+            woken,
         }
     }
 
     /// Runs jobs until an end is asked for; says which runs were taken back then.
     pub(crate) async fn run(mut self, mut interrupt: Interrupt) -> Vec<String> {
-        let all = self.config.jobs.len();
-        let by_command = self.config.jobs.iter();
-        let by_command = by_command
-            .filter(|job| job.schedule == Schedule::OnCommand)
-            .count();
+        let jobs = &self.shared.config.jobs;
+        let by_command = jobs.iter().filter(|job| {
+            let cadence = cadence(job);
+            matches!(cadence, Cadence::OnCommand)
+        });
         tracing::info!(
-            "{} to run, {by_command} of them by command only",
-            counted(all as u64, "job")
+            "{} to run, {} of them by command only",
+            counted(jobs.len() as u64, "job"),
+            by_command.count()
         );
         loop {
             self.start();
@@ -82,6 +103,7 @@ impl Daemon {
                 biased;
                 () = interrupt.asked() => break,
                 Some(ended) = self.running.join_next_with_id() => self.ended(ended),
+                Some(job) = self.woken.recv() => self.roster.wake(&job, self.clock.now()),
                 () = tokio::time::sleep(wait) => {}
             }
         }
@@ -118,7 +140,8 @@ impl Daemon {
         let Some(name) = self.names.remove(&id) else {
             return;
         };
-        let Some(job) = self.config.job(&name) else {
+        let shared = Arc::clone(&self.shared);
+        let Some(job) = shared.config.job(&name) else {
             return;
         };
         let Ended {
@@ -126,7 +149,7 @@ impl Daemon {
             report,
             result,
         } = ended.unwrap_or_else(|trouble| Ended {
-            kept: KeptJob::new(Arc::clone(&self.config), job.clone()),
+            kept: KeptJob::new(Arc::clone(&shared), job.clone()),
             report: Report::default(),
             result: Err(trouble),
         });
@@ -165,7 +188,7 @@ impl Daemon {
     /// Starts nothing more, and waits for what runs; says what had to be taken back.
     async fn stop(mut self) -> Vec<String> {
         self.roster.stop();
-        let limit = self.config.daemon.stop_within;
+        let limit = self.shared.config.daemon.stop_within;
         if !self.running.is_empty() {
             let runs = counted(self.running.len() as u64, "run");
             tracing::info!(?limit, "stopping: {runs} under way");
@@ -203,18 +226,23 @@ fn member(job: &Job) -> Member {
     (job.name.as_str(), wiring::holder().0).hash(&mut hasher);
     Member {
         target: job.target.target.to_string(),
-        cadence: match &job.schedule {
-            Schedule::OnCommand => Cadence::OnCommand,
-            Schedule::Every(interval) => Cadence::Every(*interval),
-            Schedule::Cron(cron) => {
-                Cadence::Calendar(Arc::new(wiring::Cron(cron.clone(), job.timezone)))
-            }
-        },
+        cadence: cadence(job),
         retry: Retry {
             gives_up: false,
             ..Retry::default()
         },
         seed: hasher.finish(),
+    }
+}
+
+fn cadence(job: &Job) -> Cadence {
+    match &job.schedule {
+        _ if job.mode == Mode::Continuous => Cadence::Continuous,
+        Schedule::OnCommand => Cadence::OnCommand,
+        Schedule::Every(interval) => Cadence::Every(*interval),
+        Schedule::Cron(cron) => {
+            Cadence::Calendar(Arc::new(wiring::Cron(cron.clone(), job.timezone)))
+        }
     }
 }
 

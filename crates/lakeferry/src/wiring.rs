@@ -17,7 +17,9 @@ use lakeferry_engine::{DropColumns, Job, Meter, OnSchemaChange, OnSourceReplaced
 use lakeferry_model::{
     BadRows, Calendar, ColumnChoice, DeltaVersion, Guard, Holder, Instant, source_name,
 };
-use lakeferry_postgres::{ConnectSettings, PasswordSource, PostgresTarget, Table, TargetSettings};
+use lakeferry_postgres::{
+    ConnectSettings, PasswordSource, PostgresTarget, Spares, Table, TargetSettings,
+};
 
 use crate::{
     arguments::Arguments,
@@ -193,9 +195,19 @@ pub(crate) fn target(
 
 /// A job that can run.
 pub(crate) async fn job(config: &Config, job: &lakeferry_config::Job) -> Result<WiredJob, Trouble> {
+    job_with_spares(config, job, Spares::default()).await
+}
+
+/// A job that can run, and keeps connections in between.
+pub(crate) async fn job_with_spares(
+    config: &Config,
+    job: &lakeferry_config::Job,
+    spares: Spares,
+) -> Result<WiredJob, Trouble> {
     let (source, check, ranks) = source(job).await?;
     let settings = target_settings(config, job, ranks.key.clone())?;
-    let target = PostgresTarget::new(settings).map_err(|error| target_trouble(job, &error))?;
+    let target = PostgresTarget::with_spares(settings, spares);
+    let target = target.map_err(|error| target_trouble(job, &error))?;
     let policy = Policy {
         key: config.job_key(job),
         holder: holder(),

@@ -1,5 +1,6 @@
 //! `lakeferry run`: jobs run by themselves, as they are scheduled, each for itself, until a signal.
 
+mod continuous;
 mod schedules;
 mod stopping;
 

@@ -1,6 +1,9 @@
 //! Jobs: each by itself, then all against each other.
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    time::Duration,
+};
 
 use chrono_tz::Tz;
 use lakeferry_model::{Naming, OnBadValue, OnNullKey, OwnColumns};
@@ -28,6 +31,9 @@ const DEFAULT_COLLAPSE_MEMORY_BYTES: u64 = 64 << 20;
 
 /// The share of a target's rows that one run may delete, where a job does not say.
 const DEFAULT_MAX_DELETE_SHARE: f64 = 0.2;
+
+/// How often a source is asked for its next commit, where a job does not say.
+const DEFAULT_POLL_EVERY: Duration = Duration::from_secs(1);
 
 /// The schema in a target that holds the state of jobs.
 const STATE_SCHEMA: &str = "lakeferry";
@@ -99,6 +105,7 @@ fn check_job(
         dedupe_by: keyed.dedupe_by?,
         mode: keyed.mode?,
         schedule: options.schedule.or_default(Schedule::OnCommand)?,
+        poll_every: options.poll_every.or_default(DEFAULT_POLL_EVERY)?,
         filter: options.filter.optional()?,
         timezone: options.timezone.or_default(Tz::UTC)?,
         filter_every: options.filter_every.optional()?,

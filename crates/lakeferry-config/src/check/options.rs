@@ -7,7 +7,7 @@ use lakeferry_model::{COMMIT_VERSION, Naming, OnBadValue, OnNullKey, OwnColumns,
 
 use crate::{
     DropColumns, MaxQuarantined, Mode, OnSchemaChange, OnSourceReplaced, RefreshAbove, Schedule,
-    amount::{parse_memory_bytes, parse_share, parse_step},
+    amount::{parse_memory_bytes, parse_share, parse_step, parse_time},
     check::columns::{Columns, check_list},
     field::{Field, Written},
     identifier::check_name,
@@ -27,6 +27,7 @@ pub(crate) struct Options {
     pub(crate) dedupe_by: Field<String>,
     pub(crate) mode: Field<Mode>,
     pub(crate) schedule: Field<Schedule>,
+    pub(crate) poll_every: Field<Duration>,
     pub(crate) filter: Field<String>,
     pub(crate) timezone: Field<Tz>,
     pub(crate) filter_every: Field<Duration>,
@@ -56,6 +57,7 @@ impl Options {
             dedupe_by: self.dedupe_by.or(&defaults.dedupe_by),
             mode: self.mode.or(&defaults.mode),
             schedule: self.schedule.or(&defaults.schedule),
+            poll_every: self.poll_every.or(&defaults.poll_every),
             filter: self.filter.or(&defaults.filter),
             timezone: self.timezone.or(&defaults.timezone),
             filter_every: self.filter_every.or(&defaults.filter_every),
@@ -88,6 +90,7 @@ pub(crate) fn check(raw: RawOptions, report: &mut Report) -> Options {
             .check(report, |name| check_name(&name).map(|()| name)),
         mode: raw.mode.check(report, |text| check_mode(&text)),
         schedule: raw.schedule.check(report, |text| Schedule::parse(&text)),
+        poll_every: raw.poll_every.check(report, |text| parse_time(&text)),
         filter: raw.filter.check(report, check_filter),
         timezone: raw.timezone.check(report, |text| check_timezone(&text)),
         filter_every: raw.filter_every.check(report, |text| parse_step(&text)),
@@ -102,7 +105,7 @@ pub(crate) fn check(raw: RawOptions, report: &mut Report) -> Options {
                 ("halt", OnSourceReplaced::Halt),
                 ("refresh", OnSourceReplaced::Refresh),
             ];
-            choice("on_source_replaced", &text, &known, &[])
+            choice("on_source_replaced", &text, &known)
         }),
         on_schema_change: raw.on_schema_change.check(report, |text| {
             let known = [
@@ -110,7 +113,7 @@ pub(crate) fn check(raw: RawOptions, report: &mut Report) -> Options {
                 ("halt", OnSchemaChange::Halt),
                 ("ignore", OnSchemaChange::Ignore),
             ];
-            choice("on_schema_change", &text, &known, &[])
+            choice("on_schema_change", &text, &known)
         }),
         drop_columns: raw.drop_columns.check(report, |text| {
             let known = [
@@ -119,7 +122,7 @@ pub(crate) fn check(raw: RawOptions, report: &mut Report) -> Options {
                 ("drop", DropColumns::Drop),
                 ("halt", DropColumns::Halt),
             ];
-            choice("drop_columns", &text, &known, &[])
+            choice("drop_columns", &text, &known)
         }),
         allow_rewrite: raw.allow_rewrite,
         refresh_above: raw
@@ -143,7 +146,7 @@ pub(crate) fn check(raw: RawOptions, report: &mut Report) -> Options {
                 ("null", OnBadValue::Null),
                 ("halt", OnBadValue::Halt),
             ];
-            choice("on_bad_value", &text, &known, &[])
+            choice("on_bad_value", &text, &known)
         }),
         on_null_key: raw.on_null_key.check(report, |text| check_null_key(&text)),
         max_quarantined: raw
@@ -153,12 +156,7 @@ pub(crate) fn check(raw: RawOptions, report: &mut Report) -> Options {
 }
 
 /// One of the words `known`, in upper or lower case.
-fn choice<T: Copy>(
-    option: &str,
-    text: &str,
-    known: &[(&str, T)],
-    later: &[&str],
-) -> Result<T, Fault> {
+fn choice<T: Copy>(option: &str, text: &str, known: &[(&str, T)]) -> Result<T, Fault> {
     if let Some((_, value)) = known
         .iter()
         .find(|(word, _)| word.eq_ignore_ascii_case(text))
@@ -166,11 +164,6 @@ fn choice<T: Copy>(
         return Ok(*value);
     }
     let words = known.iter().map(|(word, _)| *word);
-    if later.iter().any(|word| word.eq_ignore_ascii_case(text)) {
-        let words = words.collect::<Vec<_>>().join(" or ");
-        let what = format!("{option} {} is not supported yet", shown(text));
-        return Err(Fault::new(what, format!("write {words}")));
-    }
     let what = format!("unknown {option} {}", shown(text));
     Err(Fault::new(what, suggest::hint(text, words, "write one of")))
 }
@@ -180,7 +173,7 @@ fn check_null_key(text: &str) -> Result<OnNullKey, Fault> {
         ("halt", OnNullKey::Halt),
         ("quarantine", OnNullKey::Quarantine),
     ];
-    choice("on_null_key", text, &known, &[])
+    choice("on_null_key", text, &known)
 }
 
 fn check_naming(text: &str) -> Result<Naming, Fault> {
@@ -189,12 +182,12 @@ fn check_naming(text: &str) -> Result<Naming, Fault> {
         ("lower", Naming::Lower),
         ("snake", Naming::Snake),
     ];
-    choice("names", text, &known, &[])
+    choice("names", text, &known)
 }
 
 /// Whether deleted rows stay.
 fn check_deletes(text: &str) -> Result<bool, Fault> {
-    choice("deletes", text, &[("hard", false), ("soft", true)], &[])
+    choice("deletes", text, &[("hard", false), ("soft", true)])
 }
 
 fn check_metadata(names: &[Written<String>]) -> Result<OwnColumns, Fault> {
@@ -218,9 +211,10 @@ fn check_mode(text: &str) -> Result<Mode, Fault> {
     let known = [
         ("snapshot", Mode::Snapshot),
         ("incremental", Mode::Incremental),
+        ("continuous", Mode::Continuous),
         ("append", Mode::Append),
     ];
-    choice("mode", text, &known, &["continuous"])
+    choice("mode", text, &known)
 }
 
 fn check_filter(text: String) -> Result<String, Fault> {

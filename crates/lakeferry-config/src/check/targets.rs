@@ -14,6 +14,7 @@ use crate::{
 };
 
 const DEFAULT_MAX_CONNECTIONS: u32 = 8;
+const DEFAULT_CLOSE_AFTER: Duration = Duration::from_secs(60);
 const DEFAULT_LEASE: Duration = Duration::from_secs(30);
 
 /// The declared targets, by name; `None` for one that is faulty.
@@ -114,6 +115,7 @@ fn check_target(
     let max_connections = raw
         .max_connections
         .check(report, |text| parse_connections(&text));
+    let close_after = raw.close_after.check(report, |text| parse_time(&text));
     let lease = raw.lease.check(report, |text| parse_time(&text));
     let (password, max_connections) = (
         password.optional()?,
@@ -126,6 +128,7 @@ fn check_target(
         connection,
         password: password.or(found.map(Password::Given)),
         max_connections,
+        close_after: close_after.or_default(DEFAULT_CLOSE_AFTER)?,
         lease: lease.or_default(DEFAULT_LEASE)?,
     })
 }

@@ -197,7 +197,7 @@ wrong_files! {
     }).collect::<String>()),
     key_left_out_of_columns: with_options("columns: [name, \"\"]").replace("\"\"", "other"),
     wrong_modes: with_jobs(
-        "  a: { from: ./a, into: serving.public.a, key: [id], mode: continuous }
+        "  a: { from: ./a, into: serving.public.a, key: [id], mode: continous }
   b: { from: ./a, into: serving.public.b, key: [id], mode: appends }
   c: { from: ./a, into: serving.public.c, key: [id], mode: snapshots }
   d: { from: ./a, into: serving.public.d, key: [id], mode: full }
@@ -279,7 +279,7 @@ jobs:
     from: prod.silver.customers
     into: srving.public.customers
     key: [id, name, Id]
-    mode: continuous
+    mode: contiuous
     schedule: EVERY 5 MINUTS
     fitler: a > 1
 ",

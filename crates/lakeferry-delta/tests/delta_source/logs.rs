@@ -3,9 +3,10 @@
 use std::fs;
 
 use arrow_array::{Int64Array, RecordBatch};
+use arrow_schema::Field;
 use lakeferry_delta_testkit::{DeltaTable, NewTable};
 use lakeferry_model::{
-    AtWatermark, Content, Failure as _, FailureClass, Reading, Source as _, Survey,
+    AtWatermark, Content, Failure as _, FailureClass, Reading, Size, Source as _, Survey,
 };
 
 use crate::world::{World, array, batch, changes, contents, rows, snapshot_at, watermark};
@@ -42,6 +43,87 @@ async fn a_head_that_stands_still_is_not_read_again() {
     fs::rename(&hidden, world.commit_file(0)).unwrap();
     table.append(ids(9..10)).await.unwrap();
     assert_eq!(source.head().await.unwrap().version.0, 5);
+}
+
+/// A source that follows its table commit by commit sees what one sees that comes new.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_is_followed_is_the_one_that_is_loaded() {
+    let (world, mut table) = five().await;
+    let source = world.source(None, None);
+    source.head().await.unwrap();
+    let word = Field::new("word", arrow_schema::DataType::Utf8, true);
+    for step in 0..12 {
+        match step {
+            0 | 6 => table.append(ids(10 + step..13 + step)).await.map(drop),
+            1 | 9 => table
+                .update(&[("id", "id + 100")], Some("id < 3"))
+                .await
+                .map(drop),
+            2 => table.delete(Some("id = 4")).await.map(drop),
+            3 => table.optimize().await.map(drop),
+            4 => table.add_column(&word).await.map(drop),
+            5 => table.checkpoint().await,
+            7 => table
+                .set_properties(&[("delta.enableChangeDataFeed", "false")])
+                .await
+                .map(drop),
+            8 => table.restore(3).await.map(drop),
+            10 => table.overwrite(ids(0..2)).await.map(drop),
+            // Several at once.
+            _ => {
+                for id in 50..55 {
+                    table.append(ids(id..id + 1)).await.unwrap();
+                }
+                Ok(())
+            }
+        }
+        .unwrap();
+        let (followed, loaded) = (source.head().await, world.source(None, None).head().await);
+        let (followed, loaded) = (followed.unwrap(), loaded.unwrap());
+        assert_eq!(followed.version, loaded.version, "step {step}");
+        assert_eq!(followed.digest, loaded.digest, "step {step}");
+        assert_eq!(followed.columns, loaded.columns, "step {step}");
+        let size = |size: Size| (size.files, size.bytes);
+        assert_eq!(size(followed.size), size(loaded.size), "step {step}");
+        let of_rows = followed
+            .size
+            .rows
+            .is_none_or(|rows| Some(rows) == loaded.size.rows);
+        assert!(of_rows, "step {step}: {followed:?} {loaded:?}");
+        assert_eq!(rows(&source).await, rows(&world.source(None, None)).await);
+    }
+}
+
+/// What was followed is not what stands there any more: it is loaded.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_of_another_table_is_not_followed() {
+    let (world, _table) = five().await;
+    let source = world.source(None, None);
+    let before = source.head().await.unwrap();
+    let (other, mut table) = five().await;
+    table.append(ids(7..9)).await.unwrap();
+    for version in 0..=5 {
+        fs::copy(other.commit_file(version), world.commit_file(version)).unwrap();
+    }
+    let head = source.head().await.unwrap();
+    assert_eq!(head.version.0, 5);
+    assert_ne!(head.table_id, before.table_id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_commit_is_asked_for_by_its_name() {
+    let (world, mut table) = five().await;
+    let source = world.source(None, None);
+    assert!(
+        source.has_next_commit().await.unwrap(),
+        "nothing is known yet"
+    );
+    source.head().await.unwrap();
+    assert!(!source.has_next_commit().await.unwrap());
+    table.append(ids(9..10)).await.unwrap();
+    assert!(source.has_next_commit().await.unwrap());
+    let log = source.log_directory().unwrap();
+    assert!(log.join("00000000000000000005.json").exists(), "{log:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -298,6 +298,30 @@ fn a_source_that_moves_while_its_job_runs_is_one_run_more() {
 }
 
 #[test]
+fn a_continuous_job_runs_at_the_start_and_when_its_source_moves() {
+    let mut world = World::new(4);
+    world.add("a", "t", Cadence::Continuous);
+    assert_eq!(world.start(), ["a"]);
+    world.done("a");
+    assert_eq!(world.until("a"), None);
+    world.wait(MINUTE);
+    let now = world.now();
+    world.roster.wake("a", now);
+    assert_eq!(world.start(), ["a"]);
+    // What halted it may be mended without another commit.
+    world.failed("a", FailureClass::NeedsOperator);
+    assert_eq!(world.until("a"), Some(MINUTE));
+    world.roster.wake("a", now);
+    assert_eq!(
+        world.start(),
+        [""; 0],
+        "commits are no reason to look sooner"
+    );
+    world.wait(MINUTE);
+    assert_eq!(world.start(), ["a"]);
+}
+
+#[test]
 fn a_job_by_command_never_starts() {
     let mut world = World::new(4);
     world.add("a", "t", Cadence::OnCommand);

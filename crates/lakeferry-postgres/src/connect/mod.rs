@@ -191,6 +191,12 @@ impl ConnectSettings {
         Ok(opened.link)
     }
 
+    /// What `pg_stat_activity` shows for `purpose`.
+    pub(crate) fn shown_as(&self, purpose: &str) -> String {
+        let given = self.parameters.application_name.clone();
+        given.unwrap_or_else(|| format!("lakeferry/{purpose}"))
+    }
+
     /// The first connection that comes about, to a server of the role that is wanted.
     async fn open(&self, purpose: &str) -> Result<Opened, Error> {
         let parameters = &*self.parameters;
@@ -204,7 +210,7 @@ impl ConnectSettings {
             None => None,
         };
         let doing = Doing::new("connect");
-        let name = format!("lakeferry/{purpose}");
+        let name = self.shown_as(purpose);
         let mut failures = Vec::new();
         for server in parameters.in_order() {
             let found = match &password {
@@ -228,7 +234,7 @@ impl ConnectSettings {
                     server,
                     address,
                     password: password.as_deref().or(found.as_deref()),
-                    application_name: parameters.application_name.as_deref().unwrap_or(&name),
+                    application_name: &name,
                 };
                 match attempt.open().await {
                     Ok(Started {

@@ -82,7 +82,7 @@ use self::{
     columns::{Column, Columns},
     state::StateSchema,
 };
-use crate::{error::Error, link::Link};
+use crate::{error::Error, link::Link, spares::Spares};
 
 /// Names how rows are stored; a job refreshes when it changes. See [`crate::encode`].
 const ENCODING: &str = "postgres-1";
@@ -92,10 +92,11 @@ const ENCODING: &str = "postgres-1";
 struct Job {
     settings: TargetSettings,
     state: StateSchema,
+    spares: Spares,
 }
 
-/// The [`Target`] of Postgres. Every call opens a connection of its own; none is held in between
-/// but by a session.
+/// The [`Target`] of Postgres. Every call opens a connection of its own, or takes a spare one; none is
+/// held in between but by a session.
 #[derive(Debug)]
 pub struct PostgresTarget<P> {
     job: Arc<Job>,
@@ -115,9 +116,21 @@ impl<P: Position> PostgresTarget<P> {
     /// # Errors
     /// [`Error::NeedsOperator`] naming a setting that Postgres cannot take.
     pub fn new(settings: TargetSettings) -> Result<Self, Error> {
+        Self::with_spares(settings, Spares::default())
+    }
+
+    /// As [`PostgresTarget::new`], with connections that are kept in between.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn with_spares(settings: TargetSettings, spares: Spares) -> Result<Self, Error> {
         let state = settings.check()?;
         Ok(Self {
-            job: Arc::new(Job { settings, state }),
+            job: Arc::new(Job {
+                settings,
+                state,
+                spares,
+            }),
             position: PhantomData,
         })
     }
@@ -178,8 +191,10 @@ impl<P: Position> PostgresTarget<P> {
     }
 
     async fn connect(&self) -> Result<Link, Error> {
-        let settings = &self.job.settings;
-        settings.connect.connect(&settings.job.name).await
+        let Job {
+            settings, spares, ..
+        } = self.job.as_ref();
+        spares.connect(&settings.connect, &settings.job.name).await
     }
 }
 
@@ -195,7 +210,7 @@ impl<P: Position> Target for PostgresTarget<P> {
     async fn inspect(&self) -> Result<Standing<P>, Error> {
         let link = self.connect().await?;
         let standing = inspect::inspect(&link, &self.job.settings, &self.job.state).await?;
-        link.close().await;
+        self.job.spares.keep(link).await;
         Ok(standing)
     }
 
@@ -204,7 +219,7 @@ impl<P: Position> Target for PostgresTarget<P> {
         let job = &self.job;
         match claim::claim(&link, &job.settings, &job.state, holder).await? {
             Claim::Held(holder) => {
-                link.close().await;
+                job.spares.keep(link).await;
                 Ok(Claim::Held(holder))
             }
             Claim::Granted(claimed) => {

@@ -152,7 +152,9 @@ impl<P: Position> PostgresSession<P> {
     }
 
     async fn open_loader(&self) -> Result<PostgresLoader, Error> {
-        let Job { settings, state } = self.job.as_ref();
+        let Job {
+            settings, state, ..
+        } = self.job.as_ref();
         let Some(filling) = &self.filling else {
             let job = &settings.job;
             return Err(Error::bug(format!("job {job} has no open fill to load")));
@@ -398,7 +400,7 @@ impl<P: Position> Session for PostgresSession<P> {
         ];
         drop(self.renewal);
         self.link.execute(&sql, &params, &doing).await?;
-        self.link.close().await;
+        self.job.spares.keep(self.link).await;
         Ok(())
     }
 }

@@ -4,19 +4,30 @@
 //! Nothing that was kept is trusted after a failure. That somebody else changed the target is noticed by
 //! the next run that has something to do.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use arrow_schema::SchemaRef;
-use lakeferry_config::{Config, Job};
+use lakeferry_config::{Config, Job, Mode, TargetName};
 use lakeferry_engine::{Meter, Request, run};
 use lakeferry_model::{Clock as _, DeltaVersion, Head, Source as _, Watermark};
 
+use lakeferry_postgres::Spares;
+
+use super::watch::{Poll, Watch};
 use crate::{
     exit::Trouble,
     wiring::{self, WiredJob},
 };
 
 pub(super) type Report = lakeferry_engine::Report<DeltaVersion>;
+
+/// What all jobs share.
+pub(super) struct Shared {
+    pub(super) config: Config,
+    /// The connections of each target that have nothing to do.
+    pub(super) spares: BTreeMap<TargetName, Spares>,
+    pub(super) watch: Watch,
+}
 
 /// How a run ended.
 pub(super) struct Ended {
@@ -28,7 +39,7 @@ pub(super) struct Ended {
 
 /// See the module.
 pub(super) struct KeptJob {
-    config: Arc<Config>,
+    shared: Arc<Shared>,
     job: Job,
     meter: Meter,
     warm: Option<Warm>,
@@ -41,12 +52,14 @@ struct Warm {
     columns: SchemaRef,
     /// What the target has.
     watermark: Option<Watermark<DeltaVersion>>,
+    /// Of a continuous job.
+    _poll: Option<Poll>,
 }
 
 impl KeptJob {
-    pub(super) fn new(config: Arc<Config>, job: Job) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, job: Job) -> Self {
         Self {
-            config,
+            shared,
             job,
             meter: Meter::default(),
             warm: None,
@@ -82,14 +95,27 @@ impl KeptJob {
     }
 
     async fn begin(&mut self, report: &mut Report) -> Result<(), Trouble> {
-        let mut wired = wiring::job(&self.config, &self.job).await?;
+        let (shared, job) = (Arc::clone(&self.shared), &self.job);
+        let spares = shared.spares.get(&job.target.target).cloned();
+        let spares = spares.unwrap_or_default();
+        let mut wired = wiring::job_with_spares(&shared.config, job, spares).await?;
         wired.meter = self.meter.clone();
+        // Before the look: what comes after it is then seen by either.
+        let poll = (job.mode == Mode::Continuous).then(|| {
+            let name = job.name.to_string();
+            if let Some(directory) = wired.source.log_directory() {
+                shared.watch.see(&directory, &name);
+            }
+            let source = wired.source.clone();
+            shared.watch.poll(source, name, job.poll_every)
+        });
         let head = wired.source.head().await;
         let head = head.map_err(|error| wiring::source_trouble(&self.job, &error))?;
         let warm = Warm {
             wired,
             columns: head.columns,
             watermark: None,
+            _poll: poll,
         };
         self.bring(warm, report).await
     }

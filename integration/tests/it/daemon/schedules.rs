@@ -48,6 +48,7 @@ async fn a_job_without_news_does_not_connect() {
         let (mut deployment, _table) = start(version, "idle", &["schedule: EVERY 1 SECOND"]).await;
         let (path, mut other) = table(&deployment, "other").await;
         deployment.job("other", &path, &["schedule: EVERY 1 SECOND"]);
+        deployment.target_option("close_after: 1s");
         let server = deployment.server();
         server.reload(&[("log_connections", "on")]).unwrap();
         let daemon = Daemon::start(&deployment).await;
