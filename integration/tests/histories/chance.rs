@@ -26,6 +26,16 @@ const WORDS: [&str; 7] = [
 const TEXTS: [&str; 4] = ["t1", "t2", "t3", "t4"];
 const NUMBERS: [&str; 4] = ["n1", "n2", "n3", "n4"];
 
+/// What goes with something that happened, more than chance would have it.
+#[derive(Clone, Copy, Debug)]
+enum Plot {
+    /// The row of this key is touched, which had two.
+    Touch(i64),
+    Insert,
+    Restore(usize),
+    Sync,
+}
+
 /// Chooses what happens in one history.
 pub(crate) struct Chance {
     pub(crate) random: ChaCha8Rng,
@@ -34,8 +44,10 @@ pub(crate) struct Chance {
     /// Microseconds since 1970.
     pub(crate) now: i64,
     choice: Choice,
-    /// Keys that were in trouble, which others touch again soon.
-    hurt: Vec<i64>,
+    /// Whether something just came that a run has to look at.
+    is_due: bool,
+    /// What may follow, the last one first.
+    plot: Vec<Plot>,
     /// The columns that there were.
     identities: u64,
 }
@@ -48,7 +60,8 @@ impl Chance {
             random,
             now: 400_000 * HOUR,
             choice,
-            hurt: Vec::new(),
+            is_due: false,
+            plot: Vec::new(),
             identities: NUMBER,
         }
     }
@@ -87,54 +100,46 @@ impl Chance {
 
     pub(crate) fn next(&mut self, ledger: &Ledger) -> Operation {
         let state = ledger.now();
-        let keys = self.choice.keys;
-        if self.random.random_bool(0.035) {
-            return self.other_setting();
-        }
-        if self.choice.appends && self.random.random_bool(0.5) {
-            return Operation::Insert(self.rows_of_new_keys(state));
-        }
-        // What a job can do with is nothing that has to be mended soon.
-        let soon = match (keys.settles, keys.keeps_null) {
-            (false, false) => 0.4,
-            (true, true) => 0.1,
-            _ => 0.2,
-        };
-        if !state.troubled().is_empty() && self.random.random_bool(soon) {
-            return self.mend(state);
-        }
-        if keys.keeps_null && self.random.random_bool(0.05) {
-            return self.duplicate(state);
-        }
-        if keys.settles && self.random.random_bool(0.1) {
-            return self.duplicate(state);
+        let plotted = self.plot.pop().and_then(|plot| self.plotted(plot, ledger));
+        if let Some(operation) = plotted.or_else(|| self.of_the_job(ledger)) {
+            return operation;
         }
         loop {
-            let most = if self.is_mapped { 124 } else { 100 };
+            let most = if self.is_mapped { 117 } else { 90 };
             let choice = match self.random.random_range(0..most) {
                 0..5 => Some(Operation::Insert(self.rows_of_new_keys(state))),
-                5..9 => Some(self.duplicate(state)),
-                9..14 => self.update(state, How::Rewritten),
-                14..18 => Some(Operation::Delete(self.which(state), How::Rewritten)),
-                18..23 => Some(self.merge(state, How::Rewritten)),
-                23..27 => Some(Operation::Overwrite(self.rows(state, 1..8))),
-                27..31 => self.rekey(state, How::Rewritten),
-                31..35 => Some(Operation::Optimize),
-                35..39 => Some(Operation::Vacuum),
-                39..43 => Some(self.clean_log()),
-                43..48 => self.restore(ledger),
-                48..55 => Some(Operation::Feed(!state.has_feed)),
-                55..59 => Some(Operation::Replace(self.start())),
-                59..63 => Some(Operation::Wait(self.random.random_range(1..40 * 60))),
-                63..77 => Some(Operation::Sync(self.request())),
-                77..81 if self.is_mapped => None,
-                77..81 => self.add_column(state),
-                81..100 if !self.is_mapped => self.rewind(ledger),
-                81..93 => self.mark(state),
-                93..104 => self.add_or_drop_column(state),
-                104..111 => self.rename_column(state),
-                111..120 => self.widen_column(state),
-                _ => Some(Operation::Track),
+                5..8 => Some(self.duplicate(state)),
+                8..13 => self.update(state, How::Rewritten),
+                13..17 => Some(Operation::Delete(self.which(state), How::Rewritten)),
+                17..22 => Some(self.merge(state, How::Rewritten)),
+                22..26 => Some(Operation::Overwrite(self.rows(state, 1..8))),
+                26..31 => self.rekey(state, How::Rewritten),
+                31..36 => Some(Operation::Optimize),
+                36..41 => Some(Operation::Vacuum),
+                41..45 => Some(self.clean_log()),
+                45..49 => self.restore(ledger),
+                49..56 => Some(Operation::Feed(!state.has_feed)),
+                56..60 => Some(Operation::Replace(self.start())),
+                60..61 => Some(Operation::Wait(self.random.random_range(1..40 * 60))),
+                61..69 => Some(Operation::Sync(self.request())),
+                69..73 if self.is_mapped => None,
+                69..73 => self.add_column(state),
+                73..90 if !self.is_mapped => self.rewind(ledger),
+                73..84 => self.mark(state),
+                84..98 => self.add_or_drop_column(state),
+                98..105 => self.rename_column(state),
+                105..113 => {
+                    if self.random.random_bool(0.3) {
+                        self.plot = vec![Plot::Restore(ledger.head()), Plot::Insert];
+                    }
+                    self.widen_column(state)
+                }
+                _ => {
+                    // All files come once more, and one goes.
+                    let touched = state.ids().first().map(|id| Plot::Touch(*id));
+                    self.plot = touched.into_iter().collect();
+                    Some(Operation::Track)
+                }
             };
             if let Some(operation) = choice {
                 return operation;
@@ -142,10 +147,82 @@ impl Chance {
         }
     }
 
+    fn plotted(&mut self, plot: Plot, ledger: &Ledger) -> Option<Operation> {
+        let state = ledger.now();
+        match plot {
+            Plot::Touch(id) if state.ids().contains(&id) => {
+                let (which, how) = (Which::Ids(vec![id]), self.how());
+                Some(match self.random.random() {
+                    true => Operation::Delete(which, how),
+                    false => Operation::Update(which, VALUE, self.cell(Of::Text), how),
+                })
+            }
+            Plot::Insert => Some(Operation::Insert(self.rows_of_new_keys(state))),
+            Plot::Restore(version) if version >= ledger.restorable => {
+                Some(Operation::Restore(version))
+            }
+            Plot::Sync => Some(Operation::Sync(Request::Sync)),
+            Plot::Touch(_) | Plot::Restore(_) => None,
+        }
+    }
+
+    /// What the job is likely to meet, for it is what it is.
+    fn of_the_job(&mut self, ledger: &Ledger) -> Option<Operation> {
+        let state = ledger.now();
+        let Keys {
+            settles,
+            keeps_null,
+            ..
+        } = self.choice.keys;
+        if std::mem::take(&mut self.is_due) && self.random.random_bool(0.7) {
+            return Some(Operation::Sync(Request::Sync));
+        }
+        self.is_due = true;
+        if self.random.random_bool(0.05) {
+            return Some(self.other_setting());
+        }
+        if self.choice.filter.is_timed() && self.random.random_bool(0.08) {
+            return Some(Operation::Wait(self.random.random_range(60..60 * 60)));
+        }
+        self.is_due = false;
+        if self.choice.appends && self.random.random_bool(0.5) {
+            return Some(Operation::Insert(self.rows_of_new_keys(state)));
+        }
+        // What a job can do with is nothing that has to be mended soon.
+        let soon = match (settles, keeps_null) {
+            (false, false) => 0.4,
+            (true, true) => 0.1,
+            _ => 0.2,
+        };
+        if !state.troubled().is_empty() && self.random.random_bool(soon) {
+            return Some(self.mend(state));
+        }
+        if self.is_mapped && self.random.random_bool(0.04) {
+            // What was seen to change is as it was before.
+            self.plot = vec![Plot::Sync, Plot::Restore(ledger.head()), Plot::Sync];
+            return self.update(state, How::Rewritten);
+        }
+        if keeps_null {
+            let has_some = state.rows.iter().any(|row| row.id.is_none());
+            match self.random.random_range(0..100) {
+                0..8 => return Some(self.duplicate(state)),
+                8..18 if has_some => return Some(self.without_key(state)),
+                _ => {}
+            }
+        }
+        if settles && self.choice.is_crowded && self.random.random_bool(0.3) {
+            // More keys at once than are looked up one by one, and most of them have a row already.
+            return Some(Operation::Insert(self.rows(state, 4..7)));
+        }
+        let is_alike = settles && self.random.random_bool(0.1);
+        is_alike.then(|| self.duplicate(state))
+    }
+
     fn other_setting(&mut self) -> Operation {
         let all = [
             Setting::Lists,
             Setting::Excludes,
+            Setting::Renames,
             Setting::Renames,
             Setting::Ignores,
         ];
@@ -177,7 +254,9 @@ impl Chance {
             .expect("somebody has that key");
         let one = Which::Like(id, row.cells.get(&VALUE).cloned());
         let how = self.how();
-        self.hurt.extend(id);
+        if let Some(id) = id.filter(|_| self.random.random()) {
+            self.plot.push(Plot::Touch(id));
+        }
         match (id, self.random.random_range(0..5)) {
             (Some(id), 0) => Operation::Delete(Which::Ids(vec![id]), how),
             (Some(id), 1) => Operation::Merge(self.rows_with(state, &[id]), Vec::new(), how),
@@ -187,6 +266,18 @@ impl Chance {
             }
             (_, 2) => Operation::Overwrite(self.rows(state, 1..8)),
             _ => Operation::Delete(one, how),
+        }
+    }
+
+    /// One of the rows without a key goes, or becomes another one.
+    fn without_key(&mut self, state: &State) -> Operation {
+        let rows: Vec<&Row> = state.rows.iter().filter(|row| row.id.is_none()).collect();
+        let row = *rows.choose(&mut self.random).expect("there are some");
+        let one = Which::Like(None, row.cells.get(&VALUE).cloned());
+        let how = self.how();
+        match self.random.random() {
+            true => Operation::Delete(one, how),
+            false => Operation::Update(one, VALUE, self.cell(Of::Text), how),
         }
     }
 
@@ -219,6 +310,7 @@ impl Chance {
         let Keys {
             settles,
             keeps_null,
+            ..
         } = self.choice.keys;
         let some = if keeps_null { 0.5 } else { 0.85 };
         let id = there.filter(|_| self.random.random_bool(some));
@@ -256,9 +348,6 @@ impl Chance {
 
     fn which(&mut self, state: &State) -> Which {
         let ids = state.ids();
-        if let Some(hurt) = self.hurt.pop().filter(|_| self.random.random()) {
-            return Which::Ids(vec![hurt]);
-        }
         let some = self.random.random_range(1..4) * self.times();
         Which::Ids(
             ids.choose_multiple(&mut self.random, some)

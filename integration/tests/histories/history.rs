@@ -103,7 +103,10 @@ impl<S: Shelf> History<S> {
         if self.chance.is_mapped && self.chance.random.random_bool(0.4) {
             self.happen(Operation::Track).await?;
         }
-        for _ in 0..self.chance.random.random_range(6..22) {
+        if self.chance.random.random_bool(0.7) {
+            self.happen(Operation::Sync(Request::Sync)).await?;
+        }
+        for _ in 0..self.chance.random.random_range(8..26) {
             let operation = self.chance.next(&self.ledger);
             let is_sync = matches!(operation, Operation::Sync(_));
             self.happen(operation).await?;

@@ -61,19 +61,21 @@ impl Choice {
         let filter = Filter::CHOICE[random.random_range(0..Filter::CHOICE.len())];
         let appends = !filter.is_timed() && random.random_bool(0.12);
         let is_crowded = random.random_bool(0.12);
+        let excludes = random.random_bool(0.15);
         let lists = random.random_bool(0.15);
         let settles = random.random_bool(if is_crowded { 0.6 } else { 0.3 });
         Self {
             filter,
             appends,
             is_crowded,
-            excludes: random.random_bool(0.15),
+            excludes,
             renames: random.random_bool(0.15),
             ignores: !lists && random.random_bool(0.15),
             lists,
             follows_replaced: random.random(),
             keys: Keys {
                 settles: settles && !appends,
+                without_hot: excludes,
                 keeps_null: random.random(),
             },
             refresh_above: if random.random_bool(0.15) {
@@ -95,6 +97,7 @@ impl Choice {
             Setting::Ignores => &mut self.ignores,
         };
         *on = !*on;
+        self.keys.without_hot = self.excludes;
     }
 
     pub(crate) fn columns(&self) -> ColumnChoice {

@@ -57,6 +57,8 @@ pub(crate) struct State {
 pub(crate) struct Keys {
     /// Of several rows of a key the one with the greatest `number` counts.
     pub(crate) settles: bool,
+    /// And `hot` is not among the columns that tell which one is greater.
+    pub(crate) without_hot: bool,
     /// Rows with NULL for their key are kept aside.
     pub(crate) keeps_null: bool,
 }
@@ -84,7 +86,7 @@ impl State {
             expected.unkeyed = (all - rows.len()) as u64;
         }
         if keys.settles {
-            rows.sort_by_cached_key(|row| Reverse(self.rank(row)));
+            rows.sort_by_cached_key(|row| Reverse(self.rank(row, keys)));
             let mut seen = BTreeSet::new();
             rows.retain(|row| row.id.is_none() || seen.insert(row.id));
         }
@@ -98,9 +100,10 @@ impl State {
     }
 
     /// Where a row is among those of its key: NULL comes first, then numbers, or texts.
-    fn rank(&self, row: &Row) -> Vec<Option<(i64, String)>> {
+    fn rank(&self, row: &Row, keys: Keys) -> Vec<Option<(i64, String)>> {
         let number = self.column(NUMBER).into_iter();
         let columns = number.chain(&self.columns);
+        let columns = columns.filter(|column| !(keys.without_hot && column.identity == HOT));
         let cell = |column: &Column| {
             let text = row.cells.get(&column.identity)?.clone();
             Some(match column.of {

@@ -34,7 +34,19 @@ struct Fault {
 
 /// Faults in what reads a source that random histories do not meet, and why. Other tests do.
 const ELSEWHERE: &[(&str, &str)] = &[
+    (
+        "row-ids-begin-at-zero",
+        "no history restores one of two files of a commit in the place of the other",
+    ),
+    (
+        "source-digest-unchecked",
+        "no history's log is replaced while it is read",
+    ),
     ("later-versions-pair", "no history's table is cloned"),
+    (
+        "metadata-inside-a-range",
+        "no row is lost by it: what reads a range parts it once more",
+    ),
     ("asked-type-unnoticed", "no history's job asks for types"),
 ];
 
