@@ -38,19 +38,19 @@
 //! Changes that do not fit into memory are refused, so that a smaller range is read; those of one
 //! version, of which there is no smaller range, are sorted on disk ([`spill`]).
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    fs::File,
-    io,
-};
+use std::{fs::File, io};
 
 use arrow_array::RecordBatch;
 use arrow_schema::{ArrowError, SchemaRef};
 use arrow_select::interleave::interleave_record_batch;
 use lakeferry_model::{ChangeBatch, NetChanges, OnNullKey, Position, Sign};
 
-use crate::collapse::keys::Keys;
+use crate::collapse::{
+    by_key::{ByKey, HeldKeys, Known},
+    keys::Keys,
+};
 
+mod by_key;
 pub(crate) mod greatest;
 mod keys;
 mod ranking;
@@ -77,8 +77,10 @@ pub(crate) struct Collapse<P> {
     unkeyed: Unkeyed<P>,
     /// The version that is being read; versions only ascend.
     open: Option<P>,
-    gathered: HashMap<Box<[u8]>, Gathered>,
-    folded: HashMap<Box<[u8]>, Folded>,
+    /// Of the batches in `held`.
+    held_keys: HeldKeys,
+    gathered: ByKey<Gathered>,
+    folded: ByKey<Folded>,
     /// Rows that were taken away, and what they were when they came.
     followed: Vec<(At, At)>,
     /// Whether a version did not follow on the one before it.
@@ -128,14 +130,23 @@ struct Gathered {
 }
 
 impl Gathered {
+    fn of(sign: Sign, at: At) -> Self {
+        let mut gathered = Self::default();
+        *gathered.row_of(sign) = Some(at);
+        gathered
+    }
+
     /// Takes one more row, and gives the one of its sign that was there.
     #[must_use]
     fn add(&mut self, sign: Sign, at: At) -> Option<At> {
-        let place = match sign {
+        self.row_of(sign).replace(at)
+    }
+
+    fn row_of(&mut self, sign: Sign) -> &mut Option<At> {
+        match sign {
             Sign::Minus => &mut self.minus,
             Sign::Plus => &mut self.plus,
-        };
-        place.replace(at)
+        }
     }
 }
 
@@ -146,6 +157,17 @@ struct Folded {
     /// Its newest row: the + that it has, or the last − that it had.
     row: At,
     is_there: bool,
+}
+
+impl Folded {
+    /// A key that no version before had.
+    fn of(Gathered { minus, plus }: Gathered) -> Self {
+        Self {
+            was_there: minus.is_some(),
+            row: plus.or(minus).expect("a gathered key has a row"),
+            is_there: plus.is_some(),
+        }
+    }
 }
 
 /// Whether more changes may come.
@@ -197,8 +219,9 @@ impl<P: Position> Collapse<P> {
             held: Vec::new(),
             unkeyed: Unkeyed::new(OnNullKey::Halt),
             open: None,
-            gathered: HashMap::new(),
-            folded: HashMap::new(),
+            held_keys: HeldKeys::default(),
+            gathered: ByKey::default(),
+            folded: ByKey::default(),
             followed: Vec::new(),
             contradicts: false,
             held_bytes: 0,
@@ -264,26 +287,29 @@ impl<P: Position> Collapse<P> {
             return Ok(());
         };
         let keys = self.keys.of(rows)?;
-        let batch = place(self.held.len() - 1);
-        for (row, key) in (0..).zip(keys.iter()) {
-            let bytes = key.data();
-            if !self.gathered.contains_key(bytes) {
-                self.held_bytes += bytes.len() + KEY_OVERHEAD_BYTES;
-                self.gathered.insert(bytes.into(), Gathered::default());
-            }
-            let gathered = self.gathered.get_mut(bytes).expect("it was just inserted");
+        self.held_bytes += keys.size();
+        let batch = self.held_keys.push(keys);
+        self.gathered.reserve(rows.num_rows());
+        let of = |at: At| (&self.held[at.batch as usize].rows, at.row as usize);
+        let greatest = |at: At, other: At| match (&self.ranking, sign) {
+            (Some(ranking), Sign::Plus) => Ok(match ranking.beats(of(at), of(other))? {
+                true => at,
+                false => other,
+            }),
+            _ => Err(self.keys.twice(*sign, version, of(at))),
+        };
+        for row in 0..place(rows.num_rows()) {
             let at = At { batch, row };
-            let Some(other) = gathered.add(*sign, at) else {
-                continue;
-            };
-            match (&self.ranking, sign) {
-                (Some(ranking), Sign::Plus) => {
-                    let rows = |at: At| (&self.held[at.batch as usize].rows, at.row as usize);
-                    if !ranking.beats(rows(at), rows(other))? {
-                        gathered.plus = Some(other);
-                    }
-                }
-                _ => return Err(self.keys.twice(*sign, version, (rows, row as usize))),
+            let new = Gathered::of(*sign, at);
+            let noted = self.gathered.note(&self.held_keys, at, new, |gathered, _| {
+                let place = gathered.row_of(*sign);
+                let chosen = place.map_or(Ok(at), |other| greatest(at, other))?;
+                *place = Some(chosen);
+                Ok::<_, CollapseError>(())
+            });
+            match noted {
+                Some(result) => result?,
+                None => self.held_bytes += KEY_OVERHEAD_BYTES,
             }
         }
         Ok(())
@@ -293,7 +319,8 @@ impl<P: Position> Collapse<P> {
         if self.runs.is_empty() {
             tracing::info!("the changes do not fit into memory: they are sorted on disk");
         }
-        self.gathered = HashMap::new();
+        self.gathered = ByKey::default();
+        self.held_keys.clear();
         self.unkeyed.spill()?;
         if self.held.iter().any(|batch| batch.rows.num_rows() > 0) {
             let run = spill::write(&self.keys, self.ranking.as_ref(), &self.held)?;
@@ -319,26 +346,24 @@ impl<P: Position> Collapse<P> {
                 unkeyed: self.unkeyed.finish()?,
             });
         }
-        self.fold();
+        // Of one version nothing has to be folded.
+        if !self.folded.is_empty() {
+            self.fold();
+        }
         if self.contradicts || !self.is_followed()? {
             return Err(CollapseError::Contradiction);
         }
         let mut deletes = Vec::new();
         let mut updates = Vec::new();
         let mut inserts = Vec::new();
-        for (
-            key,
-            Folded {
-                was_there,
-                row,
-                is_there,
-            },
-        ) in self.folded.drain()
-        {
-            match (was_there, is_there) {
-                (true, false) => deletes.push((key, row)),
-                (true, true) => updates.push((key, row)),
-                (false, true) => inserts.push((key, row)),
+        let once = self.gathered.drain();
+        let once = once.map(|known| known.map(Folded::of));
+        for Known { key, of, .. } in self.folded.drain().chain(once) {
+            let row = (self.held_keys.bytes(key), of.row);
+            match (of.was_there, of.is_there) {
+                (true, false) => deletes.push(row),
+                (true, true) => updates.push(row),
+                (false, true) => inserts.push(row),
                 (false, false) => {}
             }
         }
@@ -356,30 +381,19 @@ impl<P: Position> Collapse<P> {
 
     /// Closes the open version.
     fn fold(&mut self) {
-        for (key, Gathered { minus, plus }) in self.gathered.drain() {
-            let row = plus.or(minus).expect("a gathered key has a row");
-            let is_there = plus.is_some();
-            match self.folded.entry(key) {
-                Entry::Vacant(entry) => {
-                    let was_there = minus.is_some();
-                    entry.insert(Folded {
-                        was_there,
-                        row,
-                        is_there,
-                    });
-                }
-                Entry::Occupied(mut entry) => {
-                    let folded = entry.get_mut();
-                    match minus {
-                        Some(minus) if folded.is_there => {
-                            self.followed.push((folded.row, minus));
-                            self.held_bytes += size_of::<(At, At)>();
-                        }
-                        minus => self.contradicts |= folded.is_there || minus.is_some(),
+        for gathered in self.gathered.drain() {
+            let minus = gathered.of.minus;
+            let new = gathered.map(Folded::of);
+            self.folded.merge(&self.held_keys, new, |folded, new| {
+                match minus {
+                    Some(minus) if folded.is_there => {
+                        self.followed.push((folded.row, minus));
+                        self.held_bytes += size_of::<(At, At)>();
                     }
-                    (folded.row, folded.is_there) = (row, is_there);
+                    minus => self.contradicts |= folded.is_there || minus.is_some(),
                 }
-            }
+                (folded.row, folded.is_there) = (new.row, new.is_there);
+            });
         }
     }
 
@@ -406,15 +420,28 @@ fn place(index: usize) -> u32 {
 }
 
 /// Rows of `batches` in the order of their keys.
-fn sorted(
+fn sorted<K: AsRef<[u8]>>(
     batches: &[&RecordBatch],
-    mut rows: Vec<(Box<[u8]>, At)>,
+    rows: Vec<(K, At)>,
 ) -> Result<Vec<RecordBatch>, CollapseError> {
-    rows.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-    let chunk = |rows: &[(Box<[u8]>, At)]| {
-        let at = |(_, at): &(_, At)| (at.batch as usize, at.row as usize);
+    let first = |(key, at): (K, At)| (first_bytes(key.as_ref()), key, at);
+    let mut rows: Vec<(u128, K, At)> = rows.into_iter().map(first).collect();
+    rows.sort_unstable_by(|(first, one, _), (second, other, _)| {
+        let others = || one.as_ref().cmp(other.as_ref());
+        first.cmp(second).then_with(others)
+    });
+    let chunk = |rows: &[(u128, K, At)]| {
+        let at = |(.., at): &(u128, K, At)| (at.batch as usize, at.row as usize);
         let places: Vec<_> = rows.iter().map(at).collect();
         Ok(interleave_record_batch(batches, &places)?)
     };
     rows.chunks(BATCH_ROWS).map(chunk).collect()
+}
+
+/// The first bytes of a key, in whose order keys are that differ in them: most do.
+fn first_bytes(key: &[u8]) -> u128 {
+    let mut first = [0; size_of::<u128>()];
+    let count = key.len().min(first.len());
+    first[..count].copy_from_slice(&key[..count]);
+    u128::from_be_bytes(first)
 }
