@@ -6,7 +6,7 @@ use anyhow::Result;
 use crate::checkout::Checkout;
 use crate::stage::{self, Stages, execute, has_subcommand};
 use crate::test::{self, Closing};
-use crate::{sabotage, tidy};
+use crate::{count, sabotage, tidy};
 
 pub(crate) fn run(checkout: &Checkout) -> Result<Closing> {
     let cargo = |arguments: &str| {
@@ -24,6 +24,7 @@ pub(crate) fn run(checkout: &Checkout) -> Result<Closing> {
         cargo("clippy --locked --workspace --all-targets --all-features -- -D warnings")
     })?;
     stages.run("build", || cargo("test --locked --workspace --no-run"))?;
+    stages.run("count", || count::run(checkout, false))?;
     stages.run("demo", || demo(checkout))?;
     stages.run("sabotage", || sabotage::run(checkout, None, false))?;
     let closing = stages.run("test", || test::run(checkout))?;

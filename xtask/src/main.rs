@@ -1,4 +1,4 @@
-//! The chores of this repository: `cargo xtask ci | test | tidy | corpus | bench | memory | sabotage`.
+//! The chores of this repository: `cargo xtask ci | test | tidy | count | corpus | bench | memory | sabotage`.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -9,6 +9,7 @@ mod bench;
 mod checkout;
 mod ci;
 mod corpus;
+mod count;
 mod memory;
 mod sabotage;
 mod stage;
@@ -38,6 +39,12 @@ enum Chore {
     Test,
     /// Layering, names, promises and other rules that no compiler knows
     Tidy,
+    /// Counts the instructions of what each row passes through, none of which may take more than it did
+    Count {
+        /// What is counted now is what it may take from now on
+        #[arg(long)]
+        accept: bool,
+    },
     /// Every Delta table of the corpus into Postgres, each value compared
     Corpus {
         /// Only tables with this in their name
@@ -83,6 +90,7 @@ fn run(chore: Chore, checkout: &Checkout) -> Result<ExitCode> {
         Chore::Ci => ci::run(checkout)?,
         Chore::Test => test::run(checkout)?,
         Chore::Tidy => return tidy::run(checkout).map(|()| ExitCode::SUCCESS),
+        Chore::Count { accept } => return count::run(checkout, accept).map(|()| ExitCode::SUCCESS),
         Chore::Corpus { only } => return corpus::run(checkout, only.as_deref()),
         Chore::Bench {
             name,

@@ -1,5 +1,6 @@
 //! Each row of both tables of the collapse, and a property over random histories.
 
+mod counted;
 mod duplicates;
 mod nested;
 mod unkeyed;

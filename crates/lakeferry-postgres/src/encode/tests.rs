@@ -1,6 +1,7 @@
 //! pgpq as the oracle of every byte, and the checks at the ends of what Postgres holds.
 
 mod arrays;
+mod counted;
 mod decoded;
 mod json;
 
