@@ -22,7 +22,7 @@ pub(crate) enum Filter {
 
 impl Filter {
     /// Those that jobs have, some more often than others.
-    pub(crate) const CHOICE: [Self; 8] = [
+    pub(crate) const CHOICE: [Self; 10] = [
         Self::All,
         Self::All,
         Self::Hot,
@@ -30,6 +30,8 @@ impl Filter {
         Self::Recent,
         Self::Recent,
         Self::Days,
+        Self::Either,
+        Self::Either,
         Self::Either,
     ];
 

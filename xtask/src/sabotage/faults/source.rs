@@ -169,8 +169,8 @@ pub(super) const FAULTS: &[Fault] = &[
         name: "pre-image-ignored",
         breaks: "an updated row is taken for a new one, a deleted one for nothing",
         file: "crates/lakeferry-engine/src/collapse.rs",
-        find: "let was_there = minus.is_some();",
-        replace: "let was_there = minus.is_some() && plus.is_some() && minus == plus;",
+        find: "was_there: minus.is_some(),",
+        replace: "was_there: minus.is_some() && plus.is_some() && minus == plus,",
         test: SIMULATION,
     },
     Fault {
