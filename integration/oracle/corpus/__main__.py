@@ -42,7 +42,10 @@ class Corpus:
             self.fields, self.rows = rows.of(snapshot)
             if request["expected"]:
                 self.check(request["expected"], rows.zoneless(snapshot))
-            columns = [[field["name"], postgres.type_of(field["type"])] for field in self.fields]
+            widens = snapshot.widens()
+            columns = [
+                [field["name"], postgres.type_of(field["type"], widens)] for field in self.fields
+            ]
         except Exception as error:  # Whatever it is: this table has no answer.
             return {"error": f"{type(error).__name__}: {error}"}
         return {

@@ -61,8 +61,14 @@ class Snapshot:
         return json.loads(self.metadata["schemaString"])["fields"]
 
     def mapping(self):
-        configuration = dict(self.metadata.get("configuration") or {})
-        return configuration.get("delta.columnMapping.mode", "none")
+        return self.configuration().get("delta.columnMapping.mode", "none")
+
+    def widens(self):
+        """Whether types of columns may get wider."""
+        return self.configuration().get("delta.enableTypeWidening") == "true"
+
+    def configuration(self):
+        return dict(self.metadata.get("configuration") or {})
 
     def path(self, add):
         return local(self.root, add["path"])

@@ -20,10 +20,14 @@ def scalar_type(kind):
     return kind.replace("decimal", "numeric") if kind.startswith("decimal") else SCALARS[kind]
 
 
-def type_of(kind):
+# Of a table whose types may get wider.
+WIDEST = {"byte": "bigint", "short": "bigint", "integer": "bigint", "float": "double precision"}
+
+
+def type_of(kind, widens=False):
     """As `format_type` names it."""
     if isinstance(kind, str) and kind != "variant":
-        return scalar_type(kind)
+        return widens and WIDEST.get(kind) or scalar_type(kind)
     is_array = isinstance(kind, dict) and kind["type"] == "array"
     if is_array and isinstance(kind["elementType"], str) and kind["elementType"] != "variant":
         return scalar_type(kind["elementType"]) + "[]"
