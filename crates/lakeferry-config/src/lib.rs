@@ -47,7 +47,8 @@ pub use problem::{Problem, Problems};
 pub use schedule::{Cron, Schedule};
 pub use secret::{Password, PasswordCommand, Secret};
 pub use settings::{
-    Config, Daemon, DropColumns, Job, Mode, OnSchemaChange, OnSourceReplaced, Target, TargetTable,
+    Config, Daemon, DropColumns, Http, Job, Mode, OnSchemaChange, OnSourceReplaced, Target,
+    TargetTable,
 };
 pub use show::{Origin, Setting, Value};
 pub use source_location::SourceLocation;

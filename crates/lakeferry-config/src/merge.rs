@@ -60,7 +60,7 @@ pub(crate) fn include(main: &mut Node, included: Node, report: &mut Report) {
         match entry.name.as_str() {
             "version" => version(entry.value, report),
             "catalogs" | "targets" | "jobs" => declare(main, entry, report),
-            "daemon" | "defaults" | "deployment" => {
+            "daemon" | "defaults" | "deployment" | "http" => {
                 let what = format!("`{}` stands in a file that is included", entry.name);
                 let hint = "move it to the file that includes this one; it holds for all files";
                 report.add(&entry.place, Fault::new(what, hint));

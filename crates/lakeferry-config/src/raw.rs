@@ -20,6 +20,7 @@ pub(crate) struct RawConfig {
     pub(crate) version: Field<String>,
     pub(crate) deployment: Field<String>,
     pub(crate) daemon: RawDaemon,
+    pub(crate) http: RawHttp,
     pub(crate) defaults: RawOptions,
     pub(crate) catalogs: Field<Vec<Named<RawCatalog>>>,
     pub(crate) targets: Field<Vec<Named<RawTarget>>>,
@@ -38,6 +39,12 @@ pub(crate) struct Named<T> {
 pub(crate) struct RawDaemon {
     pub(crate) max_runs: Field<String>,
     pub(crate) stop_within: Field<String>,
+}
+
+/// Where the daemon listens.
+#[derive(Debug, Default)]
+pub(crate) struct RawHttp {
+    pub(crate) listen: Field<String>,
 }
 
 /// Where a catalog's tables are.
@@ -115,9 +122,10 @@ pub(crate) struct RawOptions {
 
 /// Every setting there is, by the mapping it stands in.
 #[cfg(test)]
-pub(crate) const KNOWN: [&[&str]; 8] = [
+pub(crate) const KNOWN: [&[&str]; 9] = [
     &FILE,
     &DAEMON,
+    &HTTP,
     &CATALOG,
     &columns::COLUMNS,
     &TARGET,
@@ -126,17 +134,19 @@ pub(crate) const KNOWN: [&[&str]; 8] = [
     &OPTIONS,
 ];
 
-const FILE: [&str; 8] = [
+const FILE: [&str; 9] = [
     "version",
     "include",
     "deployment",
     "daemon",
+    "http",
     "defaults",
     "catalogs",
     "targets",
     "jobs",
 ];
 const DAEMON: [&str; 2] = ["max_runs", "stop_within"];
+const HTTP: [&str; 1] = ["listen"];
 const TARGET: [&str; 5] = ["url", "password", "max_connections", "lease", "close_after"];
 const CATALOG: [&str; 1] = ["location"];
 const PASSWORD: [&str; 3] = ["env", "file", "command"];
@@ -183,6 +193,10 @@ impl RawConfig {
                 .section("daemon", report)
                 .map(|daemon| RawDaemon::read(daemon, report))
                 .unwrap_or_default(),
+            http: file
+                .section("http", report)
+                .map(|http| RawHttp::read(http, report))
+                .unwrap_or_default(),
             defaults: file
                 .section("defaults", report)
                 .map(|mut defaults| {
@@ -207,6 +221,16 @@ impl RawDaemon {
             stop_within: daemon.text("stop_within", report),
         };
         daemon.close(&DAEMON, report);
+        raw
+    }
+}
+
+impl RawHttp {
+    fn read(mut http: Section, report: &mut Report) -> Self {
+        let raw = Self {
+            listen: http.text("listen", report),
+        };
+        http.close(&HTTP, report);
         raw
     }
 }

@@ -11,13 +11,12 @@ use crate::{
 
 /// What the documentation describes and this version does not read yet: a plainer answer than
 /// "unknown".
-const LATER: [&str; 12] = [
+const LATER: [&str; 11] = [
     "allow_rewrite",
     "control_poll",
     "cron",
     "drop_columns",
     "exports",
-    "http",
     "keep_previous",
     "max_quarantined",
     "on_bad_value",

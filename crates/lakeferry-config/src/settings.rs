@@ -3,7 +3,7 @@
 //! Only [`crate::load`] makes them. What needs a connection to know (whether a column exists,
 //! whether the filter is a predicate) is not checked here.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
 
 use chrono_tz::Tz;
 use lakeferry_model::{ColumnChoice, JobKey, OnBadValue, OnNullKey, OwnColumns};
@@ -18,6 +18,7 @@ use crate::{
 pub struct Config {
     pub deployment: DeploymentName,
     pub daemon: Daemon,
+    pub http: Http,
     pub targets: BTreeMap<TargetName, Target>,
     /// In the order of the file. No two have the same name or write to the same table.
     pub jobs: Vec<Job>,
@@ -50,6 +51,13 @@ pub struct Daemon {
     pub max_runs: u32,
     /// After so long a run that was under way when an end was asked for is taken back.
     pub stop_within: Duration,
+}
+
+/// Where the daemon answers to probes and tells its metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Nowhere if absent.
+    pub listen: Option<SocketAddr>,
 }
 
 /// A database that jobs write to.

@@ -47,6 +47,9 @@ pub(crate) const FILE_DEFAULTS: [(&str, &str); 1] = [("deployment", "default")];
 /// The same for the daemon.
 pub(crate) const DAEMON_DEFAULTS: [(&str, &str); 2] = [("max_runs", "4"), ("stop_within", "20s")];
 
+/// The same for its HTTP server.
+pub(crate) const HTTP_DEFAULTS: [(&str, &str); 1] = [("listen", "127.0.0.1:8642")];
+
 /// Stands for what is not shown.
 const HIDDEN: &str = "***";
 
@@ -150,8 +153,13 @@ pub(crate) fn settings(root: &Node) -> Vec<Setting> {
         return shown;
     };
     with_defaults("", &scalars(entries), &FILE_DEFAULTS, &mut shown);
-    let daemon: Vec<&Entry> = in_section(root, "daemon").collect();
-    with_defaults("daemon", &daemon, &DAEMON_DEFAULTS, &mut shown);
+    for (section, defaults) in [
+        ("daemon", &DAEMON_DEFAULTS[..]),
+        ("http", &HTTP_DEFAULTS[..]),
+    ] {
+        let entries: Vec<&Entry> = in_section(root, section).collect();
+        with_defaults(section, &entries, defaults, &mut shown);
+    }
     for entry in in_section(root, "catalogs") {
         let path = inner_path("catalogs", &entry.name);
         with_defaults(&path, &inner(&entry.value), &[], &mut shown);

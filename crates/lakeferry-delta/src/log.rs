@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use lakeferry_model::Digest;
+use lakeferry_model::{Digest, Instant};
 use object_store::{Error as StoreError, ObjectMeta, ObjectStoreExt as _, path::Path as StorePath};
+use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -115,6 +116,49 @@ pub(crate) async fn has_commit(location: &Location, version: u64) -> Result<bool
             error,
         )),
     }
+}
+
+/// When the commit of `version` was made; nothing if there is no such file.
+pub(crate) async fn commit_time(location: &Location, version: u64) -> Result<Option<Instant>> {
+    let path = location
+        .log()?
+        .join(format!("{version:0VERSION_DIGITS$}.json"));
+    let written = match location.store().head(&path).await {
+        Ok(file) => Instant(file.last_modified.timestamp_micros()),
+        Err(StoreError::NotFound { .. }) => return Ok(None),
+        Err(error) => {
+            let doing = format!("look for commit {version}");
+            return Err(failed(location.name(), &doing, error));
+        }
+    };
+    let (mut said, mut lines) = (None, 0);
+    read_commit(location, version, |line| {
+        // It is the first action, if there is one.
+        if lines == 0 {
+            said = serde_json::from_slice::<Timed>(line).ok();
+        }
+        lines += 1;
+        Ok(())
+    })
+    .await?;
+    let millis = said.and_then(|timed| timed.commit_info?.in_commit_timestamp);
+    Ok(Some(millis.map_or(written, |millis| {
+        Instant(millis.saturating_mul(1_000))
+    })))
+}
+
+/// A line that may say when its commit was made.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Timed {
+    commit_info: Option<CommitInfo>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CommitInfo {
+    /// In milliseconds.
+    in_commit_timestamp: Option<i64>,
 }
 
 /// The error for a commit that a LIST showed and a GET did not find.

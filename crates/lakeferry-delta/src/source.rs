@@ -76,6 +76,15 @@ impl DeltaSource {
         }
     }
 
+    /// When the commit of `version` was made: as it says itself, where the table keeps such times (Delta
+    /// protocol, "In-Commit Timestamps"), else when its file was written. Nothing if it is gone.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`].
+    pub async fn commit_time(&self, version: DeltaVersion) -> Result<Option<Instant>> {
+        log::commit_time(&self.0.location, version.0).await
+    }
+
     /// The directory in which commits appear as files, where it is one of this machine.
     #[must_use]
     pub fn log_directory(&self) -> Option<PathBuf> {

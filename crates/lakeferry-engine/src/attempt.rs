@@ -94,6 +94,7 @@ where
             let step = match self.decide(&standing).await? {
                 Plan::UpToDate => {
                     report.watermark = watermark.cloned();
+                    report.quarantined = standing.quarantined;
                     return Ok(());
                 }
                 Plan::Halt(halt) => return Err(RunError::halted(self.job.name(), &halt)),
@@ -439,12 +440,14 @@ where
         (progress, epoch): (Progress<S::Position>, Epoch),
     ) -> Result<Step<S::Position>, RunError> {
         let version = progress.watermark.version;
+        let at = self.job.clock.now();
         let step = |Applied { rows, bad }: Applied| Step {
             kind,
             through: version,
             rows_read,
             rows,
             bad,
+            at,
         };
         match outcome.map_err(|error| RunError::target(self.job.name(), error))? {
             CommitOutcome::Applied(applied) => {

@@ -28,6 +28,8 @@ pub struct Report<P> {
     pub through: Option<P>,
     /// What the target had when there was nothing left to do; absent if there was.
     pub watermark: Option<Watermark<P>>,
+    /// Rows in quarantine then.
+    pub quarantined: u64,
     /// Applies whose end is known, in order; none if there was nothing to do.
     pub steps: Vec<Step<P>>,
     /// The one whose COMMIT was not answered.
@@ -40,6 +42,7 @@ impl<P> Default for Report<P> {
             from: None,
             through: None,
             watermark: None,
+            quarantined: 0,
             steps: Vec::new(),
             unanswered: None,
         }
@@ -73,6 +76,8 @@ pub struct Step<P> {
     pub rows_read: u64,
     pub rows: RowCounts,
     pub bad: BadRowCounts,
+    /// When it was known to have ended.
+    pub at: Instant,
 }
 
 /// What kind of apply it was.
@@ -180,6 +185,7 @@ where
     match Attempt::new(job, request, head).decide(&standing).await? {
         Plan::UpToDate => {
             report.watermark = standing.watermark().cloned();
+            report.quarantined = standing.quarantined;
             return Ok(());
         }
         Plan::Halt(_) => still_halted(job, request).await?,

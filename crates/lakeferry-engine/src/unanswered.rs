@@ -83,6 +83,7 @@ mod tests {
                     rows_read: 0,
                     rows: RowCounts::default(),
                     bad: BadRowCounts::default(),
+                    at: Instant(0),
                 },
                 progress: progress(2),
                 epoch: Epoch(5),

@@ -17,6 +17,7 @@ mod type_map;
 
 pub use connect::{ConnectSettings, PasswordSource};
 pub use error::{Error, Report};
+pub use link::open_connections;
 pub use spares::Spares;
 pub use sql::Table;
 pub use target::{

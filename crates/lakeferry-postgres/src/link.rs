@@ -1,6 +1,8 @@
 //! One open connection. Every failure leaves it in the words of this crate; dropping it closes
 //! the socket at once, whatever is under way.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 use tokio_postgres::{
@@ -27,6 +29,15 @@ pub(crate) struct Link {
     recovering: bool,
 }
 
+/// How many there are in this process.
+static OPEN: AtomicUsize = AtomicUsize::new(0);
+
+/// How many connections to servers this process has open.
+#[must_use]
+pub fn open_connections() -> usize {
+    OPEN.load(Ordering::Relaxed)
+}
+
 /// The task that moves bytes. Dropping it closes the socket: without that, a statement under way
 /// would keep the connection until its end.
 #[derive(Debug)]
@@ -35,6 +46,7 @@ struct Driver(JoinHandle<()>);
 impl Drop for Driver {
     fn drop(&mut self) {
         self.0.abort();
+        OPEN.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -50,6 +62,7 @@ impl Link {
                 tracing::debug!(error = &error as &dyn std::error::Error, "connection ended");
             }
         });
+        OPEN.fetch_add(1, Ordering::Relaxed);
         Self {
             client,
             driver: Driver(driver),

@@ -4,7 +4,10 @@
 //! Each run is a task of its own: one that fails or panics ends alone. What a job keeps between runs
 //! goes with the task and comes back at its end.
 
+mod board;
+mod http;
 mod kept_job;
+mod metrics;
 mod watch;
 
 use std::{
@@ -16,7 +19,7 @@ use std::{
 };
 
 use lakeferry_config::{Config, Job, Mode, Schedule};
-use lakeferry_engine::{Cadence, JobState, Member, Retry, Room, Roster};
+use lakeferry_engine::{Cadence, JobState, Member, Meter, Retry, Room, Roster};
 use lakeferry_model::{Clock as _, FailureClass, Instant};
 use lakeferry_postgres::Spares;
 use tokio::{
@@ -26,11 +29,17 @@ use tokio::{
 };
 
 use self::{
+    board::{Board, Place, Row},
+    http::{Server, Told},
     kept_job::{Ended, KeptJob, Report, Shared},
+    metrics::Metrics,
     watch::Watch,
 };
 use crate::{
-    commands::wording::counted, exit::Trouble, interrupt::Interrupt, system_clock::SystemClock,
+    commands::wording::counted,
+    exit::{Code, Trouble},
+    interrupt::Interrupt,
+    system_clock::SystemClock,
     wiring,
 };
 
@@ -49,6 +58,8 @@ pub(crate) struct Daemon {
     names: HashMap<Id, String>,
     /// Jobs whose sources moved.
     woken: UnboundedReceiver<String>,
+    board: Arc<Board>,
+    metrics: Arc<Metrics>,
 }
 
 impl Daemon {
@@ -67,11 +78,17 @@ impl Daemon {
             watch,
         });
         let (mut roster, clock) = (Roster::new(room), SystemClock);
-        let mut resting = BTreeMap::new();
+        let (mut resting, mut rows) = (BTreeMap::new(), BTreeMap::new());
         for job in &shared.config.jobs {
-            let name = job.name.to_string();
+            let (name, meter) = (job.name.to_string(), Meter::default());
             roster.add(&name, member(job), clock.now());
-            resting.insert(name, KeptJob::new(Arc::clone(&shared), job.clone()));
+            rows.insert(name.clone(), row(job, meter.clone()));
+            let kept = KeptJob::new(Arc::clone(&shared), job.clone(), meter);
+            resting.insert(name, kept);
+        }
+        let board = Arc::new(Board::new(rows, clock.now()));
+        for job in resting.keys() {
+            board.show(job, &roster, None);
         }
         Self {
             shared,
@@ -81,11 +98,17 @@ impl Daemon {
             running: JoinSet::new(),
             names: HashMap::new(),
             woken,
+            board,
+            metrics: Arc::new(Metrics::new()),
         }
     }
 
     /// Runs jobs until an end is asked for; says which runs were taken back then.
-    pub(crate) async fn run(mut self, mut interrupt: Interrupt) -> Vec<String> {
+    ///
+    /// # Errors
+    /// If the address of its HTTP server cannot be had.
+    pub(crate) async fn run(mut self, mut interrupt: Interrupt) -> Result<Vec<String>, Trouble> {
+        let _server = self.serve().await?;
         let jobs = &self.shared.config.jobs;
         let by_command = jobs.iter().filter(|job| {
             let cadence = cadence(job);
@@ -97,6 +120,7 @@ impl Daemon {
             by_command.count()
         );
         loop {
+            self.board.came_round(self.clock.now());
             self.start();
             let wait = self.until_next();
             tokio::select! {
@@ -107,7 +131,25 @@ impl Daemon {
                 () = tokio::time::sleep(wait) => {}
             }
         }
-        self.stop().await
+        self.board.stop();
+        Ok(self.stop().await)
+    }
+
+    async fn serve(&self) -> Result<Option<Server>, Trouble> {
+        let Some(address) = self.shared.config.http.listen else {
+            return Ok(None);
+        };
+        let told = Told {
+            board: Arc::clone(&self.board),
+            metrics: Arc::clone(&self.metrics),
+        };
+        let (server, address) = Server::start(address, told).await.map_err(|error| {
+            let what = format!("cannot listen on {address}: {error}");
+            Trouble::new(Code::Environment, what)
+                .hint("choose another address by http: { listen: ADDRESS }, or none")
+        })?;
+        tracing::info!("listening on http://{address}");
+        Ok(Some(server))
     }
 
     fn start(&mut self) {
@@ -119,6 +161,8 @@ impl Daemon {
                 let (job, passed) = (&start.job, start.passed);
                 tracing::info!(job, ?late, passed, "it starts late");
             }
+            self.metrics.started(&start);
+            self.board.show(&start.job, &self.roster, None);
             let task = self.running.spawn(Box::pin(kept.run()));
             self.names.insert(task.id(), start.job);
         }
@@ -144,15 +188,25 @@ impl Daemon {
         let Some(job) = shared.config.job(&name) else {
             return;
         };
+        let ended = ended.unwrap_or_else(|trouble| {
+            let meter = self.board.jobs().remove(&name).map(|row| row.meter);
+            Ended {
+                kept: KeptJob::new(Arc::clone(&shared), job.clone(), meter.unwrap_or_default()),
+                report: Report::default(),
+                result: Err(trouble),
+                place: Place::default(),
+                took: Duration::ZERO,
+                waits: Vec::new(),
+            }
+        });
+        self.metrics.ended(&name, &ended);
         let Ended {
             kept,
             report,
             result,
-        } = ended.unwrap_or_else(|trouble| Ended {
-            kept: KeptJob::new(Arc::clone(&shared), job.clone()),
-            report: Report::default(),
-            result: Err(trouble),
-        });
+            place,
+            ..
+        } = ended;
         tell(&name, &report);
         self.resting.insert(name.clone(), kept);
         let before = self.roster.place(&name).and_then(|place| place.trouble);
@@ -166,6 +220,7 @@ impl Daemon {
             }
         });
         self.roster.ended(&name, self.clock.now(), result);
+        self.board.show(&name, &self.roster, Some(place));
         self.tell_trouble(&name, before.as_deref());
     }
 
@@ -235,6 +290,17 @@ fn member(job: &Job) -> Member {
     }
 }
 
+fn row(job: &Job, meter: Meter) -> Row {
+    Row {
+        target: job.target.target.to_string(),
+        state: JobState::Idle,
+        next: None,
+        trouble: None,
+        place: Place::default(),
+        meter,
+    }
+}
+
 fn cadence(job: &Job) -> Cadence {
     match &job.schedule {
         _ if job.mode == Mode::Continuous => Cadence::Continuous,
@@ -274,7 +340,7 @@ fn panicked(error: JoinError) -> Trouble {
         Ok(payload) => format!("the run broke off: {}", message(payload.as_ref())),
         Err(error) => format!("the run broke off: {error}"),
     };
-    let mut trouble = Trouble::new(crate::exit::Code::Failed, what).hint("please report this");
+    let mut trouble = Trouble::new(Code::Failed, what).hint("please report this");
     trouble.class = FailureClass::Bug;
     trouble
 }

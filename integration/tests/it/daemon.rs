@@ -1,6 +1,7 @@
 //! `lakeferry run`: jobs run by themselves, as they are scheduled, each for itself, until a signal.
 
 mod continuous;
+mod probes;
 mod schedules;
 mod stopping;
 
@@ -9,11 +10,16 @@ use std::path::{Path, PathBuf};
 use lakeferry_delta_testkit::{DeltaTable, NewTable};
 use lakeferry_postgres_testkit::Version;
 use rustix::process::Signal;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::{sleep, timeout},
+};
 use tokio_postgres::Client;
 
 use crate::{
     deployment::Deployment,
-    process::{Ended, Process},
+    process::{Ended, PAUSE, Process},
     scene::{LIMIT, Scene},
     tables,
 };
@@ -24,6 +30,15 @@ const ROWS: tables::Words<'_> = &[(1, Some("one")), (2, Some("two")), (3, None)]
 struct Daemon {
     process: Process,
     client: Client,
+    /// Where it answers by HTTP.
+    address: String,
+}
+
+/// What was answered by HTTP.
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    text: String,
 }
 
 impl Daemon {
@@ -32,10 +47,57 @@ impl Daemon {
         let folder = config.parent().unwrap_or(Path::new("."));
         let mut process = Process::start(&config, folder, &["run"]).unwrap();
         process.until_said("to run", LIMIT).await.unwrap();
+        let said = process.said().unwrap();
+        let (_, rest) = said.split_once("listening on http://").unwrap();
         Self {
             process,
             client: deployment.connect().await,
+            address: rest.lines().next().unwrap().to_owned(),
         }
+    }
+
+    /// What it answers to GET.
+    async fn get(&self, path: &str) -> Answer {
+        let mut stream = TcpStream::connect(&self.address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: it\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        let status = text.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer { status, text }
+    }
+
+    /// Waits until it answers to `path` with `status`.
+    async fn until_status(&self, path: &str, status: u16) -> Answer {
+        let waiting = timeout(LIMIT, async {
+            loop {
+                let answer = self.get(path).await;
+                if answer.status == status {
+                    return answer;
+                }
+                sleep(PAUSE).await;
+            }
+        });
+        waiting.await.unwrap()
+    }
+
+    /// Waits until the metrics have all of `lines`.
+    async fn until_metrics(&self, lines: &[&str]) {
+        let waiting = timeout(LIMIT, async {
+            loop {
+                let told = self.get("/metrics").await.text;
+                if lines
+                    .iter()
+                    .all(|line| told.lines().any(|told| told == *line))
+                {
+                    return;
+                }
+                sleep(PAUSE).await;
+            }
+        });
+        let waited = waiting.await;
+        let told = self.get("/metrics").await.text;
+        waited.unwrap_or_else(|_| panic!("waited for {lines:?}; {told}"));
     }
 
     async fn until(&self, sql: &str) {
@@ -70,6 +132,7 @@ impl Daemon {
 /// A server, and a Delta table that `job` of `options` brings there.
 async fn start(version: Version, job: &str, options: &[&str]) -> (Deployment, DeltaTable) {
     let mut deployment = Deployment::start(version);
+    deployment.config_line("http: { listen: \"127.0.0.1:0\" }");
     let (path, table) = table(&deployment, job).await;
     deployment.job(job, &path, options);
     (deployment, table)

@@ -77,11 +77,12 @@ jobs: {{ j: {{ from: /lake/j, into: t.public.j, key: [id]{job} }} }}"
         names(&show::TARGET_DEFAULTS),
         of_target.into_iter().collect()
     );
-    let [_, daemon, ..] = raw::KNOWN;
+    let [_, daemon, http, ..] = raw::KNOWN;
     assert_eq!(
         names(&show::DAEMON_DEFAULTS),
         daemon.iter().copied().collect()
     );
+    assert_eq!(names(&show::HTTP_DEFAULTS), http.iter().copied().collect());
     let of_job = without(
         options,
         &["key", "dedupe_by", "filter", "filter_every", "columns"],
@@ -90,8 +91,9 @@ jobs: {{ j: {{ from: /lake/j, into: t.public.j, key: [id]{job} }} }}"
     let [(deployment, name)] = show::FILE_DEFAULTS;
     let all = file(
         &format!(
-            "{deployment}: {name}\ndaemon: {{ {} }}",
-            spelled(&show::DAEMON_DEFAULTS).trim_start_matches(", ")
+            "{deployment}: {name}\ndaemon: {{ {} }}\nhttp: {{ listen: \"{}\" }}",
+            spelled(&show::DAEMON_DEFAULTS).trim_start_matches(", "),
+            show::HTTP_DEFAULTS[0].1
         ),
         &spelled(&show::TARGET_DEFAULTS),
         &spelled(&show::JOB_DEFAULTS),

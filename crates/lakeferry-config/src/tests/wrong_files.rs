@@ -107,7 +107,7 @@ wrong_files! {
     long_deployment: format!("deployment: {}\n{}", "d".repeat(64), with_options("")),
     number_as_deployment: format!("deployment: 1.10\n{}", with_options("")),
     unknown_settings: format!(
-        "verison: 1\nhttp: {{}}\nlog: debug\n{}",
+        "verison: 1\nhttp: {{ listen: 8642, token: x }}\nlog: debug\n{}",
         with_options("shedule: none\ncron: \"*/5 * * * *\"\ncolour: red\n\"a b\": 1"),
     ),
     settings_twice: format!("version: 1\n{}", with_options("mode: snapshot\nkey: [b]")),

@@ -6,7 +6,8 @@ use arrow_array::{Int64Array, RecordBatch};
 use arrow_schema::Field;
 use lakeferry_delta_testkit::{DeltaTable, NewTable};
 use lakeferry_model::{
-    AtWatermark, Content, Failure as _, FailureClass, Reading, Size, Source as _, Survey,
+    AtWatermark, Content, DeltaVersion, Failure as _, FailureClass, Instant, Reading, Size,
+    Source as _, Survey,
 };
 
 use crate::world::{World, array, batch, changes, contents, rows, snapshot_at, watermark};
@@ -124,6 +125,24 @@ async fn the_next_commit_is_asked_for_by_its_name() {
     assert!(source.has_next_commit().await.unwrap());
     let log = source.log_directory().unwrap();
     assert!(log.join("00000000000000000005.json").exists(), "{log:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_has_the_time_that_it_says_or_that_of_its_file() {
+    let (world, _table) = five().await;
+    let source = world.source(None, None);
+    let time = async |version| source.commit_time(DeltaVersion(version)).await.unwrap();
+    let written = fs::metadata(world.commit_file(4))
+        .unwrap()
+        .modified()
+        .unwrap();
+    let written = written.duration_since(std::time::UNIX_EPOCH).unwrap();
+    let micros = i64::try_from(written.as_micros()).unwrap();
+    assert_eq!(time(4).await, Some(Instant(micros)));
+    let says = r#"{"commitInfo":{"inCommitTimestamp":1700000000123,"operation":"WRITE"}}"#;
+    fs::write(world.commit_file(5), format!("{says}\n")).unwrap();
+    assert_eq!(time(5).await, Some(Instant(1_700_000_000_123_000)));
+    assert_eq!(time(6).await, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,7 +16,7 @@ struct Stopped {
 /// a version of its source.
 pub(crate) async fn run(config: Config) -> Result<Done, Trouble> {
     let interrupt = Interrupt::listen().map_err(Trouble::environment)?;
-    let taken_back = Daemon::new(config).run(interrupt).await;
+    let taken_back = Daemon::new(config).run(interrupt).await?;
     let text = match taken_back.as_slice() {
         [] => "stopped; no run was under way".to_owned(),
         jobs => format!(

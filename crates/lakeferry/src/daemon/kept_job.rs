@@ -4,20 +4,28 @@
 //! Nothing that was kept is trusted after a failure. That somebody else changed the target is noticed by
 //! the next run that has something to do.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use arrow_schema::SchemaRef;
 use lakeferry_config::{Config, Job, Mode, TargetName};
+use lakeferry_delta::DeltaSource;
 use lakeferry_engine::{Meter, Request, run};
-use lakeferry_model::{Clock as _, DeltaVersion, Head, Source as _, Watermark};
+use lakeferry_model::{Clock as _, DeltaVersion, Head, Instant, Source as _, Watermark};
 
 use lakeferry_postgres::Spares;
 
-use super::watch::{Poll, Watch};
+use super::{
+    board::Place,
+    watch::{Poll, Watch},
+};
 use crate::{
     exit::Trouble,
+    system_clock::SystemClock,
     wiring::{self, WiredJob},
 };
+
+/// Of so many commits of a run it is told how long they took to arrive, the newest.
+const TIMED_MAX: u64 = 10;
 
 pub(super) type Report = lakeferry_engine::Report<DeltaVersion>;
 
@@ -35,6 +43,10 @@ pub(super) struct Ended {
     /// What was done, also before a failure.
     pub(super) report: Report,
     pub(super) result: Result<(), Trouble>,
+    pub(super) place: Place,
+    pub(super) took: Duration,
+    /// How long commits took to arrive.
+    pub(super) waits: Vec<Duration>,
 }
 
 /// See the module.
@@ -42,6 +54,9 @@ pub(super) struct KeptJob {
     shared: Arc<Shared>,
     job: Job,
     meter: Meter,
+    place: Place,
+    /// As it was last wired.
+    source: Option<DeltaSource>,
     warm: Option<Warm>,
 }
 
@@ -57,27 +72,82 @@ struct Warm {
 }
 
 impl KeptJob {
-    pub(super) fn new(shared: Arc<Shared>, job: Job) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, job: Job, meter: Meter) -> Self {
         Self {
             shared,
             job,
-            meter: Meter::default(),
+            meter,
+            place: Place::default(),
+            source: None,
             warm: None,
         }
     }
 
     /// Brings the job forward once.
     pub(super) async fn run(mut self) -> Ended {
-        let mut report = Report::default();
+        let (mut report, began) = (Report::default(), SystemClock.now());
         let result = match self.warm.take() {
             Some(warm) => self.go_on(warm, &mut report).await,
             None => self.begin(&mut report).await,
         };
+        let took = between(began, SystemClock.now());
+        self.locate(&report, result.is_ok()).await;
+        let waits = self.waits(&report).await;
         Ended {
+            place: self.place,
             kept: self,
             report,
             result,
+            took,
+            waits,
         }
+    }
+
+    /// Notes how far the job is. What cannot be found out stays as it was: it is for show alone.
+    async fn locate(&mut self, report: &Report, is_done: bool) {
+        let through = report.through.map(|version| version.0);
+        self.place.watermark = through.or(self.place.watermark);
+        if let (true, Some(_)) = (is_done, &report.watermark) {
+            self.place.quarantined = report.quarantined;
+        }
+        if is_done {
+            self.place.head = self.place.watermark;
+            self.place.behind_since = None;
+            return;
+        }
+        let Some(source) = &self.source else {
+            return;
+        };
+        if let Ok(head) = source.head().await {
+            self.place.head = Some(head.version.0);
+        }
+        let (Some(had), Some(head)) = (self.place.watermark, self.place.head) else {
+            return;
+        };
+        if had < head
+            && let Ok(time) = source.commit_time(DeltaVersion(had + 1)).await
+        {
+            self.place.behind_since = time;
+        }
+    }
+
+    /// How long the newest commits took that were brought to a target which had earlier ones.
+    async fn waits(&self, report: &Report) -> Vec<Duration> {
+        let (Some(source), Some(DeltaVersion(mut after))) = (&self.source, report.from) else {
+            return Vec::new();
+        };
+        let mut waits = Vec::new();
+        for step in &report.steps {
+            let through = step.through.0;
+            let first = after.max(through.saturating_sub(TIMED_MAX)) + 1;
+            for version in first..=through {
+                if let Ok(Some(made)) = source.commit_time(DeltaVersion(version)).await {
+                    waits.push(between(made, step.at));
+                }
+            }
+            after = through;
+        }
+        waits
     }
 
     async fn go_on(&mut self, warm: Warm, report: &mut Report) -> Result<(), Trouble> {
@@ -100,6 +170,7 @@ impl KeptJob {
         let spares = spares.unwrap_or_default();
         let mut wired = wiring::job_with_spares(&shared.config, job, spares).await?;
         wired.meter = self.meter.clone();
+        self.source = Some(wired.source.clone());
         // Before the look: what comes after it is then seen by either.
         let poll = (job.mode == Mode::Continuous).then(|| {
             let name = job.name.to_string();
@@ -141,4 +212,8 @@ impl Warm {
         let instant = instant.map_or(had.instant, |instant| instant.max(had.instant));
         head.watermark(instant) == *had
     }
+}
+
+fn between(from: Instant, until: Instant) -> Duration {
+    Duration::from_micros(u64::try_from(until.0 - from.0).unwrap_or(0))
 }

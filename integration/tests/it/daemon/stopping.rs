@@ -10,7 +10,7 @@ const WAITS: &str = "SELECT EXISTS (SELECT FROM pg_locks \
     WHERE NOT granted AND relation = 'lakeferry.runs'::regclass)";
 
 /// A daemon with a run that stands before the end of its transaction, and who holds it up.
-async fn held(deployment: &Deployment) -> (Daemon, tokio_postgres::Client) {
+pub(super) async fn held(deployment: &Deployment) -> (Daemon, tokio_postgres::Client) {
     let lock = deployment.connect().await;
     let sql = "BEGIN; LOCK TABLE lakeferry.runs IN SHARE MODE";
     lock.batch_execute(sql).await.unwrap();

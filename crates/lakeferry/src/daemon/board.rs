@@ -1,0 +1,182 @@
+//! What is known of all jobs, for whoever asks by HTTP: the loop writes it, nobody waits for it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use lakeferry_engine::{JobState, Meter, Roster, Trouble};
+use lakeferry_model::{FailureClass, Instant};
+
+/// The loop comes round more often than this, whatever happens.
+const ALIVE: Duration = Duration::from_secs(60);
+
+/// How far a job is, as of its last run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Place {
+    pub(super) watermark: Option<u64>,
+    pub(super) head: Option<u64>,
+    /// When the first commit was made that the target does not have.
+    pub(super) behind_since: Option<Instant>,
+    pub(super) quarantined: u64,
+}
+
+/// One job.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) target: String,
+    pub(super) state: JobState,
+    pub(super) next: Option<Instant>,
+    pub(super) trouble: Option<Trouble>,
+    pub(super) place: Place,
+    pub(super) meter: Meter,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Board(Mutex<Known>);
+
+#[derive(Debug)]
+struct Known {
+    jobs: BTreeMap<String, Row>,
+    came_round: Instant,
+    is_stopping: bool,
+}
+
+impl Board {
+    pub(super) fn new(jobs: BTreeMap<String, Row>, now: Instant) -> Self {
+        Self(Mutex::new(Known {
+            jobs,
+            came_round: now,
+            is_stopping: false,
+        }))
+    }
+
+    pub(super) fn jobs(&self) -> BTreeMap<String, Row> {
+        self.known().jobs.clone()
+    }
+
+    /// Takes over how `job` stands, and how far it is if its run ended.
+    pub(super) fn show(&self, job: &str, roster: &Roster, place: Option<Place>) {
+        let mut known = self.known();
+        let (Some(row), Some(stands)) = (known.jobs.get_mut(job), roster.place(job)) else {
+            return;
+        };
+        (row.state, row.next) = (stands.state, stands.next);
+        row.trouble = stands.trouble.cloned();
+        row.place = place.unwrap_or(row.place);
+    }
+
+    pub(super) fn came_round(&self, now: Instant) {
+        self.known().came_round = now;
+    }
+
+    pub(super) fn stop(&self) {
+        self.known().is_stopping = true;
+    }
+
+    pub(super) fn is_alive(&self, now: Instant) -> bool {
+        let micros = now.0.saturating_sub(self.known().came_round.0);
+        u128::try_from(micros).unwrap_or(0) < ALIVE.as_micros()
+    }
+
+    /// What it waits for, a line each: its end, and targets and sources of which no job gets on.
+    pub(super) fn waits_for(&self) -> Vec<String> {
+        let known = self.known();
+        if known.is_stopping {
+            return vec!["it is stopping".to_owned()];
+        }
+        let mut targets = BTreeMap::<&str, Vec<&Row>>::new();
+        for row in known.jobs.values() {
+            targets.entry(&row.target).or_default().push(row);
+        }
+        let waits = targets.into_iter().filter_map(|(target, rows)| {
+            let reasons = rows
+                .iter()
+                .map(|row| Some(unreachable(row)?.reason.as_str()));
+            let reasons: Option<Vec<_>> = reasons.collect();
+            Some(format!(
+                "no job of target {target} gets on: {}",
+                reasons?.first()?
+            ))
+        });
+        waits.collect()
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Row {
+    /// Its state, in the words of the README.
+    pub(super) fn word(&self) -> &'static str {
+        let seen = self.meter.seen();
+        match self.state {
+            JobState::Idle => "idle",
+            JobState::Running { .. } if seen.head.is_some() && seen.version.is_none() => {
+                "backfilling"
+            }
+            JobState::Running { .. } => "syncing",
+            JobState::BackingOff { .. } | JobState::GaveUp => "backing_off",
+            JobState::Halted => "halted",
+        }
+    }
+}
+
+/// Why a job does not get on, where that may be over in a moment.
+fn unreachable(row: &Row) -> Option<&Trouble> {
+    let trouble = row.trouble.as_ref()?;
+    (trouble.class == FailureClass::Transient).then_some(trouble)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(target: &str, class: Option<FailureClass>) -> Row {
+        Row {
+            target: target.to_owned(),
+            state: JobState::Idle,
+            next: None,
+            trouble: class.map(|class| Trouble {
+                class,
+                reason: "it went wrong".to_owned(),
+                hint: None,
+            }),
+            place: Place::default(),
+            meter: Meter::default(),
+        }
+    }
+
+    #[test]
+    fn a_target_is_waited_for_if_no_job_of_it_gets_on() {
+        let away = || Some(FailureClass::Transient);
+        for (rows, expected) in [
+            (vec![row("a", None)], vec![]),
+            (vec![row("a", away()), row("a", None)], vec![]),
+            (vec![row("a", Some(FailureClass::NeedsOperator))], vec![]),
+            (
+                vec![row("a", away()), row("a", away()), row("b", None)],
+                vec!["no job of target a gets on: it went wrong"],
+            ),
+        ] {
+            let rows = rows.into_iter().enumerate();
+            let jobs = rows.map(|(n, row)| (n.to_string(), row)).collect();
+            let board = Board::new(jobs, Instant(0));
+            assert_eq!(board.waits_for(), expected);
+            board.stop();
+            assert_eq!(board.waits_for(), ["it is stopping"]);
+        }
+    }
+
+    #[test]
+    fn a_loop_that_does_not_come_round_is_not_alive() {
+        let board = Board::new(BTreeMap::new(), Instant(0));
+        assert!(board.is_alive(Instant(59_000_000)));
+        assert!(!board.is_alive(Instant(60_000_000)));
+        board.came_round(Instant(59_000_000));
+        assert!(board.is_alive(Instant(60_000_000)));
+    }
+}

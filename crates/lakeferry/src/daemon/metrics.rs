@@ -1,0 +1,286 @@
+//! What Prometheus is told: `lakeferry_<noun>_<unit>`, a label for the job and few others.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError, atomic::AtomicU64},
+    time::Duration,
+};
+
+use lakeferry_engine::Start;
+use lakeferry_model::{FailureClass, Instant};
+use lakeferry_postgres::open_connections;
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+use super::{
+    board::Row,
+    kept_job::{Ended, Report},
+};
+
+type Labels = Vec<(&'static str, String)>;
+type Seconds = Gauge<f64, AtomicU64>;
+
+const STATES: [&str; 5] = ["idle", "backfilling", "syncing", "backing_off", "halted"];
+
+/// Of the waits from a commit to its rows, in seconds.
+const VISIBLE: [f64; 13] = [
+    0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 300.0, 3_600.0,
+];
+/// Of runs, in seconds.
+const RUNS: [f64; 10] = [0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3_600.0];
+
+/// All metrics of the daemon.
+#[derive(Debug)]
+pub(super) struct Metrics {
+    registry: Mutex<Registry>,
+    runs: Family<Labels, Counter>,
+    rows: Family<Labels, Counter>,
+    bad_rows: Family<Labels, Counter>,
+    failures: Family<Labels, Counter>,
+    late: Family<Labels, Counter>,
+    passed: Family<Labels, Counter>,
+    run_seconds: Family<Labels, Histogram>,
+    visible_seconds: Family<Labels, Histogram>,
+    state: Family<Labels, Gauge>,
+    watermark: Family<Labels, Gauge>,
+    lag_versions: Family<Labels, Gauge>,
+    lag_seconds: Family<Labels, Seconds>,
+    next_run: Family<Labels, Seconds>,
+    quarantined: Family<Labels, Gauge>,
+    connections: Gauge,
+}
+
+impl Metrics {
+    pub(super) fn new() -> Self {
+        let metrics = Self {
+            registry: Mutex::new(Registry::with_prefix("lakeferry")),
+            runs: Family::default(),
+            rows: Family::default(),
+            bad_rows: Family::default(),
+            failures: Family::default(),
+            late: Family::default(),
+            passed: Family::default(),
+            run_seconds: Family::new_with_constructor(|| Histogram::new(RUNS)),
+            visible_seconds: Family::new_with_constructor(|| Histogram::new(VISIBLE)),
+            state: Family::default(),
+            watermark: Family::default(),
+            lag_versions: Family::default(),
+            lag_seconds: Family::default(),
+            next_run: Family::default(),
+            quarantined: Family::default(),
+            connections: Gauge::default(),
+        };
+        {
+            let mut registry = metrics
+                .registry
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            metrics.register_events(&mut registry);
+            metrics.register_standing(&mut registry);
+        }
+        metrics
+    }
+
+    /// What happened.
+    fn register_events(&self, all: &mut Registry) {
+        all.register(
+            "runs",
+            "Runs that ended, by what came of them",
+            self.runs.clone(),
+        );
+        all.register(
+            "rows",
+            "Rows read from sources, and written to targets by kind",
+            self.rows.clone(),
+        );
+        all.register(
+            "bad_rows",
+            "Bad rows by what became of them",
+            self.bad_rows.clone(),
+        );
+        all.register(
+            "failures",
+            "Runs that failed, by who must do what next",
+            self.failures.clone(),
+        );
+        all.register(
+            "late_starts",
+            "Runs that started over a second after they were due",
+            self.late.clone(),
+        );
+        all.register(
+            "passed_starts",
+            "Times at which a job was due while it ran or waited",
+            self.passed.clone(),
+        );
+        all.register(
+            "run_seconds",
+            "How long runs took that found something to do",
+            self.run_seconds.clone(),
+        );
+        all.register(
+            "commit_to_visible_seconds",
+            "From the time of a commit to the answer to the COMMIT that brought it",
+            self.visible_seconds.clone(),
+        );
+    }
+
+    /// How jobs stand.
+    fn register_standing(&self, all: &mut Registry) {
+        all.register(
+            "job_state",
+            "1 for the state that a job is in",
+            self.state.clone(),
+        );
+        all.register(
+            "watermark_version",
+            "The version that a target has",
+            self.watermark.clone(),
+        );
+        all.register(
+            "lag_versions",
+            "Head minus watermark, as of the last look",
+            self.lag_versions.clone(),
+        );
+        all.register(
+            "lag_seconds",
+            "Age of the oldest commit that a target does not have, of those that were seen",
+            self.lag_seconds.clone(),
+        );
+        all.register(
+            "next_run_timestamp_seconds",
+            "When a job runs next",
+            self.next_run.clone(),
+        );
+        all.register(
+            "quarantined_rows",
+            "Rows in quarantine",
+            self.quarantined.clone(),
+        );
+        all.register(
+            "connections",
+            "Open connections to Postgres",
+            self.connections.clone(),
+        );
+    }
+
+    pub(super) fn started(&self, start: &Start) {
+        let labels = vec![("job", start.job.clone())];
+        self.late
+            .get_or_create(&labels)
+            .inc_by(u64::from(start.late.is_some()));
+        self.passed.get_or_create(&labels).inc_by(start.passed);
+    }
+
+    pub(super) fn ended(&self, job: &str, ended: &Ended) {
+        let labels = |name, value: &str| vec![("job", job.to_owned()), (name, value.to_owned())];
+        let result = match &ended.result {
+            Err(trouble) => {
+                let class = labels("class", class(trouble.class));
+                self.failures.get_or_create(&class).inc();
+                "failed"
+            }
+            Ok(()) if ended.report.steps.is_empty() => "nothing",
+            Ok(()) => "done",
+        };
+        self.runs.get_or_create(&labels("result", result)).inc();
+        self.count(&ended.report, &labels);
+        let of_job = vec![("job", job.to_owned())];
+        if result != "nothing" {
+            let seconds = ended.took.as_secs_f64();
+            self.run_seconds.get_or_create(&of_job).observe(seconds);
+        }
+        let visible = self.visible_seconds.get_or_create(&of_job);
+        let waits = ended.waits.iter().map(Duration::as_secs_f64);
+        waits.for_each(|seconds| visible.observe(seconds));
+    }
+
+    fn count(&self, report: &Report, labels: &impl Fn(&'static str, &str) -> Labels) {
+        for step in &report.steps {
+            for (kind, rows) in [
+                ("read", step.rows_read),
+                ("inserted", step.rows.inserted),
+                ("updated", step.rows.updated),
+                ("deleted", step.rows.deleted),
+            ] {
+                self.rows.get_or_create(&labels("kind", kind)).inc_by(rows);
+            }
+            for (kind, rows) in [
+                ("quarantined", step.bad.quarantined),
+                ("released", step.bad.released),
+                ("nulled", step.bad.nulled),
+                ("replaced", step.bad.replaced),
+            ] {
+                self.bad_rows
+                    .get_or_create(&labels("kind", kind))
+                    .inc_by(rows);
+            }
+        }
+    }
+
+    /// All of them as text, with how `jobs` stand at `now`.
+    pub(super) fn text(&self, jobs: &BTreeMap<String, Row>, now: Instant) -> String {
+        for (job, row) in jobs {
+            self.show(job, row, now);
+        }
+        self.connections.set(number(open_connections() as u64));
+        let mut text = String::new();
+        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        // A String takes whatever it is given.
+        let _ = encode(&mut text, &registry);
+        text
+    }
+
+    fn show(&self, job: &str, row: &Row, now: Instant) {
+        let labels = vec![("job", job.to_owned())];
+        let word = row.word();
+        for state in STATES {
+            let labels = vec![("job", job.to_owned()), ("state", state.to_owned())];
+            self.state
+                .get_or_create(&labels)
+                .set(i64::from(state == word));
+        }
+        let place = row.place;
+        let quarantined = number(place.quarantined);
+        self.quarantined.get_or_create(&labels).set(quarantined);
+        if let Some(watermark) = place.watermark {
+            self.watermark.get_or_create(&labels).set(number(watermark));
+            let head = place.head.unwrap_or(watermark);
+            let lag = number(head.saturating_sub(watermark));
+            self.lag_versions.get_or_create(&labels).set(lag);
+            let behind = place.behind_since.map_or(0, |since| now.0 - since.0);
+            self.lag_seconds
+                .get_or_create(&labels)
+                .set(seconds(behind.max(0)));
+        }
+        match row.next {
+            Some(next) => {
+                self.next_run.get_or_create(&labels).set(seconds(next.0));
+            }
+            None => {
+                self.next_run.remove(&labels);
+            }
+        }
+    }
+}
+
+fn class(class: FailureClass) -> &'static str {
+    match class {
+        FailureClass::Transient => "transient",
+        FailureClass::Unready => "unready",
+        FailureClass::BadRow => "bad_row",
+        FailureClass::NeedsOperator => "operator",
+        FailureClass::Bug => "bug",
+    }
+}
+
+fn number(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn seconds(micros: i64) -> f64 {
+    micros as f64 / 1e6
+}
