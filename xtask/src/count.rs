@@ -15,8 +15,9 @@ use crate::stage;
 /// The instructions of a row that were counted last, a line each: `library test count`.
 const EXPECTED: &str = "benches/instructions.txt";
 
-/// So many times as many are too many; hash tables are seeded anew each time.
-const TOLERANCE: f64 = 1.05;
+/// So many times as many are too many; hash tables are seeded anew each time, and
+/// C libraries copy in other ways on other processors.
+const TOLERANCE: f64 = 1.1;
 
 /// Libraries, and the part of their tests' names that says that a test is counted.
 const COUNTED: [(&str, &str); 2] = [

@@ -12,7 +12,7 @@ use object_store::ObjectMeta;
 use crate::{
     commit::{self, Keep, plus},
     engine::blocking,
-    error::{Result, failed},
+    error::{Error, Result, failed},
     files::files_of,
     log::{self, Listing},
     shape::Shape,
@@ -89,6 +89,10 @@ async fn roll_forward(table: &Table, known: Newest, listing: &Listing) -> Result
 }
 
 /// Remembers what was found.
+///
+/// # Errors
+/// [`Error::Moved`] also where the newest commit is empty: a writer that does not put it there at once
+/// is not done with it.
 fn found(
     table: &Table,
     snapshot: SnapshotRef,
@@ -96,9 +100,15 @@ fn found(
     size: Size,
     file: Option<ObjectMeta>,
 ) -> Result<Newest> {
+    let version = snapshot.version();
+    if file.as_ref().is_some_and(|file| file.size == 0) {
+        return Err(Error::Moved {
+            table: table.name().to_owned(),
+            what: format!("commit {version} was empty"),
+        });
+    }
     // Its columns are the same at every instant.
     let shape = Shape::of(&table.settings, &snapshot, Instant(0))?;
-    let version = snapshot.version();
     let head = Head {
         table_id: id_of(&snapshot),
         version: DeltaVersion(version),

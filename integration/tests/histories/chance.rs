@@ -105,7 +105,7 @@ impl Chance {
             return operation;
         }
         loop {
-            let most = if self.is_mapped { 117 } else { 90 };
+            let most = if self.is_mapped { 118 } else { 90 };
             let choice = match self.random.random_range(0..most) {
                 0..5 => Some(Operation::Insert(self.rows_of_new_keys(state))),
                 5..8 => Some(self.duplicate(state)),
@@ -114,7 +114,10 @@ impl Chance {
                 17..22 => Some(self.merge(state, How::Rewritten)),
                 22..26 => Some(Operation::Overwrite(self.rows(state, 1..8))),
                 26..31 => self.rekey(state, How::Rewritten),
-                31..36 => Some(Operation::Optimize),
+                31..36 => {
+                    self.touch_soon(state);
+                    Some(Operation::Optimize)
+                }
                 36..41 => Some(Operation::Vacuum),
                 41..45 => Some(self.clean_log()),
                 45..49 => self.restore(ledger),
@@ -127,17 +130,15 @@ impl Chance {
                 73..90 if !self.is_mapped => self.rewind(ledger),
                 73..84 => self.mark(state),
                 84..98 => self.add_or_drop_column(state),
-                98..105 => self.rename_column(state),
-                105..113 => {
+                98..106 => self.rename_column(state),
+                106..114 => {
                     if self.random.random_bool(0.3) {
                         self.plot = vec![Plot::Restore(ledger.head()), Plot::Insert];
                     }
                     self.widen_column(state)
                 }
                 _ => {
-                    // All files come once more, and one goes.
-                    let touched = state.ids().first().map(|id| Plot::Touch(*id));
-                    self.plot = touched.into_iter().collect();
+                    self.touch_soon(state);
                     Some(Operation::Track)
                 }
             };
@@ -145,6 +146,15 @@ impl Chance {
                 return operation;
             }
         }
+    }
+
+    /// All files come, and then one goes.
+    fn touch_soon(&mut self, state: &State) {
+        let touched = state.ids().first().map(|id| Plot::Touch(*id));
+        self.plot = touched
+            .filter(|_| self.random.random())
+            .into_iter()
+            .collect();
     }
 
     fn plotted(&mut self, plot: Plot, ledger: &Ledger) -> Option<Operation> {
@@ -200,7 +210,11 @@ impl Chance {
         if self.is_mapped && self.random.random_bool(0.04) {
             // What was seen to change is as it was before.
             self.plot = vec![Plot::Sync, Plot::Restore(ledger.head()), Plot::Sync];
-            return self.update(state, How::Rewritten);
+            let how = self.how();
+            return match self.random.random() {
+                true => Some(Operation::Delete(self.which(state), how)),
+                false => self.update(state, how),
+            };
         }
         if keeps_null {
             let has_some = state.rows.iter().any(|row| row.id.is_none());

@@ -94,6 +94,20 @@ impl MappedTable {
         self.commit(actions)
     }
 
+    /// Commits all files once more as they are, as those do who add statistics to a log. No commit if
+    /// there are none.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn add_again(&mut self) -> anyhow::Result<()> {
+        let files = self.now.files.iter();
+        let actions: Vec<Value> = files.map(|file| file.add(false)).collect();
+        match actions.is_empty() {
+            true => Ok(()),
+            false => self.commit(actions),
+        }
+    }
+
     /// Commits all rows in one file, as OPTIMIZE does. No commit if they are.
     ///
     /// # Errors

@@ -127,6 +127,9 @@ impl MappedTable {
 
     pub(super) fn commit(&mut self, actions: Vec<Value>) -> anyhow::Result<()> {
         self.version += 1;
+        if actions.is_empty() {
+            return self.write(&[json!({ "commitInfo": { "operation": "nothing" } })]);
+        }
         self.write(&actions)
     }
 

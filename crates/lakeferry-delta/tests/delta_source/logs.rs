@@ -172,6 +172,27 @@ async fn a_log_that_was_cleaned_past_the_watermark_has_no_commits() {
     }
 }
 
+/// Of a writer that makes the file before it writes to it, which another one than this may see.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_commit_is_one_that_is_not_there_yet() {
+    let (world, mut table) = World::with(NewTable::without_feed(), ids(0..1)).await;
+    let (known, fresh) = (world.source(None, None), world.source(None, None));
+    known.head().await.unwrap();
+    table.append(ids(1..2)).await.unwrap();
+    let (newest, aside) = (world.commit_file(1), world.path().join("aside"));
+    fs::rename(&newest, &aside).unwrap();
+    fs::write(&newest, "").unwrap();
+    for source in [&known, &fresh] {
+        let error = source.head().await.unwrap_err();
+        assert_eq!(error.class(), FailureClass::Transient, "{error}");
+    }
+    fs::rename(&aside, &newest).unwrap();
+    for source in [&known, &fresh] {
+        assert_eq!(source.head().await.unwrap().version.0, 1);
+        assert_eq!(rows(source).await.len(), 2);
+    }
+}
+
 /// A log may be cleaned while an older checkpoint stays.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_checkpoint_does_not_lead_over_a_gap() {
