@@ -13,7 +13,8 @@ use crate::{
 /// of them did.
 ///
 /// # Errors
-/// The error of the last attempt; what was applied before it stays.
+/// The error of the last attempt; what was applied before it stays. [`RunError::Held`] at once: how
+/// long the other one takes is nothing to guess at.
 pub async fn drive<S, T, C>(
     job: &Job<S, T, C>,
     request: Request,
@@ -27,8 +28,10 @@ where
     let retry = &job.policy.retry;
     let mut state = JobState::Idle.after(Event::Due, retry);
     loop {
-        let Err(error) = run(job, request, report).await else {
-            return Ok(());
+        let error = match run(job, request, report).await {
+            Ok(()) => return Ok(()),
+            Err(held @ RunError::Held { .. }) => return Err(held),
+            Err(error) => error,
         };
         state = state.after(Event::Failed(error.class()), retry);
         let JobState::BackingOff { attempt, wait } = state else {

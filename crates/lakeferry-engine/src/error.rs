@@ -1,6 +1,6 @@
 //! Why a run failed.
 
-use lakeferry_model::{Differences, Failure, FailureClass, Holder};
+use lakeferry_model::{Differences, Failure, FailureClass, Holder, Pause};
 
 use crate::{
     collapse::{CollapseError, spill::advice},
@@ -29,6 +29,9 @@ pub enum RunError {
     /// Somebody else is at it; the next attempt finds what they left.
     #[error("job {job}: {holder} is working on it")]
     Held { job: String, holder: Holder },
+    /// Somebody wants it left alone.
+    #[error("job {job}: {pause}")]
+    Paused { job: String, pause: Pause },
     /// Somebody else moved the job; nothing was changed.
     #[error("job {job}: another run moved it, so this one wrote nothing")]
     Fenced { job: String },
@@ -136,7 +139,9 @@ impl Failure for RunError {
             Self::Held { .. } | Self::Fenced { .. } | Self::Unsettled { .. } => {
                 FailureClass::Transient
             }
-            Self::Halted { .. } | Self::Differs { .. } => FailureClass::NeedsOperator,
+            Self::Paused { .. } | Self::Halted { .. } | Self::Differs { .. } => {
+                FailureClass::NeedsOperator
+            }
             Self::Bug { .. } => FailureClass::Bug,
         }
     }
@@ -145,6 +150,7 @@ impl Failure for RunError {
         match self {
             Self::Source { hint, .. } | Self::Target { hint, .. } => hint.clone(),
             Self::Held { .. } => Some("wait for it to end, or stop it".to_owned()),
+            Self::Paused { job, .. } => Some(format!("let it run again: lakeferry resume {job}")),
             Self::Fenced { .. } | Self::Unsettled { .. } => None,
             Self::Halted { hint, .. } => Some(hint.clone()),
             Self::Differs { job, .. } => Some(format!(

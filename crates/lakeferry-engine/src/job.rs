@@ -61,6 +61,8 @@ pub struct Policy {
     /// parts; one commit with more is a refresh.
     pub collapse_memory_bytes: usize,
     pub retry: Retry,
+    /// Whether it runs also while it is paused.
+    pub ignores_pause: bool,
 }
 
 /// What to do when another table stands where the source was.

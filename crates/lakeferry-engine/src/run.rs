@@ -181,6 +181,7 @@ where
         report.from = version;
     }
     report.through = version;
+    refuse_paused(job, &standing)?;
     let request = report.left_of(request);
     match Attempt::new(job, request, head).decide(&standing).await? {
         Plan::UpToDate => {
@@ -203,21 +204,51 @@ where
     };
     report.settle(session.standing(), true);
     let request = report.left_of(request);
-    // The claim may have waited, so the head is read once more, after the standing.
-    let done = match job.source.head().await {
-        Ok(head) => {
-            let mut attempt = Attempt::new(job, request, head);
-            let done = attempt.work(&mut session, report).await;
-            report.unanswered = attempt.unanswered;
-            done
-        }
-        Err(error) => Err(RunError::source(job.name(), error)),
+    let done = match refuse_paused(job, session.standing()) {
+        Ok(()) => work(job, request, &mut session, report).await,
+        paused => paused,
     };
     // The lease ends with the session in any case; giving it back only spares others a look.
     if let Err(error) = session.release().await {
         tracing::debug!(%error, "the lease was not given back");
     }
     done
+}
+
+/// What is done under a claim. It may have waited, so the head is read once more, after the standing.
+async fn work<S, T, C>(
+    job: &Job<S, T, C>,
+    request: Request,
+    session: &mut T::Session,
+    report: &mut Report<S::Position>,
+) -> Result<(), RunError>
+where
+    S: Source,
+    T: Target<Position = S::Position>,
+    C: Clock,
+{
+    let head = job.source.head().await;
+    let head = head.map_err(|error| RunError::source(job.name(), error))?;
+    let mut attempt = Attempt::new(job, request, head);
+    let done = attempt.work(session, report).await;
+    report.unanswered = attempt.unanswered;
+    done
+}
+
+fn refuse_paused<S, T, C>(
+    job: &Job<S, T, C>,
+    standing: &Standing<S::Position>,
+) -> Result<(), RunError>
+where
+    S: Source,
+{
+    match &standing.paused {
+        Some(pause) if !job.policy.ignores_pause => Err(RunError::Paused {
+            job: job.name(),
+            pause: pause.clone(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// A halt needs no claim, which would leave its traces; but what was looked at may have been moving.

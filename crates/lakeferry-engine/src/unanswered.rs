@@ -69,6 +69,7 @@ mod tests {
             table: TableStanding::Filled,
             unfinished: None,
             quarantined: 0,
+            paused: None,
         }
     }
 

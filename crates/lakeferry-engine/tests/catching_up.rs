@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
+mod policy;
+
 use std::{
     future::Future,
     pin::Pin,
@@ -15,16 +17,12 @@ use std::{
 
 use arrow_array::RecordBatch;
 use futures_core::Stream;
-use lakeferry_engine::{
-    DropColumns, Job, Meter, OnSchemaChange, OnSourceReplaced, Policy, Report, Request, Retry,
-    StepKind, drive,
-};
+use lakeferry_engine::{Job, Meter, Report, Request, StepKind, drive};
 use lakeferry_model::{
-    ChangeBatch, Clock, CommitRange, Head, Holder, Instant, JobKey, OnNullKey, OwnColumns, Reading,
-    Sign, Source, Survey, Watermark,
+    ChangeBatch, Clock, CommitRange, Head, Instant, Reading, Sign, Source, Survey, Watermark,
 };
 use lakeferry_testkit::{
-    History, KEY, Kind, MemoryPieces, MemoryServer, MemorySource, MemoryTarget, Row, StepClock,
+    History, Kind, MemoryPieces, MemoryServer, MemorySource, MemoryTarget, Row, StepClock,
 };
 
 const COMMITS: i64 = 200;
@@ -112,7 +110,7 @@ fn behind(source: &Counting) -> Job<Counting, Target, Steps> {
         source: source.clone(),
         target: MemoryServer::default().target(),
         clock: Steps(StepClock::default()),
-        policy: policy(),
+        policy: policy::policy(),
         meter: Meter::default(),
     }
 }
@@ -201,32 +199,5 @@ fn commits_without_rows_make_no_range_larger() {
             let inserted: u64 = steps.iter().map(|step| step.rows.inserted).sum();
             assert_eq!(inserted, 500, "{kind:?}: {steps:?}");
         }
-    }
-}
-
-/// With memory for some commits.
-fn policy() -> Policy {
-    Policy {
-        key: JobKey {
-            deployment: "test".to_owned(),
-            name: "behind".to_owned(),
-        },
-        holder: Holder("test".to_owned()),
-        key_columns: vec![KEY.to_owned()],
-        filter: Some("hot".to_owned()),
-        timezone: "UTC".to_owned(),
-        always_refresh: false,
-        appends: false,
-        dedupe_by: None,
-        on_null_key: OnNullKey::Halt,
-        lists_columns: false,
-        excluded: Vec::new(),
-        own: OwnColumns::default(),
-        on_schema_change: OnSchemaChange::Evolve,
-        drop_columns: DropColumns::Detach,
-        on_source_replaced: OnSourceReplaced::Halt,
-        refresh_above: f64::INFINITY,
-        collapse_memory_bytes: 4_000,
-        retry: Retry::default(),
     }
 }

@@ -79,8 +79,8 @@ pub use quarantine::{BadRowCounts, BadRows, OnBadValue, OnNullKey, TooManyBad};
 pub use source::{Pieces, Source};
 pub use survey::{AtWatermark, Commit, Content, Reading, Survey};
 pub use target::{
-    Applied, Claim, CommitOutcome, Loader, Progress, Session, Stage, Standing, TableStanding,
-    Target,
+    Applied, Claim, CommitOutcome, Loader, Pause, Progress, Session, Stage, Standing,
+    TableStanding, Target,
 };
 pub use target_column::{Alteration, ColumnRole, TargetColumn};
 pub use watermark::{CommitRange, Digest, Instant, NotAfter, TableId, Watermark};

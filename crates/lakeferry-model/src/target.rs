@@ -25,14 +25,14 @@
 //! transaction of its own ([`Loader::finish`]) into a table that nobody sees, together with the
 //! note that it is there and the check of rule 2. A claim waits for these transactions as well.
 
-use std::future::Future;
+use std::{fmt, future::Future};
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 
 use crate::{
     Alteration, BadRowCounts, Differences, Effect, Epoch, Failure, FillPlan, Fingerprint, Holder,
-    Loaded, Position, RowCounts, UnfinishedFill, Watermark,
+    Instant, Loaded, Position, RowCounts, UnfinishedFill, Watermark,
 };
 
 /// The target of one job: a table and the job's state beside it.
@@ -237,6 +237,28 @@ pub struct Standing<P> {
     pub unfinished: Option<UnfinishedFill<P>>,
     /// Rows in quarantine.
     pub quarantined: u64,
+    /// Somebody wants the job left alone. Set and lifted beside all else: no session is fenced by it.
+    pub paused: Option<Pause>,
+}
+
+/// That a job is not to run, until somebody lifts it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pause {
+    pub since: Instant,
+    /// Who paused it, as they call themselves.
+    pub by: String,
+    pub reason: Option<String>,
+}
+
+/// As messages say it: by whom, and why.
+impl fmt::Display for Pause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "paused by {}", self.by)?;
+        match &self.reason {
+            Some(reason) => write!(f, ": {reason}"),
+            None => Ok(()),
+        }
+    }
 }
 
 impl<P> Standing<P> {

@@ -21,7 +21,8 @@ pub use link::open_connections;
 pub use spares::Spares;
 pub use sql::Table;
 pub use target::{
-    JobStatus, PostgresLoader, PostgresSession, PostgresTarget, QuarantinedRow, Removed, Run,
-    TargetSettings, Wanted, check_types, ddl_for, ddl_of, drop_quarantined, read_history,
-    read_quarantine, read_status,
+    Answer, Control, Followed, JobControl, JobStatus, PostgresLoader, PostgresSession,
+    PostgresTarget, QuarantinedRow, Removed, Request, RequestKind, Run, Taken, TargetSettings,
+    Wanted, check_types, ddl_for, ddl_of, drop_quarantined, read_history, read_quarantine,
+    read_status,
 };

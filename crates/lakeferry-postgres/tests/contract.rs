@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use lakeferry_model::{BadRows, DeltaVersion, Guard, JobKey, OwnColumns};
-use lakeferry_postgres::{ConnectSettings, PostgresTarget, Table, TargetSettings};
+use lakeferry_postgres::{ConnectSettings, Control, PostgresTarget, Spares, Table, TargetSettings};
 use lakeferry_postgres_testkit::{Server, servers};
 use lakeferry_testkit::{
     KEY, Values,
@@ -68,6 +68,13 @@ impl Bystander {
             settings,
             client,
         }
+    }
+}
+
+impl Bystander {
+    fn control(&self) -> Control {
+        let connect = self.settings.connect.clone();
+        Control::new(connect, Spares::default(), "lakeferry", "contract").unwrap()
     }
 }
 
@@ -208,6 +215,15 @@ impl Harness for Bystander {
     async fn let_lease_pass(&self) {
         let pass = "UPDATE lakeferry.leases SET expires_at = clock_timestamp()";
         self.client.batch_execute(pass).await.unwrap();
+    }
+
+    async fn pause(&self, reason: Option<&str>) {
+        self.control().pause("job", "ana", reason).await.unwrap();
+    }
+
+    async fn resume(&self) {
+        assert!(self.control().resume("job").await.unwrap());
+        assert!(!self.control().resume("job").await.unwrap());
     }
 }
 

@@ -180,14 +180,13 @@ impl<P: Position> MemorySession<P> {
     /// The transaction: the fence, then rows and progress, all or nothing.
     fn transaction(&mut self, progress: Progress<P>) -> Result<Prepared<P>, TargetError> {
         let mut state = self.server.lock().clone();
-        // Pieces come and go outside of it.
-        let without_fill = |standing: &Standing<P>| Standing {
+        // Pieces and pauses come and go outside of it.
+        let fenced_by = |standing: &Standing<P>| Standing {
             unfinished: None,
+            paused: None,
             ..standing.clone()
         };
-        if state.epoch != self.epoch
-            || without_fill(&state.standing()) != without_fill(&self.standing)
-        {
+        if state.epoch != self.epoch || fenced_by(&state.standing()) != fenced_by(&self.standing) {
             return Ok(Prepared::Fenced);
         }
         let applied = match self.staged.take() {

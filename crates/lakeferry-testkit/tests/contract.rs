@@ -1,6 +1,6 @@
 //! The in-memory ports pass the contracts that the real ones pass, with no special case.
 
-use lakeferry_model::{BadRows, DeltaVersion, Guard, OwnColumns, Position, Sign};
+use lakeferry_model::{BadRows, DeltaVersion, Guard, Instant, OwnColumns, Pause, Position, Sign};
 use lakeferry_testkit::{
     History, Kind, MemoryServer, MemorySource, MemoryTarget, Row, Values,
     contract::{source, target},
@@ -64,6 +64,16 @@ impl<P: Position> target::Harness for Server<P> {
     }
     async fn let_lease_pass(&self) {
         self.0.let_lease_pass();
+    }
+    async fn pause(&self, reason: Option<&str>) {
+        self.0.pause(Some(Pause {
+            since: Instant(1),
+            by: "ana".to_owned(),
+            reason: reason.map(str::to_owned),
+        }));
+    }
+    async fn resume(&self) {
+        self.0.pause(None);
     }
 }
 

@@ -242,6 +242,7 @@ pub(crate) async fn job_with_spares(
         },
         collapse_memory_bytes: usize::try_from(job.collapse_memory_bytes).unwrap_or(usize::MAX),
         retry: Retry::default(),
+        ignores_pause: false,
     };
     Ok(Job {
         source,

@@ -173,6 +173,7 @@ impl Choice {
                 attempts: 3,
                 ..Retry::default()
             },
+            ignores_pause: false,
         }
     }
 

@@ -224,6 +224,7 @@ fn policy(
             attempts: 4,
             ..Retry::default()
         },
+        ignores_pause: false,
     }
 }
 

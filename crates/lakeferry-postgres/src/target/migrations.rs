@@ -19,7 +19,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 7] = [
+const MIGRATIONS: [Migration; 8] = [
     Migration {
         number: 1,
         name: "state",
@@ -55,6 +55,11 @@ const MIGRATIONS: [Migration; 7] = [
         name: "previous rows",
         sql: include_str!("migrations/0007_previous.sql"),
     },
+    Migration {
+        number: CONTROL,
+        name: "control",
+        sql: include_str!("migrations/0008_control.sql"),
+    },
 ];
 
 /// The one that brought the tables of unfinished fills.
@@ -62,6 +67,9 @@ pub(super) const FILLS: i32 = 3;
 
 /// The one that brought the quarantine.
 pub(super) const QUARANTINE: i32 = 4;
+
+/// The one that brought pauses and requests.
+pub(super) const CONTROL: i32 = 8;
 
 /// The newest that this build knows.
 const NEWEST: i32 = MIGRATIONS[MIGRATIONS.len() - 1].number;
@@ -107,7 +115,8 @@ pub(super) fn refuse_newer(state: &StateSchema, number: i32, made_by: &str) -> R
     .advise(format!("run lakeferry {made_by} or later")))
 }
 
-fn is_absent(error: &tokio_postgres::Error) -> bool {
+/// Whether the state, or a table of it, is not there yet.
+pub(super) fn is_absent(error: &tokio_postgres::Error) -> bool {
     sqlstate::is(error, &SqlState::UNDEFINED_TABLE)
         || sqlstate::is(error, &SqlState::INVALID_SCHEMA_NAME)
 }

@@ -22,6 +22,7 @@ mod changes;
 mod claim;
 mod columns;
 mod compatibility;
+mod control;
 mod copy;
 mod ddl;
 mod duplicates;
@@ -69,6 +70,10 @@ use lakeferry_model::{Claim, Holder, Position, Session as _, Standing, Target};
 
 pub use self::{
     alter::ddl_of,
+    control::{
+        Control, JobControl,
+        requests::{Answer, Followed, Request, RequestKind, Taken},
+    },
     ddl::{check_types, ddl_for},
     history::read_history,
     loader::PostgresLoader,

@@ -1,6 +1,8 @@
 //! What a target has, in one look at one moment.
 
-use lakeferry_model::{Epoch, JobKey, Position, Progress, Standing, TableStanding, UnfinishedFill};
+use lakeferry_model::{
+    Epoch, JobKey, Pause, Position, Progress, Standing, TableStanding, UnfinishedFill,
+};
 use tokio_postgres::{Row, error::SqlState, types::Type};
 use uuid::Uuid;
 
@@ -10,7 +12,7 @@ use crate::{
     sql::{Sql, Table},
     sqlstate::{self, Doing},
     target::{
-        migrations,
+        control, migrations,
         settings::TargetSettings,
         state::{Kept, StateSchema, progress_columns_of},
         unfinished::Fills,
@@ -55,6 +57,7 @@ pub(super) struct Found<P> {
     /// Looked for only where there is nothing under the target's name.
     unfinished: Option<UnfinishedFill<P>>,
     quarantined: u64,
+    paused: Option<Pause>,
 }
 
 impl<P: Position> Found<P> {
@@ -118,6 +121,9 @@ impl<P: Position> Found<P> {
             let row = link.query_one(&sql, &params, &doing).await?;
             found.quarantined = u64::try_from(row.get::<_, i64>(0)).unwrap_or(0);
         }
+        if row.get::<_, i32>(0) >= migrations::CONTROL {
+            found.paused = control::pause_of(link, state, &settings.job, &doing).await?;
+        }
         Ok(found)
     }
 
@@ -131,6 +137,7 @@ impl<P: Position> Found<P> {
             progress: Kept::read(row, 9)?.progress(),
             unfinished: None,
             quarantined: 0,
+            paused: None,
         })
     }
 
@@ -153,6 +160,7 @@ impl<P: Position> Found<P> {
                 .flatten(),
             unfinished: None,
             quarantined: 0,
+            paused: None,
         })
     }
 
@@ -183,6 +191,7 @@ impl<P: Position> Found<P> {
             epoch: self.epoch,
             unfinished: self.unfinished,
             quarantined: self.quarantined,
+            paused: self.paused,
             table: standing,
         })
     }

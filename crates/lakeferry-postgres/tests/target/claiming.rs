@@ -29,7 +29,7 @@ async fn many_come_at_once_to_an_empty_database() {
         }
         assert_eq!(
             desk.ask("SELECT count(*) FROM lakeferry.migrations").await,
-            "7"
+            "8"
         );
     })
     .await;

@@ -11,6 +11,7 @@ mod altering;
 mod asked_types;
 mod claiming;
 mod column_types;
+mod control;
 mod existing_tables;
 mod fills;
 mod fixture;

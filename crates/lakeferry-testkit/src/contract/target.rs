@@ -21,6 +21,7 @@ mod fill;
 mod keyless;
 mod null_keys;
 mod own;
+mod pausing;
 mod quarantine;
 
 /// Rows by key.
@@ -71,6 +72,10 @@ pub trait Harness {
     async fn give_up_sessions(&self);
     /// Lets the lease pass; its holder does nothing meanwhile.
     async fn let_lease_pass(&self);
+    /// Somebody called `ana` pauses the job, for this reason.
+    async fn pause(&self, reason: Option<&str>);
+    /// Lifts the pause.
+    async fn resume(&self);
 }
 
 type PositionOf<H> = <<H as Harness>::Target as Target>::Position;
@@ -99,6 +104,7 @@ pub async fn holds<H: Harness>(make: impl AsyncFn() -> H) {
     keyless::holds(&make).await;
     null_keys::holds(&make).await;
     own::holds(&make).await;
+    pausing::holds(&make).await;
     quarantine::holds(&make).await;
 }
 

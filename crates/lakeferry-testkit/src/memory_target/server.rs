@@ -5,7 +5,7 @@ use std::{
     sync::MutexGuard,
 };
 
-use lakeferry_model::{BadRows, Guard, OwnColumns, Position, Standing};
+use lakeferry_model::{BadRows, Guard, OwnColumns, Pause, Position, Standing};
 
 use super::{
     MemoryServer, MemoryTarget, Values,
@@ -150,6 +150,11 @@ impl<P: Position> MemoryServer<P> {
     /// Drops the table of an unfinished fill.
     pub fn drop_fill(&self) {
         self.lock().fill = None;
+    }
+
+    /// Pauses the job, or lifts its pause.
+    pub fn pause(&self, pause: Option<Pause>) {
+        self.lock().paused = pause;
     }
 
     /// Breaks all connections.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use lakeferry_model::{Epoch, Holder, Position, Progress, Standing, TableStanding};
+use lakeferry_model::{Epoch, Holder, Pause, Position, Progress, Standing, TableStanding};
 
 use super::{
     fill::Fill,
@@ -26,6 +26,7 @@ pub(super) struct State<P> {
     /// Holders whose session a claim ended.
     pub(super) ended_holders: u64,
     pub(super) fill: Option<Fill<P>>,
+    pub(super) paused: Option<Pause>,
     /// Sessions and loaders whose connection works.
     pub(super) connected: BTreeSet<u64>,
     /// Sessions that the server believes alive; a connected one may be missing here, as one is
@@ -48,6 +49,7 @@ impl<P> Default for State<P> {
             has_expired: false,
             ended_holders: 0,
             fill: None,
+            paused: None,
             connected: BTreeSet::new(),
             alive: BTreeSet::new(),
             sessions: 0,
@@ -85,6 +87,7 @@ impl<P: Position> State<P> {
             table,
             unfinished: fill.map(Fill::unfinished),
             quarantined: self.quarantine.len() as u64,
+            paused: self.paused.clone(),
         }
     }
 

@@ -83,6 +83,7 @@ fn the_state_of_an_earlier_build() {
              ALTER TABLE lakeferry.fill_pieces DROP COLUMN replaced; \
              ALTER TABLE lakeferry.runs DROP COLUMN replaced; \
              ALTER TABLE lakeferry.quarantine DROP COLUMN has_previous; \
+             DROP TABLE lakeferry.pauses, lakeferry.requests; \
              DELETE FROM lakeferry.migrations WHERE number > 4; \
              UPDATE lakeferry.progress SET fingerprint = 'of an earlier build'",
         );

@@ -89,7 +89,7 @@ fn a_rebuild_moves_both() {
 fn a_fill_that_is_gone_on_with_keeps_its_instant() {
     let case = Case {
         standing: Standing {
-            unfinished: Some(unfinished()),
+            unfinished: Some(filling::unfinished()),
             ..standing(None, TableStanding::Absent)
         },
         ..behind(9)
