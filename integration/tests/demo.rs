@@ -173,6 +173,29 @@ fn a_killed_demo_takes_its_server_along() {
     demo.assert_nothing_is_left();
 }
 
+/// The table of `--write` is there to be read, and goes on where it stood.
+#[test]
+fn the_writer_alone_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let versions = || {
+        let log = fs::read_dir(folder.path().join("lake/_delta_log")).unwrap();
+        let names = log.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.ends_with(".json")).count()
+    };
+    let mut before = 0;
+    for _ in 0..2 {
+        let output = Command::new(env!("CARGO_BIN_EXE_lakeferry-demo"))
+            .args(["--rows", "10000", "--for", "2", "--write"])
+            .arg(folder.path().join("lake"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains("version ") && versions() > before, "{said}");
+        before = versions();
+    }
+}
+
 #[test]
 fn a_demo_on_a_given_server_leaves_nothing() {
     for version in servers() {

@@ -45,6 +45,7 @@ pub(crate) struct RawDaemon {
 #[derive(Debug, Default)]
 pub(crate) struct RawHttp {
     pub(crate) listen: Field<String>,
+    pub(crate) probes: Field<String>,
 }
 
 /// Where a catalog's tables are.
@@ -146,7 +147,7 @@ const FILE: [&str; 9] = [
     "jobs",
 ];
 const DAEMON: [&str; 2] = ["max_runs", "stop_within"];
-const HTTP: [&str; 1] = ["listen"];
+const HTTP: [&str; 2] = ["listen", "probes"];
 const TARGET: [&str; 5] = ["url", "password", "max_connections", "lease", "close_after"];
 const CATALOG: [&str; 1] = ["location"];
 const PASSWORD: [&str; 3] = ["env", "file", "command"];
@@ -229,6 +230,7 @@ impl RawHttp {
     fn read(mut http: Section, report: &mut Report) -> Self {
         let raw = Self {
             listen: http.text("listen", report),
+            probes: http.text("probes", report),
         };
         http.close(&HTTP, report);
         raw

@@ -58,6 +58,8 @@ pub struct Daemon {
 pub struct Http {
     /// Nowhere if absent.
     pub listen: Option<SocketAddr>,
+    /// Where probes and metrics are answered besides.
+    pub probes: Option<SocketAddr>,
 }
 
 /// A database that jobs write to.

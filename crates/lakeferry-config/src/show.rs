@@ -48,7 +48,8 @@ pub(crate) const FILE_DEFAULTS: [(&str, &str); 1] = [("deployment", "default")];
 pub(crate) const DAEMON_DEFAULTS: [(&str, &str); 2] = [("max_runs", "4"), ("stop_within", "20s")];
 
 /// The same for its HTTP server.
-pub(crate) const HTTP_DEFAULTS: [(&str, &str); 1] = [("listen", "127.0.0.1:8642")];
+pub(crate) const HTTP_DEFAULTS: [(&str, &str); 2] =
+    [("listen", "127.0.0.1:8642"), ("probes", "none")];
 
 /// Stands for what is not shown.
 const HIDDEN: &str = "***";

@@ -1,5 +1,7 @@
 //! The command line, as `lakeferry demo` hands it on.
 
+use std::path::PathBuf;
+
 use clap::{Parser, ValueEnum};
 
 #[derive(Debug, Parser)]
@@ -19,6 +21,10 @@ pub(crate) struct Arguments {
     /// A server to use instead of a throwaway one, as a URL of one of its databases
     #[arg(long, value_name = "URL")]
     pub(crate) target: Option<String>,
+    /// Only write the Delta table into a folder and commit to it every second, for a daemon to sync;
+    /// one that is there already goes on
+    #[arg(long, value_name = "FOLDER", conflicts_with = "target")]
+    pub(crate) write: Option<PathBuf>,
     /// How the result is printed
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) output: Format,

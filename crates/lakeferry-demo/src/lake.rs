@@ -60,8 +60,7 @@ impl Lake {
         rows: u64,
         progress: impl Fn(u64),
     ) -> Result<(Self, u64)> {
-        let scale = rows as f64 / SCALE_1.0;
-        let parts = u16::try_from(rows.div_ceil(ROWS_PER_FILE))?;
+        let (scale, parts) = (scale_of(rows), parts_of(rows)?);
         let new = NewTable::with_feed();
         let mut table = DeltaTable::create(folder, &lineitem_columns(), new).await?;
         let generate = |part| tokio::task::spawn_blocking(move || lineitem(scale, part, parts));
@@ -75,7 +74,7 @@ impl Lake {
             table.append_all(batches).await?;
             progress(written);
         }
-        let orders = NewOrders::after((scale * SCALE_1.1).ceil() as i64)?;
+        let orders = new_orders(rows)?;
         for number in 0..LOTS {
             let lot = orders.lot(number)?;
             written += rows_of(&lot.rows);
@@ -88,6 +87,24 @@ impl Lake {
             turn: 0,
         };
         Ok((lake, written))
+    }
+
+    /// Goes on with a table that was made with as many rows.
+    pub(crate) async fn open(folder: &Path, rows: u64) -> Result<Self> {
+        let table = DeltaTable::open(folder).await?;
+        // Version 0 has no rows yet; each part and each lot is a commit.
+        let first = u64::from(parts_of(rows)?) + LOTS;
+        let turn = table.version().checked_sub(first);
+        let turn = turn.with_context(|| {
+            let folder = folder.display();
+            format!("the table in {folder} was not made whole: remove it")
+        })?;
+        Ok(Self {
+            table,
+            folder: folder.to_owned(),
+            orders: new_orders(rows)?,
+            turn,
+        })
     }
 
     /// Makes the next commit: new orders, then a change to them, then the oldest of them go.
@@ -138,6 +155,18 @@ impl Lake {
     }
 }
 
+fn scale_of(rows: u64) -> f64 {
+    rows as f64 / SCALE_1.0
+}
+
+fn parts_of(rows: u64) -> Result<u16> {
+    Ok(u16::try_from(rows.div_ceil(ROWS_PER_FILE))?)
+}
+
+fn new_orders(rows: u64) -> Result<NewOrders> {
+    NewOrders::after((scale_of(rows) * SCALE_1.1).ceil() as i64)
+}
+
 fn rows_of(rows: &RecordBatch) -> u64 {
     rows.num_rows() as u64
 }
@@ -151,7 +180,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (mut lake, written) = Lake::write(folder.path(), 2_000, |_| {}).await.unwrap();
         let mut has = written;
-        for kind in [Kind::Insert, Kind::Update, Kind::Delete, Kind::Insert] {
+        let kinds = [Kind::Insert, Kind::Update, Kind::Delete, Kind::Insert];
+        for (turn, kind) in kinds.into_iter().enumerate() {
+            if turn == 2 {
+                lake = Lake::open(folder.path(), 2_000).await.unwrap();
+            }
             let commit = lake.commit().await.unwrap();
             assert_eq!((commit.kind, commit.version), (kind, lake.table.version()));
             match kind {

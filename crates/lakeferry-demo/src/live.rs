@@ -19,7 +19,7 @@ use crate::{
     tally::Tally,
 };
 
-const EVERY: Duration = Duration::from_secs(1);
+pub(crate) const EVERY: Duration = Duration::from_secs(1);
 /// How many commits the writer may be ahead. No row of them may go again before the reader has
 /// looked for it.
 const AHEAD: usize = 4;

@@ -16,6 +16,7 @@ mod product;
 mod reader;
 mod screen;
 mod tally;
+mod writer;
 
 use std::process::ExitCode;
 
@@ -35,7 +36,10 @@ fn main() -> ExitCode {
     };
     let ended = runtime.block_on(Box::pin(async {
         let interrupt = Interrupt::listen()?;
-        play::play(&arguments, &screen, &interrupt).await
+        match &arguments.write {
+            Some(folder) => writer::write(folder, &arguments, &screen, &interrupt).await,
+            None => play::play(&arguments, &screen, &interrupt).await,
+        }
     }));
     // Rows that are still generated must not keep the process.
     runtime.shutdown_background();

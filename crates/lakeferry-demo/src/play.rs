@@ -22,6 +22,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) enum Ended {
     Whole(Summary),
+    /// There was only a table to write.
+    Written,
     /// Before there was anything live to see.
     Interrupted,
 }
@@ -191,7 +193,7 @@ async fn fill(
 }
 
 /// Returns at an interrupt, or after `seconds`.
-async fn stop(interrupt: Interrupt, seconds: Option<u64>) {
+pub(crate) async fn stop(interrupt: Interrupt, seconds: Option<u64>) {
     let Some(seconds) = seconds else {
         return interrupt.came().await;
     };

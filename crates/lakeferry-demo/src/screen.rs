@@ -86,6 +86,7 @@ impl Screen {
     pub(crate) fn ended(&self, ended: &Ended) -> ExitCode {
         let (summary, code) = match ended {
             Ended::Whole(summary) => (Some(summary), 0),
+            Ended::Written => (None, 0),
             Ended::Interrupted => (None, INTERRUPTED),
         };
         if self.is_json() {

@@ -108,7 +108,7 @@ impl Daemon {
     /// # Errors
     /// If the address of its HTTP server cannot be had.
     pub(crate) async fn run(mut self, mut interrupt: Interrupt) -> Result<Vec<String>, Trouble> {
-        let _server = self.serve().await?;
+        let _servers = self.serve().await?;
         let jobs = &self.shared.config.jobs;
         let by_command = jobs.iter().filter(|job| {
             let cadence = cadence(job);
@@ -135,21 +135,31 @@ impl Daemon {
         Ok(self.stop().await)
     }
 
-    async fn serve(&self) -> Result<Option<Server>, Trouble> {
-        let Some(address) = self.shared.config.http.listen else {
-            return Ok(None);
-        };
+    async fn serve(&self) -> Result<Vec<Server>, Trouble> {
         let told = Told {
             board: Arc::clone(&self.board),
             metrics: Arc::clone(&self.metrics),
         };
-        let (server, address) = Server::start(address, told).await.map_err(|error| {
-            let what = format!("cannot listen on {address}: {error}");
-            Trouble::new(Code::Environment, what)
-                .hint("choose another address by http: { listen: ADDRESS }, or none")
-        })?;
-        tracing::info!("listening on http://{address}");
-        Ok(Some(server))
+        let http = &self.shared.config.http;
+        let mut servers = Vec::new();
+        for (setting, address, what) in [
+            ("listen", http.listen, ""),
+            ("probes", http.probes, " for probes"),
+        ] {
+            let Some(address) = address else {
+                continue;
+            };
+            let started = Server::start(address, told.clone()).await;
+            let (server, address) = started.map_err(|error| {
+                let what = format!("cannot listen on {address}: {error}");
+                let hint =
+                    format!("choose another address by http: {{ {setting}: ADDRESS }}, or none");
+                Trouble::new(Code::Environment, what).hint(hint)
+            })?;
+            tracing::info!("listening{what} on http://{address}");
+            servers.push(server);
+        }
+        Ok(servers)
     }
 
     fn start(&mut self) {

@@ -27,7 +27,7 @@ use crate::{
 const ROWS: tables::Words<'_> = &[(1, Some("one")), (2, Some("two")), (3, None)];
 
 /// A daemon over the jobs of a deployment, and a look into its database.
-struct Daemon {
+pub(crate) struct Daemon {
     process: Process,
     client: Client,
     /// Where it answers by HTTP.
@@ -36,13 +36,13 @@ struct Daemon {
 
 /// What was answered by HTTP.
 #[derive(Debug)]
-struct Answer {
-    status: u16,
-    text: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) text: String,
 }
 
 impl Daemon {
-    async fn start(deployment: &Deployment) -> Self {
+    pub(crate) async fn start(deployment: &Deployment) -> Self {
         let config = deployment.config();
         let folder = config.parent().unwrap_or(Path::new("."));
         let mut process = Process::start(&config, folder, &["run"]).unwrap();
@@ -56,15 +56,14 @@ impl Daemon {
         }
     }
 
+    /// Where it answers, such as `127.0.0.1:8642`.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// What it answers to GET.
     async fn get(&self, path: &str) -> Answer {
-        let mut stream = TcpStream::connect(&self.address).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: it\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).await.unwrap();
-        let status = text.split(' ').nth(1).unwrap().parse().unwrap();
-        Answer { status, text }
+        get(&self.address, path).await
     }
 
     /// Waits until it answers to `path` with `status`.
@@ -117,20 +116,36 @@ impl Daemon {
         self.until(&sql).await;
     }
 
-    async fn until_filled(&self, job: &str) {
+    pub(crate) async fn until_filled(&self, job: &str) {
         let sql = format!("SELECT to_regclass('{job}') IS NOT NULL");
         self.until(&sql).await;
     }
 
     /// Ends it as a service manager does.
-    async fn stop(self) -> Ended {
+    pub(crate) async fn stop(self) -> Ended {
         self.process.signal(Signal::TERM).unwrap();
         self.process.end(LIMIT).await.unwrap()
     }
 }
 
+/// What is answered to GET at `address`.
+pub(crate) async fn get(address: &str, path: &str) -> Answer {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // Of the version that knows no chunks.
+    let request = format!("GET {path} HTTP/1.0\r\nHost: it\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    let status = text.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer { status, text }
+}
+
 /// A server, and a Delta table that `job` of `options` brings there.
-async fn start(version: Version, job: &str, options: &[&str]) -> (Deployment, DeltaTable) {
+pub(crate) async fn start(
+    version: Version,
+    job: &str,
+    options: &[&str],
+) -> (Deployment, DeltaTable) {
     let mut deployment = Deployment::start(version);
     deployment.config_line("http: { listen: \"127.0.0.1:0\" }");
     let (path, table) = table(&deployment, job).await;

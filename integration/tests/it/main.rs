@@ -29,6 +29,7 @@ mod connections;
 mod crash_recovery;
 mod daemon;
 mod deletes;
+mod delivery;
 mod duplicates;
 mod exactly_once;
 mod filters;

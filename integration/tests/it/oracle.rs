@@ -155,7 +155,7 @@ impl Drop for Oracle {
 }
 
 /// The Python of the environment that `integration/setup` makes in the target directory.
-fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     let test = env::current_exe().unwrap();
     let checkout = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target"));
     let mut folders = test.ancestors().chain([checkout]);

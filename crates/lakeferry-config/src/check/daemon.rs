@@ -32,9 +32,11 @@ pub(crate) fn check(raw: RawDaemon, report: &mut Report) -> Option<Daemon> {
 
 pub(crate) fn check_http(raw: RawHttp, report: &mut Report) -> Option<Http> {
     let listen = raw.listen.check(report, |text| parse_listen(&text));
+    let probes = raw.probes.check(report, |text| parse_listen(&text));
     let default = SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT));
     Some(Http {
         listen: listen.or_default(Some(default))?,
+        probes: probes.or_default(None)?,
     })
 }
 

@@ -91,9 +91,10 @@ jobs: {{ j: {{ from: /lake/j, into: t.public.j, key: [id]{job} }} }}"
     let [(deployment, name)] = show::FILE_DEFAULTS;
     let all = file(
         &format!(
-            "{deployment}: {name}\ndaemon: {{ {} }}\nhttp: {{ listen: \"{}\" }}",
+            "{deployment}: {name}\ndaemon: {{ {} }}\nhttp: {{ listen: \"{}\", probes: {} }}",
             spelled(&show::DAEMON_DEFAULTS).trim_start_matches(", "),
-            show::HTTP_DEFAULTS[0].1
+            show::HTTP_DEFAULTS[0].1,
+            show::HTTP_DEFAULTS[1].1
         ),
         &spelled(&show::TARGET_DEFAULTS),
         &spelled(&show::JOB_DEFAULTS),

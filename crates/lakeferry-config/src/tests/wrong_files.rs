@@ -110,6 +110,10 @@ wrong_files! {
         "verison: 1\nhttp: {{ listen: 8642, token: x }}\nlog: debug\n{}",
         with_options("shedule: none\ncron: \"*/5 * * * *\"\ncolour: red\n\"a b\": 1"),
     ),
+    addresses_that_are_none: format!(
+        "http: {{ listen: \"8642\", probes: \"localhost:8643\" }}\n{}",
+        with_options("")
+    ),
     settings_twice: format!("version: 1\n{}", with_options("mode: snapshot\nkey: [b]")),
     keys_that_are_no_texts: with_options("1: a\n[x]: b\ntrue: c\n? {y: z}\n: d"),
     sections_of_wrong_types: "version: 1\ncatalogs: /lake\ntargets: [serving]\njobs: 5\ndefaults:\n",

@@ -110,6 +110,29 @@ async fn readiness_ends_before_the_runs_do() {
     }
 }
 
+/// A kubelet asks an address that others reach, while the rest stays with this machine.
+#[tokio::test(flavor = "multi_thread")]
+async fn probes_can_be_asked_apart() {
+    let version = servers()[0];
+    let (deployment, _words) = start(version, "words", &[]).await;
+    let config = std::fs::read_to_string(deployment.config()).unwrap();
+    let apart = "\"127.0.0.1:0\", probes: \"127.0.0.1:0\"";
+    let config = config.replace("\"127.0.0.1:0\"", apart);
+    std::fs::write(deployment.config(), config).unwrap();
+    let mut daemon = Daemon::start(&deployment).await;
+    let said = daemon.process.said().unwrap();
+    let (_, rest) = said.split_once("listening for probes on http://").unwrap();
+    let apart = rest.lines().next().unwrap().to_owned();
+    assert_ne!(apart, daemon.address);
+    for address in [daemon.address.clone(), apart] {
+        daemon.address = address;
+        for path in ["/healthz", "/readyz", "/metrics"] {
+            assert_eq!(daemon.get(path).await.status, 200, "{path}");
+        }
+    }
+    assert_eq!(daemon.stop().await.code, Some(0));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_is_taken_is_told() {
     let version = servers()[0];
