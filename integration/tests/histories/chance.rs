@@ -1,10 +1,13 @@
 //! What happens next, by chance: small tables of few keys, so that much meets.
 
+mod plot;
+
 use lakeferry_delta_testkit::How;
 use lakeferry_engine::Request;
 use rand::{Rng as _, seq::IndexedRandom as _};
 use rand_chacha::ChaCha8Rng;
 
+use self::plot::Plot;
 use crate::{
     filter::HOUR,
     job::{Choice, Setting},
@@ -25,16 +28,6 @@ const WORDS: [&str; 7] = [
 ];
 const TEXTS: [&str; 4] = ["t1", "t2", "t3", "t4"];
 const NUMBERS: [&str; 4] = ["n1", "n2", "n3", "n4"];
-
-/// What goes with something that happened, more than chance would have it.
-#[derive(Clone, Copy, Debug)]
-enum Plot {
-    /// The row of this key is touched, which had two.
-    Touch(i64),
-    Insert,
-    Restore(usize),
-    Sync,
-}
 
 /// Chooses what happens in one history.
 pub(crate) struct Chance {
@@ -105,33 +98,33 @@ impl Chance {
             return operation;
         }
         loop {
-            let most = if self.is_mapped { 118 } else { 90 };
+            let most = if self.is_mapped { 130 } else { 102 };
             let choice = match self.random.random_range(0..most) {
-                0..5 => Some(Operation::Insert(self.rows_of_new_keys(state))),
-                5..8 => Some(self.duplicate(state)),
-                8..13 => self.update(state, How::Rewritten),
-                13..17 => Some(Operation::Delete(self.which(state), How::Rewritten)),
-                17..22 => Some(self.merge(state, How::Rewritten)),
-                22..26 => Some(Operation::Overwrite(self.rows(state, 1..8))),
-                26..31 => self.rekey(state, How::Rewritten),
-                31..36 => {
+                0..4 => Some(Operation::Insert(self.rows_of_new_keys(state))),
+                4..6 => Some(self.duplicate(state)),
+                6..11 => self.update(state, How::Rewritten),
+                11..14 => Some(Operation::Delete(self.which(state), How::Rewritten)),
+                14..19 => Some(self.merge(state, How::Rewritten)),
+                19..24 => Some(Operation::Overwrite(self.rows(state, 1..8))),
+                24..30 => self.rekey(state, How::Rewritten),
+                30..36 => {
                     self.touch_soon(state);
                     Some(Operation::Optimize)
                 }
-                36..41 => Some(Operation::Vacuum),
-                41..45 => Some(self.clean_log()),
-                45..49 => self.restore(ledger),
-                49..56 => Some(Operation::Feed(!state.has_feed)),
-                56..60 => Some(Operation::Replace(self.start())),
-                60..61 => Some(Operation::Wait(self.random.random_range(1..40 * 60))),
-                61..69 => Some(Operation::Sync(self.request())),
-                69..73 if self.is_mapped => None,
-                69..73 => self.add_column(state),
-                73..90 if !self.is_mapped => self.rewind(ledger),
-                73..84 => self.mark(state),
-                84..98 => self.add_or_drop_column(state),
-                98..106 => self.rename_column(state),
-                106..114 => {
+                36..42 => Some(Operation::Vacuum),
+                42..48 => Some(self.clean_log()),
+                48..50 => self.restore(ledger),
+                50..61 => Some(Operation::Feed(!state.has_feed)),
+                61..67 => Some(Operation::Replace(self.start())),
+                67..68 => Some(Operation::Wait(self.random.random_range(1..40 * 60))),
+                68..75 => Some(Operation::Sync(self.request())),
+                75..79 if self.is_mapped => None,
+                75..79 => self.add_column(state),
+                79..102 if !self.is_mapped => self.rewind(ledger),
+                79..90 => self.mark(state),
+                90..104 => self.add_or_drop_column(state),
+                104..114 => self.rename_column(state),
+                114..125 => {
                     if self.random.random_bool(0.3) {
                         self.plot = vec![Plot::Restore(ledger.head()), Plot::Insert];
                     }
@@ -155,25 +148,6 @@ impl Chance {
             .filter(|_| self.random.random())
             .into_iter()
             .collect();
-    }
-
-    fn plotted(&mut self, plot: Plot, ledger: &Ledger) -> Option<Operation> {
-        let state = ledger.now();
-        match plot {
-            Plot::Touch(id) if state.ids().contains(&id) => {
-                let (which, how) = (Which::Ids(vec![id]), self.how());
-                Some(match self.random.random() {
-                    true => Operation::Delete(which, how),
-                    false => Operation::Update(which, VALUE, self.cell(Of::Text), how),
-                })
-            }
-            Plot::Insert => Some(Operation::Insert(self.rows_of_new_keys(state))),
-            Plot::Restore(version) if version >= ledger.restorable => {
-                Some(Operation::Restore(version))
-            }
-            Plot::Sync => Some(Operation::Sync(Request::Sync)),
-            Plot::Touch(_) | Plot::Restore(_) => None,
-        }
     }
 
     /// What the job is likely to meet, for it is what it is.
@@ -207,14 +181,8 @@ impl Chance {
         if !state.troubled().is_empty() && self.random.random_bool(soon) {
             return Some(self.mend(state));
         }
-        if self.is_mapped && self.random.random_bool(0.04) {
-            // What was seen to change is as it was before.
-            self.plot = vec![Plot::Sync, Plot::Restore(ledger.head()), Plot::Sync];
-            let how = self.how();
-            return match self.random.random() {
-                true => Some(Operation::Delete(self.which(state), how)),
-                false => self.update(state, how),
-            };
+        if let Some(operation) = self.begin_plot(ledger) {
+            return Some(operation);
         }
         if keeps_null {
             let has_some = state.rows.iter().any(|row| row.id.is_none());
@@ -226,7 +194,7 @@ impl Chance {
         }
         if settles && self.choice.is_crowded && self.random.random_bool(0.3) {
             // More keys at once than are looked up one by one, and most of them have a row already.
-            return Some(Operation::Insert(self.rows(state, 4..7)));
+            return Some(Operation::Insert(self.run_of_rows(state)));
         }
         let is_alike = settles && self.random.random_bool(0.1);
         is_alike.then(|| self.duplicate(state))
@@ -469,6 +437,13 @@ impl Chance {
             .choose_multiple(&mut self.random, count)
             .copied()
             .collect();
+        self.rows_with(state, &ids)
+    }
+
+    /// Of keys that follow each other, so that their file has no others.
+    fn run_of_rows(&mut self, state: &State) -> Vec<Row> {
+        let first = self.random.random_range(0..200);
+        let ids: Vec<i64> = (first..first + self.random.random_range(70..100)).collect();
         self.rows_with(state, &ids)
     }
 

@@ -56,6 +56,8 @@ pub(crate) struct History<S> {
     is_changed: bool,
     /// Whether the job's settings are others since.
     is_turned: bool,
+    /// Columns that a run may have detached since the target was last in step; they may be back.
+    detached: BTreeSet<u64>,
     pub(crate) operations: Vec<Operation>,
     pub(crate) seen: Seen,
     /// For those who look into what went wrong.
@@ -92,6 +94,7 @@ impl<S: Shelf> History<S> {
             held: None,
             is_changed: false,
             is_turned: false,
+            detached: BTreeSet::new(),
             operations: Vec::new(),
             seen: Seen::new(),
             _directory: directory,
@@ -210,9 +213,13 @@ impl<S: Shelf> History<S> {
         self.note(&outcome);
         self.judge(request, &outcome)?;
         self.hold(request).await?;
+        let held = self.held.iter().flat_map(|held| &held.state.columns);
+        let gone = held.filter(|column| self.ledger.now().column(column.identity).is_none());
+        self.detached.extend(gone.map(|column| column.identity));
         self.compare(outcome.is_ok()).await?;
         if outcome.is_ok() {
             (self.is_changed, self.is_turned) = (false, false);
+            self.detached.clear();
         }
         Ok(())
     }
@@ -440,7 +447,7 @@ impl<S: Shelf> History<S> {
             for name in names.map(|column| self.choice.called(column)) {
                 found.push(self.shelf.cells(name, column.of).await?);
             }
-            let is_gone = !is_done && self.ledger.now().column(column.identity).is_none();
+            let is_gone = !is_done && self.detached.contains(&column.identity);
             ensure!(
                 is_gone || found.contains(&Some(expected.clone())),
                 "column {} of {at:?} should be\n{expected:?}\nand is\n{found:?}",
