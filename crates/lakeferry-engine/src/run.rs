@@ -158,9 +158,8 @@ where
     T: Target<Position = S::Position>,
     C: Clock,
 {
-    let span = info_span!("run", job = %job.policy.key);
     Box::pin(attempt(job, request, report))
-        .instrument(span)
+        .instrument(info_span!("run"))
         .await
 }
 

@@ -21,16 +21,20 @@ pub(crate) struct Arguments {
     /// How results and errors are printed
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
     pub(crate) output: Format,
+    /// How the log is written, to stderr
+    #[arg(long, global = true, env = "LAKEFERRY_LOG_FORMAT")]
+    #[arg(value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
+    pub(crate) log_format: Format,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-/// How results and errors are printed.
+/// How something is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For people: results to stdout, errors to stderr
+    /// For people; results go to stdout, errors to stderr
     Text,
-    /// One JSON object to stdout: command, ok, result, error
+    /// For programs: one object with command, ok, result and error to stdout; of the log, one a line
     Json,
 }
 

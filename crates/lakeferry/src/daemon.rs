@@ -207,8 +207,10 @@ impl Daemon {
                 place: Place::default(),
                 took: Duration::ZERO,
                 waits: Vec::new(),
+                span: tracing::Span::none(),
             }
         });
+        let _said = ended.span.clone().entered();
         self.metrics.ended(&name, &ended);
         let Ended {
             kept,

@@ -8,6 +8,7 @@ mod differing;
 mod display;
 mod exit;
 mod interrupt;
+mod log;
 mod output;
 mod system_clock;
 mod wiring;
@@ -15,19 +16,13 @@ mod wiring;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
 
 use crate::{arguments::Arguments, output::Output};
 
 fn main() -> ExitCode {
     arenas::limit();
     let arguments = Arguments::parse();
-    let filter = EnvFilter::try_from_env("LAKEFERRY_LOG");
-    tracing_subscriber::fmt()
-        .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new(arguments.command.log_filter())))
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .init();
+    log::init(&arguments);
     let output = Output::new(arguments.output, arguments.command.name());
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()

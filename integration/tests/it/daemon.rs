@@ -1,6 +1,7 @@
 //! `lakeferry run`: jobs run by themselves, as they are scheduled, each for itself, until a signal.
 
 mod continuous;
+mod logs;
 mod probes;
 mod schedules;
 mod stopping;

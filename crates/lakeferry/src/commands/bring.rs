@@ -10,6 +10,7 @@ use lakeferry_config::{Config, Job};
 use lakeferry_engine::{Meter, Report, Request, drive};
 use lakeferry_model::{DeltaVersion, Target as _};
 use tokio::{sync::Semaphore, task::JoinHandle};
+use tracing::Instrument as _;
 
 use crate::{
     arguments::Format,
@@ -17,6 +18,7 @@ use crate::{
     display::Display,
     exit::{Code, Trouble},
     interrupt::Interrupt,
+    log,
     output::Done,
     wiring::{self, WiredJob},
 };
@@ -143,7 +145,12 @@ struct One {
 }
 
 impl One {
-    async fn bring(mut self) -> Brought {
+    async fn bring(self) -> Brought {
+        let span = log::of_run(self.job.name.as_str(), 1);
+        Box::pin(self.bring_once()).instrument(span).await
+    }
+
+    async fn bring_once(mut self) -> Brought {
         let mut report = Report::default();
         let mut interrupt = self.interrupt.clone();
         let mut wired = None;

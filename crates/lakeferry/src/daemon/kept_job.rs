@@ -13,6 +13,7 @@ use lakeferry_engine::{Meter, Request, run};
 use lakeferry_model::{Clock as _, DeltaVersion, Head, Instant, Source as _, Watermark};
 
 use lakeferry_postgres::Spares;
+use tracing::{Instrument as _, Span};
 
 use super::{
     board::Place,
@@ -20,6 +21,7 @@ use super::{
 };
 use crate::{
     exit::Trouble,
+    log,
     system_clock::SystemClock,
     wiring::{self, WiredJob},
 };
@@ -47,6 +49,8 @@ pub(super) struct Ended {
     pub(super) took: Duration,
     /// How long commits took to arrive.
     pub(super) waits: Vec<Duration>,
+    /// What is still said of it is said in this.
+    pub(super) span: Span,
 }
 
 /// See the module.
@@ -54,6 +58,8 @@ pub(super) struct KeptJob {
     shared: Arc<Shared>,
     job: Job,
     meter: Meter,
+    /// How many runs there were.
+    runs: u64,
     place: Place,
     /// As it was last wired.
     source: Option<DeltaSource>,
@@ -77,6 +83,7 @@ impl KeptJob {
             shared,
             job,
             meter,
+            runs: 0,
             place: Place::default(),
             source: None,
             warm: None,
@@ -85,6 +92,14 @@ impl KeptJob {
 
     /// Brings the job forward once.
     pub(super) async fn run(mut self) -> Ended {
+        self.runs += 1;
+        let span = log::of_run(self.job.name.as_str(), self.runs);
+        let mut ended = Box::pin(self.run_once()).instrument(span.clone()).await;
+        ended.span = span;
+        ended
+    }
+
+    async fn run_once(mut self) -> Ended {
         let (mut report, began) = (Report::default(), SystemClock.now());
         let result = match self.warm.take() {
             Some(warm) => self.go_on(warm, &mut report).await,
@@ -100,6 +115,7 @@ impl KeptJob {
             result,
             took,
             waits,
+            span: Span::none(),
         }
     }
 
