@@ -45,7 +45,7 @@ pub(crate) fn check(
     let deployment = raw.deployment.check(report, DeploymentName::parse);
     let deployment = deployment.or_default(DeploymentName::default());
     let daemon = daemon::check(raw.daemon, report);
-    let http = daemon::check_http(raw.http, report);
+    let http = daemon::check_http(raw.http, surroundings, report);
     let catalogs = catalogs::check(raw.catalogs, report);
     if declares_nothing(&raw.targets) {
         let hint = "declare one: `targets: { NAME: { url: \"postgresql://user@host/database\" } }`";

@@ -46,6 +46,7 @@ pub(crate) struct RawDaemon {
 pub(crate) struct RawHttp {
     pub(crate) listen: Field<String>,
     pub(crate) probes: Field<String>,
+    pub(crate) token: Field<RawPassword>,
 }
 
 /// Where a catalog's tables are.
@@ -147,7 +148,7 @@ const FILE: [&str; 9] = [
     "jobs",
 ];
 const DAEMON: [&str; 2] = ["max_runs", "stop_within"];
-const HTTP: [&str; 2] = ["listen", "probes"];
+const HTTP: [&str; 3] = ["listen", "probes", "token"];
 const TARGET: [&str; 5] = ["url", "password", "max_connections", "lease", "close_after"];
 const CATALOG: [&str; 1] = ["location"];
 const PASSWORD: [&str; 3] = ["env", "file", "command"];
@@ -231,6 +232,7 @@ impl RawHttp {
         let raw = Self {
             listen: http.text("listen", report),
             probes: http.text("probes", report),
+            token: RawPassword::read("token", http.take("token"), report),
         };
         http.close(&HTTP, report);
         raw
@@ -251,7 +253,7 @@ impl RawTarget {
     fn read(mut target: Section, report: &mut Report) -> Self {
         let raw = Self {
             url: target.text("url", report),
-            password: RawPassword::read(target.take("password"), report),
+            password: RawPassword::read("password", target.take("password"), report),
             max_connections: target.number("max_connections", report),
             lease: target.text("lease", report),
             close_after: target.text("close_after", report),
@@ -262,8 +264,8 @@ impl RawTarget {
 }
 
 impl RawPassword {
-    /// Its value is never repeated in a message, for it may be the password itself.
-    fn read(node: Option<Node>, report: &mut Report) -> Field<Self> {
+    /// Reads the setting `name`. Its value is never repeated in a message, for it may be the secret itself.
+    fn read(name: &str, node: Option<Node>, report: &mut Report) -> Field<Self> {
         const HINT: &str =
             "write `{ env: NAME }`, `{ file: PATH }` or `{ command: [PROGRAM, ARGUMENT] }`";
         let Some(node) = node else {
@@ -271,11 +273,11 @@ impl RawPassword {
         };
         let place = node.place.clone();
         if !says_where(&node.content) {
-            let what = "`password` does not say where the password is";
+            let what = format!("`{name}` does not say where the {name} is");
             report.add(&place, Fault::new(what, HINT));
             return Field::Faulty;
         }
-        let Some(mut section) = Section::open(node, "`password`", report) else {
+        let Some(mut section) = Section::open(node, &format!("`{name}`"), report) else {
             return Field::Faulty;
         };
         let ways = [
@@ -294,12 +296,12 @@ impl RawPassword {
                 place,
             }),
             (Some(_), false) => {
-                let what = "`password` names more than one of `env`, `file` and `command`";
+                let what = format!("`{name}` names more than one of `env`, `file` and `command`");
                 report.add(&place, Fault::new(what, "keep one of them"));
                 Field::Faulty
             }
             (None, _) if nothing_else => {
-                report.add(&place, Fault::new("`password` is empty", HINT));
+                report.add(&place, Fault::new(format!("`{name}` is empty"), HINT));
                 Field::Faulty
             }
             _ => Field::Faulty,

@@ -60,6 +60,8 @@ pub struct Http {
     pub listen: Option<SocketAddr>,
     /// Where probes and metrics are answered besides.
     pub probes: Option<SocketAddr>,
+    /// What whoever asks for jobs has to know; nothing if absent.
+    pub token: Option<Password>,
 }
 
 /// A database that jobs write to.

@@ -8,6 +8,7 @@ mod board;
 mod http;
 mod kept_job;
 mod metrics;
+mod series;
 mod watch;
 
 use std::{
@@ -30,9 +31,10 @@ use tokio::{
 
 use self::{
     board::{Board, Place, Row},
-    http::{Server, Told},
+    http::{Access, Server, Told},
     kept_job::{Ended, KeptJob, Report, Shared},
     metrics::Metrics,
+    series::Series,
     watch::Watch,
 };
 use crate::{
@@ -60,6 +62,7 @@ pub(crate) struct Daemon {
     woken: UnboundedReceiver<String>,
     board: Arc<Board>,
     metrics: Arc<Metrics>,
+    series: Arc<Series>,
 }
 
 impl Daemon {
@@ -100,6 +103,7 @@ impl Daemon {
             woken,
             board,
             metrics: Arc::new(Metrics::new()),
+            series: Arc::default(),
         }
     }
 
@@ -121,6 +125,7 @@ impl Daemon {
         );
         loop {
             self.board.came_round(self.clock.now());
+            self.sample();
             self.start();
             let wait = self.until_next();
             tokio::select! {
@@ -139,17 +144,25 @@ impl Daemon {
         let told = Told {
             board: Arc::clone(&self.board),
             metrics: Arc::clone(&self.metrics),
+            series: Arc::clone(&self.series),
+            shared: Arc::clone(&self.shared),
+            history: Arc::default(),
         };
         let http = &self.shared.config.http;
+        let access = |address| Access::new(address, http.token.clone());
         let mut servers = Vec::new();
-        for (setting, address, what) in [
-            ("listen", http.listen, ""),
-            ("probes", http.probes, " for probes"),
+        for (setting, address, access, what) in [
+            ("listen", http.listen, http.listen.map(access), ""),
+            ("probes", http.probes, None, " for probes"),
         ] {
             let Some(address) = address else {
                 continue;
             };
-            let started = Server::start(address, told.clone()).await;
+            if access.as_ref().is_some_and(Access::is_closed) {
+                let hint = "give http a token to open them";
+                tracing::info!(hint, "status page and API are closed on {address}");
+            }
+            let started = Server::start(address, told.clone(), access).await;
             let (server, address) = started.map_err(|error| {
                 let what = format!("cannot listen on {address}: {error}");
                 let hint =
@@ -160,6 +173,13 @@ impl Daemon {
             servers.push(server);
         }
         Ok(servers)
+    }
+
+    fn sample(&self) {
+        let now = self.clock.now();
+        if self.series.is_due(now) {
+            self.series.sample(&self.board.jobs(), now);
+        }
     }
 
     fn start(&mut self) {
@@ -212,6 +232,7 @@ impl Daemon {
         });
         let _said = ended.span.clone().entered();
         self.metrics.ended(&name, &ended);
+        self.series.ended(&name, &ended, self.clock.now());
         let Ended {
             kept,
             report,

@@ -2,6 +2,7 @@
 
 mod continuous;
 mod logs;
+mod page;
 mod probes;
 mod schedules;
 mod stopping;

@@ -68,7 +68,7 @@ fn assert_checked(path: &str, words: &[&str], check: impl Fn(&Path) -> Verdict) 
 
 /// The product itself, where a file is its configuration.
 fn validate(config: &Path) -> Verdict {
-    let variables = [("FERRY_PASSWORD", "secret")];
+    let variables = [("FERRY_PASSWORD", "secret"), ("LAKEFERRY_TOKEN", "secret")];
     let said = lakeferry_with(config, &["validate", "--offline"], &variables);
     match said.code {
         0 => Ok(()),

@@ -8,6 +8,7 @@ use std::{
 use crate::{
     Daemon, Http,
     amount::{parse_runs, parse_time},
+    check::{Surroundings, targets::found_where},
     problem::{Fault, Report},
     raw::{RawDaemon, RawHttp},
     secret::shown,
@@ -30,13 +31,21 @@ pub(crate) fn check(raw: RawDaemon, report: &mut Report) -> Option<Daemon> {
     })
 }
 
-pub(crate) fn check_http(raw: RawHttp, report: &mut Report) -> Option<Http> {
+pub(crate) fn check_http(
+    raw: RawHttp,
+    surroundings: &Surroundings<'_>,
+    report: &mut Report,
+) -> Option<Http> {
     let listen = raw.listen.check(report, |text| parse_listen(&text));
     let probes = raw.probes.check(report, |text| parse_listen(&text));
+    let token = raw.token.check_at(report, |token, place| {
+        found_where(token, "token", place, surroundings)
+    });
     let default = SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT));
     Some(Http {
         listen: listen.or_default(Some(default))?,
         probes: probes.or_default(None)?,
+        token: token.optional()?,
     })
 }
 

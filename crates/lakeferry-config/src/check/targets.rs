@@ -144,22 +144,42 @@ fn check_password(
             let what = "there are two passwords, this one and one in `url`";
             return Err(Fault::new(what, "remove the one in `url`"));
         }
-        match password {
-            RawPassword::File(path) => Ok(Password::File(place.directory().join(path))),
-            RawPassword::Command(command) => Ok(Password::Command(match command {
-                RawCommand::Words(words) => PasswordCommand::Program(words),
-                RawCommand::Line(line) => PasswordCommand::Shell(line),
-            })),
-            RawPassword::Env(variable) => match surroundings.env.get(&variable) {
-                Some(value) if !value.is_empty() => Ok(Password::Given(Secret::new(value))),
-                found => Err(variable_fault(&variable, found.is_some(), surroundings)),
-            },
-        }
+        found_where(password, "password", place, surroundings)
     })
 }
 
+/// What the setting `name` at `place` leads to.
+pub(crate) fn found_where(
+    secret: RawPassword,
+    name: &str,
+    place: &Place,
+    surroundings: &Surroundings<'_>,
+) -> Result<Password, Fault> {
+    match secret {
+        RawPassword::File(path) => Ok(Password::File(place.directory().join(path))),
+        RawPassword::Command(command) => Ok(Password::Command(match command {
+            RawCommand::Words(words) => PasswordCommand::Program(words),
+            RawCommand::Line(line) => PasswordCommand::Shell(line),
+        })),
+        RawPassword::Env(variable) => match surroundings.env.get(&variable) {
+            Some(value) if !value.is_empty() => Ok(Password::Given(Secret::new(value))),
+            found => Err(variable_fault(
+                &variable,
+                name,
+                found.is_some(),
+                surroundings,
+            )),
+        },
+    }
+}
+
 /// The variable's name is repeated only if it looks like one: it may be the password itself.
-fn variable_fault(variable: &str, is_set: bool, surroundings: &Surroundings<'_>) -> Fault {
+fn variable_fault(
+    variable: &str,
+    name: &str,
+    is_set: bool,
+    surroundings: &Surroundings<'_>,
+) -> Fault {
     let is_name = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
     if !is_set && !variable.chars().all(is_name) {
         let what = "the environment variable that `env` names is not set";
@@ -167,7 +187,7 @@ fn variable_fault(variable: &str, is_set: bool, surroundings: &Surroundings<'_>)
     }
     if is_set {
         let what = format!("the environment variable `{variable}` is empty");
-        return Fault::new(what, "set it, or remove `password`");
+        return Fault::new(what, format!("set it, or remove `{name}`"));
     }
     let what = format!("the environment variable `{variable}` is not set");
     let hint = match suggest::nearest(variable, surroundings.env.keys().map(String::as_str)) {

@@ -57,7 +57,8 @@ fn the_reference_spells_out_the_defaults() {
     let minimal = load_text(MINIMAL).unwrap();
     assert_eq!(reference.deployment, minimal.deployment);
     assert_eq!(reference.daemon, minimal.daemon);
-    assert_eq!(reference.http, minimal.http);
+    let addresses = |config: &Config| (config.http.listen, config.http.probes);
+    assert_eq!(addresses(&reference), addresses(&minimal));
     let connections = |config: &Config| config.targets["serving"].max_connections;
     assert_eq!(connections(&reference), connections(&minimal));
     let (spelled, implied) = (job(&reference, "customers"), job(&minimal, "customers"));

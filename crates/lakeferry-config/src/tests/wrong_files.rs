@@ -107,9 +107,11 @@ wrong_files! {
     long_deployment: format!("deployment: {}\n{}", "d".repeat(64), with_options("")),
     number_as_deployment: format!("deployment: 1.10\n{}", with_options("")),
     unknown_settings: format!(
-        "verison: 1\nhttp: {{ listen: 8642, token: x }}\nlog: debug\n{}",
+        "verison: 1\nhttp: {{ listen: 8642, tokens: x }}\nlog: debug\n{}",
         with_options("shedule: none\ncron: \"*/5 * * * *\"\ncolour: red\n\"a b\": 1"),
     ),
+    tokens_that_are_nowhere: format!("http: {{ token: hunter2 }}\n{}", with_options("")),
+    tokens_of_no_variable: format!("http: {{ token: {{ env: UNSET }} }}\n{}", with_options("")),
     addresses_that_are_none: format!(
         "http: {{ listen: \"8642\", probes: \"localhost:8643\" }}\n{}",
         with_options("")

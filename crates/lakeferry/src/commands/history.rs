@@ -14,7 +14,7 @@ use crate::{
 
 /// One run of one job.
 #[derive(Debug, Serialize)]
-struct Past {
+pub(crate) struct Past {
     job: String,
     kind: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,6 +65,12 @@ pub(crate) async fn history(
         troubles,
         ..Done::new(text, &past)
     })
+}
+
+/// The newest `limit` runs of a job.
+pub(crate) async fn of_job(config: &Config, job: &Job, limit: u32) -> Result<Vec<Past>, Trouble> {
+    let runs = of_target(config, &job.target.target, &[job], limit).await?;
+    Ok(runs.into_iter().map(|(job, run)| past(job, run)).collect())
 }
 
 async fn of_target(

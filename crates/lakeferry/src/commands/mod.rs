@@ -6,7 +6,7 @@ mod bring;
 mod completions;
 mod demo;
 mod filter_time;
-mod history;
+pub(crate) mod history;
 mod init;
 mod outcome;
 mod plan;

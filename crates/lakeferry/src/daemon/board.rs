@@ -110,6 +110,25 @@ impl Board {
 }
 
 impl Row {
+    pub(super) fn is_running(&self) -> bool {
+        matches!(self.state, JobState::Running { .. })
+    }
+
+    /// How far behind the target is, in versions and in seconds, as of the last look; absent before it is
+    /// filled.
+    pub(super) fn lag(&self, now: Instant) -> Option<(u64, f64)> {
+        let Place {
+            watermark,
+            head,
+            behind_since,
+            ..
+        } = self.place;
+        let watermark = watermark?;
+        let versions = head.unwrap_or(watermark).saturating_sub(watermark);
+        let micros = behind_since.map_or(0, |since| now.0.saturating_sub(since.0));
+        Some((versions, micros.max(0) as f64 / 1e6))
+    }
+
     /// Its state, in the words of the README.
     pub(super) fn word(&self) -> &'static str {
         let seen = self.meter.seen();

@@ -1,10 +1,18 @@
-//! Probes and metrics by HTTP, on an address of the settings.
+//! What the daemon answers by HTTP, on addresses of the settings.
 //!
-//! | path | answers 200 |
+//! | path | answers |
 //! |---|---|
-//! | `/healthz` | while the loop comes round |
-//! | `/readyz` | while it works; else 503, and what it waits for, a line each |
-//! | `/metrics` | always, as Prometheus reads it (OpenMetrics 1.0) |
+//! | `/healthz` | 200 while the loop comes round |
+//! | `/readyz` | 200 while it works; else 503, and what it waits for, a line each |
+//! | `/metrics` | as Prometheus reads it (OpenMetrics 1.0) |
+//! | `/api/v1/…` | how jobs stand, for whoever [`access`] lets |
+//! | `/` | the status page, which asks the API |
+//!
+//! The address for probes has the first three alone.
+
+mod access;
+mod api;
+mod page;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -16,9 +24,10 @@ use axum::{
     routing::get,
 };
 use lakeferry_model::Clock as _;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::Mutex, task::JoinHandle};
 
-use super::{board::Board, metrics::Metrics};
+pub(super) use self::access::Access;
+use super::{board::Board, kept_job::Shared, metrics::Metrics, series::Series};
 use crate::system_clock::SystemClock;
 
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -28,6 +37,10 @@ const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 pub(super) struct Told {
     pub(super) board: Arc<Board>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) series: Arc<Series>,
+    pub(super) shared: Arc<Shared>,
+    /// Held by the one request that reads the history.
+    pub(super) history: Arc<Mutex<()>>,
 }
 
 /// Answers until it is dropped.
@@ -41,18 +54,28 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// Answers on `address` from now on; says which it is, for a port of 0 is any.
+    /// Answers on `address` from now on: to probes, and to those whom `access` lets, if it is given; says
+    /// which address it is, for a port of 0 is any.
     ///
     /// # Errors
     /// If the address cannot be had.
-    pub(super) async fn start(address: SocketAddr, told: Told) -> io::Result<(Self, SocketAddr)> {
+    pub(super) async fn start(
+        address: SocketAddr,
+        told: Told,
+        access: Option<Access>,
+    ) -> io::Result<(Self, SocketAddr)> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let routes = Router::new()
+        let mut routes = Router::new()
             .route("/healthz", get(health))
             .route("/readyz", get(readiness))
-            .route("/metrics", get(metrics))
-            .with_state(told);
+            .route("/metrics", get(metrics));
+        if let Some(access) = access {
+            routes = routes
+                .merge(api::routes(Arc::new(access)))
+                .merge(page::routes());
+        }
+        let routes = routes.with_state(told);
         let serve = async move {
             if let Err(error) = axum::serve(listener, routes).await {
                 tracing::error!(%error, "nobody is answered any more");

@@ -248,13 +248,11 @@ impl Metrics {
         self.quarantined.get_or_create(&labels).set(quarantined);
         if let Some(watermark) = place.watermark {
             self.watermark.get_or_create(&labels).set(number(watermark));
-            let head = place.head.unwrap_or(watermark);
-            let lag = number(head.saturating_sub(watermark));
-            self.lag_versions.get_or_create(&labels).set(lag);
-            let behind = place.behind_since.map_or(0, |since| now.0 - since.0);
-            self.lag_seconds
-                .get_or_create(&labels)
-                .set(seconds(behind.max(0)));
+        }
+        if let Some((versions, seconds)) = row.lag(now) {
+            let versions = number(versions);
+            self.lag_versions.get_or_create(&labels).set(versions);
+            self.lag_seconds.get_or_create(&labels).set(seconds);
         }
         match row.next {
             Some(next) => {
@@ -267,7 +265,7 @@ impl Metrics {
     }
 }
 
-fn class(class: FailureClass) -> &'static str {
+pub(super) fn class(class: FailureClass) -> &'static str {
     match class {
         FailureClass::Transient => "transient",
         FailureClass::Unready => "unready",
