@@ -194,7 +194,8 @@ impl Chance {
         }
         if settles && self.choice.is_crowded && self.random.random_bool(0.3) {
             // More keys at once than are looked up one by one, and most of them have a row already.
-            return Some(Operation::Insert(self.run_of_rows(state)));
+            let first = self.random.random_range(0..200);
+            return Some(Operation::Insert(self.run_of_rows(state, first)));
         }
         let is_alike = settles && self.random.random_bool(0.1);
         is_alike.then(|| self.duplicate(state))
@@ -441,8 +442,7 @@ impl Chance {
     }
 
     /// Of keys that follow each other, so that their file has no others.
-    fn run_of_rows(&mut self, state: &State) -> Vec<Row> {
-        let first = self.random.random_range(0..200);
+    fn run_of_rows(&mut self, state: &State, first: i64) -> Vec<Row> {
         let ids: Vec<i64> = (first..first + self.random.random_range(70..100)).collect();
         self.rows_with(state, &ids)
     }

@@ -16,6 +16,8 @@ pub(super) enum Plot {
     /// The row of this key is touched, which had two.
     Touch(i64),
     Insert,
+    /// Rows of many keys that follow each other, the first of them given.
+    Run(i64),
     AddColumn,
     DropColumn(u64),
     /// A row comes.
@@ -42,6 +44,7 @@ impl Chance {
                 }
             }
             Plot::Insert => Operation::Insert(self.rows_of_new_keys(state)),
+            Plot::Run(first) => Operation::Insert(self.run_of_rows(state, first)),
             Plot::AddColumn => self.add_column(state)?,
             Plot::DropColumn(identity) if state.column(identity).is_some() => {
                 Operation::DropColumn(identity)
@@ -79,6 +82,7 @@ impl Chance {
         plots.extend(self.unkeyed_for_a_while(state));
         plots.extend(self.wanted_again());
         plots.extend(self.columns_that_rank(state));
+        plots.extend(self.keys_in_runs());
         self.plot = plots.choose(&mut self.random)?.clone();
         let first = self.plot.pop()?;
         self.plotted(first, ledger)
@@ -130,6 +134,15 @@ impl Chance {
             }
             choice => choice.excludes.then(|| synced(Setting::Excludes)),
         }
+    }
+
+    /// More keys get rows at once than are looked up one by one, of which many have one in a file that
+    /// has only later keys.
+    fn keys_in_runs(&mut self) -> Option<Vec<Plot>> {
+        let fits = self.choice.keys.settles && self.choice.is_crowded;
+        let runs = [10, 120, 90].map(Plot::Run);
+        let [lower, upper, there] = runs;
+        fits.then(|| vec![Plot::Sync, lower, upper, Plot::Sync, there])
     }
 
     /// There are two columns that not all tables have, which may tell rows of a key apart.
