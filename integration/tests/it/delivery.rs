@@ -204,6 +204,17 @@ fn the_dockerfile_can_be_read() {
     });
 }
 
+/// The build stage leaves rust-toolchain.toml out, and has its version by its name.
+#[test]
+fn the_image_is_built_by_our_toolchain() {
+    let toolchain = fs::read_to_string(delivered("rust-toolchain.toml")).unwrap();
+    let (_, channel) = toolchain.split_once("channel = \"").unwrap();
+    let (channel, _) = channel.split_once('"').unwrap();
+    let dockerfile = fs::read_to_string(delivered("config/container/Dockerfile")).unwrap();
+    let from = format!("FROM rust:{channel}-slim-bookworm AS build");
+    assert!(dockerfile.lines().any(|line| line == from), "{from}");
+}
+
 #[test]
 fn the_dashboard_is_of_grafana() {
     let words = [

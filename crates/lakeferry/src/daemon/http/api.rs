@@ -1,6 +1,6 @@
 //! The API: how jobs stand, and what was done, as `openapi.json` describes it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -18,6 +18,7 @@ use lakeferry_engine::Phase;
 use lakeferry_model::{Clock as _, Instant};
 use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::{
     Told,
@@ -33,6 +34,9 @@ use crate::{
 /// How many runs are shown unless another number is asked for, and at most.
 const RUNS: u32 = 50;
 const RUNS_MAX: u32 = 1_000;
+
+/// So long a target may take to tell of its runs.
+const READ_WITHIN: Duration = Duration::from_secs(10);
 
 /// What describes all of this.
 const DESCRIPTION: &str = include_str!("openapi.json");
@@ -253,10 +257,16 @@ async fn past_runs(
 ) -> Result<Body, Refusal> {
     let job = find(&told, &name)?;
     let limit = limit(uri.query().unwrap_or_default())?;
-    // One connection for all who ask.
-    let _turn = told.history.lock().await;
-    let runs = history::of_job(&told.shared.config, job, limit).await?;
-    Ok(Body(json!({ "runs": runs })))
+    let read = async {
+        // One connection for all who ask.
+        let _turn = told.history.lock().await;
+        history::of_job(&told.shared.config, job, limit).await
+    };
+    let runs = timeout(READ_WITHIN, read).await.map_err(|_| {
+        let reason = format!("the target of job {name} did not answer in time");
+        Refusal::new(StatusCode::BAD_GATEWAY, reason)
+    })?;
+    Ok(Body(json!({ "runs": runs? })))
 }
 
 fn limit(query: &str) -> Result<u32, Refusal> {

@@ -4,6 +4,8 @@
 
 const EVERY_MS = 2000;
 const SERIES_EVERY_MS = 10000;
+// A target that does not answer is not asked more often for what was done.
+const HISTORY_AGAIN_MS = 30000;
 const STATES = ["halted", "backing_off", "paused", "backfilling", "syncing", "idle"];
 const WORDS = { backing_off: "backing off" };
 const GONE = new Set(["halted", "backing_off"]);
@@ -15,7 +17,7 @@ let only = null;
 let seen = new Map();
 let rates = new Map();
 let series = { job: null, at: 0, samples: [] };
-let past = { job: null, version: undefined, runs: null, error: null };
+let past = { job: null, version: undefined, at: 0, runs: null, error: null };
 
 // ---- the API
 
@@ -57,7 +59,8 @@ const ago = (time) => `${span(Math.max(0, (Date.now() - Date.parse(time)) / 1000
 
 function until(time) {
   const seconds = (Date.parse(time) - Date.now()) / 1000;
-  return seconds < 1 ? "now" : `in ${span(Math.round(seconds))}`;
+  if (seconds < 1) return "now";
+  return seconds < 100 ? `in ${Math.round(seconds)} s` : `in ${span(seconds)}`;
 }
 
 const clock = (time) => new Date(time).toLocaleString(undefined, { dateStyle: "short", timeStyle: "medium" });
@@ -165,7 +168,8 @@ function chart(kind, title, points, word, now) {
     return figure;
   }
   const [from, to] = [points[0].at, points[points.length - 1].at];
-  const top = Math.max(...points.map((point) => point.value)) || 1;
+  const most = Math.max(...points.map((point) => point.value));
+  const top = most || 1;
   const x = (at) => left + ((at - from) / Math.max(1, to - from)) * (width - left);
   const y = (value) => (height - bottom) * (1 - (value / top) * 0.88);
   for (const share of [0, 0.5, 1]) {
@@ -180,7 +184,7 @@ function chart(kind, title, points, word, now) {
   picture.append(draw("path", { class: "line", d: `M${path}`, "vector-effect": "non-scaling-stroke" }));
   const cursor = draw("line", { class: "cursor", y1: 0, y2: height - bottom, visibility: "hidden", "vector-effect": "non-scaling-stroke" });
   picture.append(cursor);
-  const resting = `${word(points[points.length - 1].value)} now, ${word(top)} at most since ${minute(from)}`;
+  const resting = `${word(points[points.length - 1].value)} now, ${word(most)} at most since ${minute(from)}`;
   label.textContent = resting;
   picture.addEventListener("pointermove", (event) => {
     const box = picture.getBoundingClientRect();
@@ -285,13 +289,13 @@ async function fetchDetail() {
     series = { job: name, at: now, samples };
   }
   // A run that did something moved the version.
-  if (past.job !== name || past.version !== job.watermark) {
-    past = { job: name, version: job.watermark, runs: past.job === name ? past.runs : null, error: null };
+  const isAgain = past.error && now - past.at >= HISTORY_AGAIN_MS;
+  if (past.job !== name || past.version !== job.watermark || isAgain) {
+    past = { job: name, version: job.watermark, at: now, runs: past.job === name ? past.runs : null, error: null };
     try {
       past.runs = (await ask(ofJob(name, "/history?limit=20"))).runs;
     } catch (error) {
       past.error = error.message;
-      past.version = undefined;
     }
   }
 }
@@ -340,7 +344,7 @@ byId("login").addEventListener("submit", (event) => {
   refresh();
 });
 window.addEventListener("hashchange", () => {
-  past = { job: null, version: undefined, runs: null, error: null };
+  past = { job: null, version: undefined, at: 0, runs: null, error: null };
   series = { job: null, at: 0, samples: [] };
   show();
   refresh();
