@@ -2,9 +2,9 @@
 //! the later over the earlier.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     sync::Arc,
 };
 
@@ -24,17 +24,21 @@ const FILES: usize = 1_000;
 /// Characters that make a path a pattern.
 const WILDCARDS: [char; 3] = ['*', '?', '['];
 
-/// The tree of the given texts, each over those before; `None` if one of them is not YAML.
+/// The tree of the given texts, each over those before; `None` if one of them is not YAML. `folders` gets
+/// those in which the files are, or may come to be.
 pub(crate) fn layers(
     files: &[(Arc<Path>, String)],
     env: &BTreeMap<String, String>,
+    folders: &mut BTreeSet<PathBuf>,
     report: &mut Report,
 ) -> Option<Node> {
     let mut trees = Vec::new();
     for (file, text) in files {
+        folders.extend(file.parent().map(Path::to_owned));
         let mut reader = Reader {
             env,
             report,
+            folders,
             known: Vec::new(),
             open: Vec::new(),
         };
@@ -54,6 +58,7 @@ pub(crate) fn layers(
 struct Reader<'a> {
     env: &'a BTreeMap<String, String>,
     report: &'a mut Report,
+    folders: &'a mut BTreeSet<PathBuf>,
     /// The files that were read, and those that are being read, by their canonical paths.
     known: Vec<PathBuf>,
     open: Vec<PathBuf>,
@@ -91,6 +96,7 @@ impl Reader<'_> {
         for Node { place, content } in items {
             match content {
                 Content::Text(pattern) if !pattern.trim().is_empty() => {
+                    self.folders.insert(folder(&pattern, place.directory()));
                     match matching(&pattern, place.directory()) {
                         Ok(paths) => files.extend(paths.into_iter().map(|p| (place.clone(), p))),
                         Err(fault) => self.report.add(&place, fault),
@@ -148,6 +154,15 @@ impl Reader<'_> {
         }
         fs::read_to_string(path).map(Some).map_err(unreadable)
     }
+}
+
+/// The folder above the first part of `pattern` with a wildcard, or above the file.
+fn folder(pattern: &str, base: &Path) -> PathBuf {
+    let path = base.join(pattern);
+    let plain = |part: &Component<'_>| !part.as_os_str().to_string_lossy().contains(WILDCARDS);
+    let parts = path.components().collect::<Vec<_>>();
+    let above = &parts[..parts.len().saturating_sub(1)];
+    above.iter().take_while(|part| plain(part)).collect()
 }
 
 /// The files that `pattern` names, seen from `base`, in the order of their names. A pattern may

@@ -31,7 +31,7 @@ mod suggest;
 mod tests;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -59,6 +59,8 @@ pub struct Loaded {
     pub config: Config,
     /// Every setting with its value, in the order of the file; those of a job, by job.
     pub shown: Vec<Setting>,
+    /// The folders in which its files are, or would be: what changes it, changes them.
+    pub folders: BTreeSet<PathBuf>,
 }
 
 /// The settings in `yaml_text`, and in the files that it includes.
@@ -105,12 +107,18 @@ fn combine(
     tables: Tables<'_>,
 ) -> Result<Loaded, Problems> {
     let mut report = problem::Report::default();
-    let loaded = files::layers(files, env, &mut report).and_then(|mut root| {
+    let mut folders = BTreeSet::new();
+    let root = files::layers(files, env, &mut folders, &mut report);
+    let loaded = root.and_then(|mut root| {
         expand::expand(&mut root, tables, &mut report);
         let shown = show::settings(&root);
         let raw = raw::RawConfig::read(root, &mut report)?;
         let config = check::check(raw, &check::Surroundings { env }, &mut report)?;
-        Some(Loaded { config, shown })
+        Some(Loaded {
+            config,
+            shown,
+            folders,
+        })
     });
     let nowhere = Arc::from(Path::new(""));
     let origin = files.first().map_or(&nowhere, |(file, _)| file);

@@ -63,6 +63,7 @@ pub(crate) struct RawTarget {
     pub(crate) max_connections: Field<String>,
     pub(crate) lease: Field<String>,
     pub(crate) close_after: Field<String>,
+    pub(crate) control_poll: Field<String>,
 }
 
 /// Where a password is.
@@ -149,7 +150,14 @@ const FILE: [&str; 9] = [
 ];
 const DAEMON: [&str; 2] = ["max_runs", "stop_within"];
 const HTTP: [&str; 3] = ["listen", "probes", "token"];
-const TARGET: [&str; 5] = ["url", "password", "max_connections", "lease", "close_after"];
+const TARGET: [&str; 6] = [
+    "url",
+    "password",
+    "max_connections",
+    "lease",
+    "close_after",
+    "control_poll",
+];
 const CATALOG: [&str; 1] = ["location"];
 const PASSWORD: [&str; 3] = ["env", "file", "command"];
 const JOB: [&str; 4] = ["from", "into", "types", "exclude"];
@@ -257,6 +265,7 @@ impl RawTarget {
             max_connections: target.number("max_connections", report),
             lease: target.text("lease", report),
             close_after: target.text("close_after", report),
+            control_poll: target.text("control_poll", report),
         };
         target.close(&TARGET, report);
         raw

@@ -78,6 +78,9 @@ pub struct Target {
     pub max_connections: u32,
     /// A connection for which there was no work for so long is closed.
     pub close_after: Duration,
+    /// Pauses and requests are looked for at the latest after this time; absent where they are only seen
+    /// when a run connects.
+    pub control_poll: Option<Duration>,
     /// After so long without a sign of life of its process, another one may end a run.
     pub lease: Duration,
 }

@@ -36,10 +36,11 @@ pub(crate) const JOB_DEFAULTS: [(&str, &str); 18] = [
     ("max_quarantined", "100 or 0.1%"),
 ];
 /// The same for a target.
-pub(crate) const TARGET_DEFAULTS: [(&str, &str); 3] = [
+pub(crate) const TARGET_DEFAULTS: [(&str, &str); 4] = [
     ("max_connections", "8"),
     ("lease", "30s"),
     ("close_after", "60s"),
+    ("control_poll", "60s"),
 ];
 /// The same for the file.
 pub(crate) const FILE_DEFAULTS: [(&str, &str); 1] = [("deployment", "default")];

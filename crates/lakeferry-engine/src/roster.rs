@@ -7,6 +7,8 @@
 //! | its source moved ([`Roster::wake`]) | it is due at once, or when its run ends |
 //! | its run failed, transiently | it backs off, by chance between half of a wait and all of it |
 //! | its run failed otherwise | it halts; it is looked at when it is due, ever more rarely, and when asked |
+//! | somebody asks for it ([`Roster::ask`]) | it is due at once, whatever it waits for, or when its run ends |
+//! | it is paused ([`Roster::pause`]) | a run that goes on ends; it starts again when it is resumed, or asked for |
 //!
 //! Room is for so many runs in all and on each target. Who waits longest comes first; but some of the
 //! room is kept for jobs whose last run was short, so that first fills hold up nobody else.
@@ -57,6 +59,8 @@ pub struct Start {
     pub late: Option<Duration>,
     /// Other times at which it was due that this run stands for.
     pub passed: u64,
+    /// Whether somebody asked for it.
+    pub is_asked: bool,
 }
 
 /// Why a run ended.
@@ -75,6 +79,8 @@ pub struct Place<'a> {
     pub next: Option<Instant>,
     /// Why its last run failed.
     pub trouble: Option<&'a Trouble>,
+    /// Whether it is to be left alone, but for a run that goes on.
+    pub is_paused: bool,
 }
 
 /// See the module.
@@ -82,6 +88,8 @@ pub struct Place<'a> {
 pub struct Roster {
     room: Room,
     entries: BTreeMap<String, Entry>,
+    /// Room that is taken by something else, once for each time.
+    held: Vec<String>,
     is_stopped: bool,
 }
 
@@ -91,8 +99,10 @@ struct Entry {
     state: JobState,
     /// By its cadence, or since its source moved; what a run was started for is not.
     due: Option<Instant>,
-    /// Not before that it is tried again, after a failure.
+    /// Not before that it is tried again, after a failure or while it is paused.
     again: Option<Instant>,
+    is_asked: bool,
+    is_paused: bool,
     started: Option<Instant>,
     is_long: bool,
     /// How often it halted in a row.
@@ -116,12 +126,43 @@ impl Roster {
             member,
             state: JobState::Idle,
             again: None,
+            is_asked: false,
+            is_paused: false,
             started: None,
             is_long: true,
             halts: 0,
             trouble: None,
         };
         self.entries.insert(job.to_owned(), entry);
+    }
+
+    /// Forgets a job that does not run.
+    pub fn remove(&mut self, job: &str) {
+        self.entries.remove(job);
+    }
+
+    /// From now on there is so much room; what runs goes on.
+    pub fn set_room(&mut self, room: Room) {
+        self.room = room;
+    }
+
+    /// Takes the room of one run on a target for something else that connects there, if there is any.
+    #[must_use]
+    pub fn hold(&mut self, target: &str) -> bool {
+        let here = self.busy().per_target.get(target).copied();
+        let room = self.room.per_target.get(target);
+        let fits = room.is_none_or(|room| here.unwrap_or_default().all < *room);
+        if fits {
+            self.held.push(target.to_owned());
+        }
+        fits
+    }
+
+    /// Gives that room back.
+    pub fn release(&mut self, target: &str) {
+        if let Some(place) = self.held.iter().position(|held| held == target) {
+            self.held.swap_remove(place);
+        }
     }
 
     /// Starts no more runs.
@@ -144,7 +185,7 @@ impl Roster {
         });
         let mut due: Vec<(Instant, String)> = due.collect();
         due.sort();
-        let mut busy = Busy::of(&self.entries);
+        let mut busy = self.busy();
         let mut starts = Vec::new();
         for (at, job) in due {
             let Some(entry) = self.entries.get_mut(&job) else {
@@ -157,6 +198,7 @@ impl Roster {
             let late = since(at, now);
             starts.push(Start {
                 late: (late > LATE).then_some(late),
+                is_asked: std::mem::take(&mut entry.is_asked),
                 passed: entry.begin(now),
                 job,
             });
@@ -170,7 +212,7 @@ impl Roster {
         if self.is_stopped {
             return None;
         }
-        let busy = Busy::of(&self.entries);
+        let busy = self.busy();
         let waiting = self
             .entries
             .values()
@@ -192,6 +234,43 @@ impl Roster {
         }
     }
 
+    /// Somebody wants the job to run, whatever it waits for.
+    pub fn ask(&mut self, job: &str, now: Instant) {
+        self.wake(job, now);
+        if let Some(entry) = self.entries.get_mut(job) {
+            entry.is_asked = true;
+        }
+    }
+
+    /// A job is to be left alone; if it is due, it is looked at after `look_again`, if ever.
+    pub fn pause(&mut self, job: &str, look_again: Option<Instant>) {
+        if let Some(entry) = self.entries.get_mut(job) {
+            entry.is_paused = true;
+            if entry.started.is_none() {
+                entry.state = JobState::Idle;
+            }
+            entry.again = look_again;
+            (entry.halts, entry.trouble) = (0, None);
+        }
+    }
+
+    /// A job that was paused runs again: at once, unless it waits for a time or a command.
+    pub fn resume(&mut self, job: &str, now: Instant) {
+        let Some(entry) = self.entries.get_mut(job) else {
+            return;
+        };
+        if !std::mem::take(&mut entry.is_paused) {
+            return;
+        }
+        entry.again = None;
+        if matches!(
+            entry.member.cadence,
+            Cadence::Every(_) | Cadence::Continuous
+        ) {
+            entry.due = Some(now);
+        }
+    }
+
     /// How a job stands.
     #[must_use]
     pub fn place(&self, job: &str) -> Option<Place<'_>> {
@@ -200,7 +279,19 @@ impl Roster {
             state: entry.state,
             next: entry.next(),
             trouble: entry.trouble.as_ref(),
+            is_paused: entry.is_paused,
         })
+    }
+
+    fn busy(&self) -> Busy {
+        let mut busy = Busy::default();
+        let running = self.entries.values();
+        let running = running.filter(|entry| entry.started.is_some());
+        running.for_each(|entry| busy.add(entry));
+        for target in &self.held {
+            busy.per_target.entry(target.clone()).or_default().all += 1;
+        }
+        busy
     }
 }
 
@@ -230,13 +321,6 @@ struct Busy {
 }
 
 impl Busy {
-    fn of(entries: &BTreeMap<String, Entry>) -> Self {
-        let mut busy = Self::default();
-        let running = entries.values().filter(|entry| entry.started.is_some());
-        running.for_each(|entry| busy.add(entry));
-        busy
-    }
-
     fn add(&mut self, entry: &Entry) {
         self.runs.add(entry);
         let target = entry.member.target.clone();
@@ -257,6 +341,8 @@ impl Entry {
     fn next(&self) -> Option<Instant> {
         match self.state {
             JobState::Running { .. } => None,
+            _ if self.is_asked => self.due,
+            _ if self.is_paused => Some(self.due?.max(self.again?)),
             JobState::BackingOff { .. } => self.again,
             JobState::Idle | JobState::GaveUp => self.due,
             // Not sooner than either.

@@ -73,6 +73,26 @@ pub(crate) enum Command {
         /// Let the named jobs delete as much as their sources lost, this once
         #[arg(long, requires = "jobs")]
         accept_deletes: bool,
+        /// Sync the named jobs also where they are paused, which they stay
+        #[arg(long, requires = "jobs")]
+        even_if_paused: bool,
+    },
+    /// Keep jobs from running, whoever runs them, until they are resumed
+    ///
+    /// A run that is under way goes on to its end.
+    Pause {
+        /// The jobs
+        #[arg(required = true)]
+        jobs: Vec<String>,
+        /// Why, for whoever asks
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Let jobs run again that were paused
+    Resume {
+        /// The jobs
+        #[arg(required = true)]
+        jobs: Vec<String>,
     },
     /// Run all jobs as they are scheduled, until a signal
     ///
@@ -86,6 +106,9 @@ pub(crate) enum Command {
         /// Let it delete as much as its source lost, this once
         #[arg(long)]
         accept_deletes: bool,
+        /// Do it also where the job is paused, which it stays
+        #[arg(long)]
+        even_if_paused: bool,
     },
     /// Take over a table that has the rows of its source already, without writing one of them
     ///
@@ -104,7 +127,7 @@ pub(crate) enum Command {
     },
     /// Remove what interrupted runs of a job left behind: what its first fill has loaded, staging
     ///
-    /// The target table stays as it is. Refused while somebody works on the job.
+    /// The target table stays as it is. Whoever works on the job does it after their run.
     Reset {
         /// The job
         job: String,
@@ -216,6 +239,8 @@ impl Command {
             Self::Validate { .. } => "validate",
             Self::Plan { .. } => "plan",
             Self::Sync { .. } => "sync",
+            Self::Pause { .. } => "pause",
+            Self::Resume { .. } => "resume",
             Self::Run => "run",
             Self::Backfill { .. } => "backfill",
             Self::Adopt { .. } => "adopt",

@@ -5,9 +5,11 @@
 //! goes with the task and comes back at its end.
 
 mod board;
+mod control;
 mod http;
 mod kept_job;
 mod metrics;
+mod reload;
 mod series;
 mod watch;
 
@@ -19,21 +21,26 @@ use std::{
     time::Duration,
 };
 
-use lakeferry_config::{Config, Job, Mode, Schedule};
+use lakeferry_config::{Config, Job, Mode, Schedule, TargetName};
 use lakeferry_engine::{Cadence, JobState, Member, Meter, Retry, Room, Roster};
 use lakeferry_model::{Clock as _, FailureClass, Instant};
-use lakeferry_postgres::Spares;
 use tokio::{
-    sync::mpsc::UnboundedReceiver,
+    sync::{
+        mpsc::{UnboundedReceiver, unbounded_channel},
+        watch as watched,
+    },
     task::{Id, JoinError, JoinSet},
     time::{Instant as Moment, timeout_at},
 };
 
+pub(crate) use self::reload::Files;
 use self::{
     board::{Board, Place, Row},
+    control::{Controls, Looked, Order},
     http::{Access, Server, Told},
     kept_job::{Ended, KeptJob, Report, Shared},
     metrics::Metrics,
+    reload::Rereads,
     series::Series,
     watch::Watch,
 };
@@ -57,9 +64,18 @@ pub(crate) struct Daemon {
     resting: BTreeMap<String, KeptJob>,
     running: JoinSet<Ended>,
     /// Those that do, by their tasks.
-    names: HashMap<Id, String>,
+    names: HashMap<Id, Job>,
     /// Jobs whose sources moved.
     woken: UnboundedReceiver<String>,
+    /// What others in this process want of jobs.
+    orders: UnboundedReceiver<Order>,
+    controls: Controls,
+    /// Looks at what is wanted of the jobs of a target, and when the next ones are due.
+    looks: JoinSet<Looked>,
+    looks_due: BTreeMap<TargetName, Instant>,
+    /// Configurations that are being read again, and who asks which one counts.
+    rereads: Rereads,
+    current: watched::Sender<Arc<Shared>>,
     board: Arc<Board>,
     metrics: Arc<Metrics>,
     series: Arc<Series>,
@@ -69,49 +85,51 @@ impl Daemon {
     /// Nothing runs yet.
     pub(crate) fn new(mut config: Config) -> Self {
         let room = room(&mut config);
-        let spares = config.targets.values().map(|target| {
-            let most = room.per_target.get(target.name.as_str());
-            let spares = Spares::new(most.copied().unwrap_or(0), target.close_after);
-            (target.name.clone(), spares)
-        });
         let (watch, woken) = Watch::new();
-        let shared = Arc::new(Shared {
-            spares: spares.collect(),
-            config,
-            watch,
-        });
-        let (mut roster, clock) = (Roster::new(room), SystemClock);
-        let (mut resting, mut rows) = (BTreeMap::new(), BTreeMap::new());
-        for job in &shared.config.jobs {
-            let (name, meter) = (job.name.to_string(), Meter::default());
-            roster.add(&name, member(job), clock.now());
-            rows.insert(name.clone(), row(job, meter.clone()));
-            let kept = KeptJob::new(Arc::clone(&shared), job.clone(), meter);
-            resting.insert(name, kept);
-        }
-        let board = Arc::new(Board::new(rows, clock.now()));
-        for job in resting.keys() {
-            board.show(job, &roster, None);
-        }
-        Self {
-            shared,
+        let shared = Arc::new(Shared::first(config, &room, watch));
+        let clock = SystemClock;
+        let board = Arc::new(Board::new(BTreeMap::new(), clock.now()));
+        let (ask, orders) = unbounded_channel();
+        let current = watched::Sender::new(Arc::clone(&shared));
+        let controls = Controls {
+            current: current.subscribe(),
+            board: Arc::clone(&board),
+            orders: ask,
+        };
+        let mut daemon = Self {
             clock,
-            roster,
-            resting,
+            roster: Roster::new(room),
+            resting: BTreeMap::new(),
             running: JoinSet::new(),
             names: HashMap::new(),
             woken,
+            orders,
+            controls,
+            looks: JoinSet::new(),
+            looks_due: BTreeMap::new(),
+            rereads: JoinSet::new(),
+            current,
             board,
-            metrics: Arc::new(Metrics::new()),
+            metrics: Arc::new(Metrics::new(clock.now())),
             series: Arc::default(),
+            shared: Arc::clone(&shared),
+        };
+        for job in &shared.config.jobs {
+            daemon.add(job.name.as_str());
         }
+        daemon.look_at_all();
+        daemon
     }
 
     /// Runs jobs until an end is asked for; says which runs were taken back then.
     ///
     /// # Errors
     /// If the address of its HTTP server cannot be had.
-    pub(crate) async fn run(mut self, mut interrupt: Interrupt) -> Result<Vec<String>, Trouble> {
+    pub(crate) async fn run(
+        mut self,
+        mut interrupt: Interrupt,
+        mut files: Files,
+    ) -> Result<Vec<String>, Trouble> {
         let _servers = self.serve().await?;
         let jobs = &self.shared.config.jobs;
         let by_command = jobs.iter().filter(|job| {
@@ -127,11 +145,16 @@ impl Daemon {
             self.board.came_round(self.clock.now());
             self.sample();
             self.start();
+            self.look();
             let wait = self.until_next();
             tokio::select! {
                 biased;
                 () = interrupt.asked() => break,
                 Some(ended) = self.running.join_next_with_id() => self.ended(ended),
+                cue = files.cue() => self.reread(cue, &files),
+                Some(Ok(reread)) = self.rereads.join_next() => self.reload(reread, &mut files),
+                Some(Ok(looked)) = self.looks.join_next() => self.looked(looked),
+                Some(order) = self.orders.recv() => self.obey(order),
                 Some(job) = self.woken.recv() => self.roster.wake(&job, self.clock.now()),
                 () = tokio::time::sleep(wait) => {}
             }
@@ -145,8 +168,8 @@ impl Daemon {
             board: Arc::clone(&self.board),
             metrics: Arc::clone(&self.metrics),
             series: Arc::clone(&self.series),
-            shared: Arc::clone(&self.shared),
             history: Arc::default(),
+            controls: self.controls.clone(),
         };
         let http = &self.shared.config.http;
         let access = |address| Access::new(address, http.token.clone());
@@ -193,16 +216,19 @@ impl Daemon {
             }
             self.metrics.started(&start);
             self.board.show(&start.job, &self.roster, None);
-            let task = self.running.spawn(Box::pin(kept.run()));
-            self.names.insert(task.id(), start.job);
+            let job = kept.job.clone();
+            let task = self.running.spawn(Box::pin(kept.run(start.is_asked)));
+            self.names.insert(task.id(), job);
         }
     }
 
     fn until_next(&self) -> Duration {
-        let Some(Instant(next)) = self.roster.next() else {
+        let now = self.clock.now();
+        let next = [self.roster.next(), self.next_look(now)];
+        let Some(Instant(next)) = next.into_iter().flatten().min() else {
             return LONGEST_SLEEP;
         };
-        let micros = u64::try_from(next - self.clock.now().0).unwrap_or(0);
+        let micros = u64::try_from(next - now.0).unwrap_or(0);
         Duration::from_micros(micros).min(LONGEST_SLEEP)
     }
 
@@ -211,23 +237,22 @@ impl Daemon {
             Ok((id, ended)) => (id, Ok(ended)),
             Err(error) => (error.id(), Err(panicked(error))),
         };
-        let Some(name) = self.names.remove(&id) else {
+        let Some(job) = self.names.remove(&id) else {
             return;
         };
-        let shared = Arc::clone(&self.shared);
-        let Some(job) = shared.config.job(&name) else {
-            return;
-        };
+        let (name, shared) = (job.name.to_string(), Arc::clone(&self.shared));
         let ended = ended.unwrap_or_else(|trouble| {
             let meter = self.board.jobs().remove(&name).map(|row| row.meter);
             Ended {
                 kept: KeptJob::new(Arc::clone(&shared), job.clone(), meter.unwrap_or_default()),
                 report: Report::default(),
                 result: Err(trouble),
+                paused: None,
                 place: Place::default(),
                 took: Duration::ZERO,
                 waits: Vec::new(),
                 span: tracing::Span::none(),
+                controls: None,
             }
         });
         let _said = ended.span.clone().entered();
@@ -238,14 +263,15 @@ impl Daemon {
             report,
             result,
             place,
+            paused,
+            controls,
             ..
         } = ended;
         tell(&name, &report);
-        self.resting.insert(name.clone(), kept);
         let before = self.roster.place(&name).and_then(|place| place.trouble);
         let before = before.map(|trouble| trouble.reason.clone());
         let result = result.map_err(|trouble| {
-            let trouble = trouble.about(job);
+            let trouble = trouble.about(&job);
             lakeferry_engine::Trouble {
                 class: trouble.class,
                 reason: trouble.in_one_line(),
@@ -255,6 +281,17 @@ impl Daemon {
         self.roster.ended(&name, self.clock.now(), result);
         self.board.show(&name, &self.roster, Some(place));
         self.tell_trouble(&name, before.as_deref());
+        let was_paused = self.board.paused(&name);
+        match (paused, was_paused) {
+            (Some(pause), _) => self.found_paused(&job, &pause),
+            // It was looked at all the same, and nothing says that it is not.
+            (None, Some(pause)) => self.pause(&job, &pause),
+            (None, None) => {}
+        }
+        self.settle(&name, kept);
+        if let Some(found) = controls {
+            self.control(&job.target.target, &found);
+        }
     }
 
     /// Says what is wrong with a job, once.
@@ -287,7 +324,8 @@ impl Daemon {
         }
         // Their sessions are dropped with them, so that the server rolls back.
         self.running.shutdown().await;
-        let mut taken_back: Vec<String> = self.names.into_values().collect();
+        let jobs = self.names.into_values();
+        let mut taken_back: Vec<String> = jobs.map(|job| job.name.to_string()).collect();
         taken_back.sort();
         taken_back
     }
@@ -331,7 +369,14 @@ fn row(job: &Job, meter: Meter) -> Row {
         trouble: None,
         place: Place::default(),
         meter,
+        paused: None,
     }
+}
+
+/// So long after a moment.
+fn later(at: Instant, wait: Duration) -> Instant {
+    let micros = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
+    Instant(at.0.saturating_add(micros))
 }
 
 fn cadence(job: &Job) -> Cadence {

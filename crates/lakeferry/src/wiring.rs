@@ -18,7 +18,7 @@ use lakeferry_model::{
     BadRows, Calendar, ColumnChoice, DeltaVersion, Guard, Holder, Instant, source_name,
 };
 use lakeferry_postgres::{
-    ConnectSettings, PasswordSource, PostgresTarget, Spares, Table, TargetSettings,
+    ConnectSettings, Control, PasswordSource, PostgresTarget, Spares, Table, TargetSettings,
 };
 
 use crate::{
@@ -64,6 +64,11 @@ pub(crate) fn configuration(arguments: &Arguments) -> Result<Loaded, Trouble> {
 /// Reads the configuration from its files alone.
 pub(crate) fn configuration_offline(arguments: &Arguments) -> Result<Loaded, Trouble> {
     read(&arguments.config, Tables::Unknown)
+}
+
+/// Reads the configuration again, as [`configuration`] did.
+pub(crate) fn read_again(paths: &[PathBuf]) -> Result<Loaded, Trouble> {
+    read(paths, Tables::Listed(&Lake))
 }
 
 fn read(paths: &[PathBuf], tables: Tables<'_>) -> Result<Loaded, Trouble> {
@@ -330,6 +335,26 @@ fn password_source(target: &TargetName, password: &Password) -> PasswordSource {
     })
 }
 
+/// Pauses and requests of the deployment's jobs, where `job` keeps its own.
+pub(crate) fn control(
+    config: &Config,
+    job: &lakeferry_config::Job,
+    spares: Spares,
+) -> Result<Control, Trouble> {
+    let connect = connect_settings(config, job)?;
+    let control = Control::new(connect, spares, STATE_SCHEMA, config.deployment.as_str());
+    control.map_err(|error| target_trouble(job, &error))
+}
+
+/// The job, with its guards off where that was said.
+pub(crate) fn allowed(job: &lakeferry_config::Job, accept_deletes: bool) -> lakeferry_config::Job {
+    let mut job = job.clone();
+    if accept_deletes {
+        (job.allow_empty, job.max_delete_share) = (true, 1.0);
+    }
+    job
+}
+
 /// A failure of a job's target outside of a run.
 pub(crate) fn target_trouble(
     job: &lakeferry_config::Job,
@@ -340,6 +365,18 @@ pub(crate) fn target_trouble(
 
 /// This process, in words an operator can find it by.
 pub(crate) fn holder() -> Holder {
+    Holder(format!("process {} on {}", process::id(), host()))
+}
+
+/// Who uses this process, in words others know them by.
+pub(crate) fn operator() -> String {
+    let user = ["USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok());
+    format!("{} on {}", user.as_deref().unwrap_or("somebody"), host())
+}
+
+fn host() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    Holder(format!("process {} on {}", process::id(), host.trim()))
+    host.trim().to_owned()
 }

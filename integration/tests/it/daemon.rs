@@ -1,9 +1,11 @@
 //! `lakeferry run`: jobs run by themselves, as they are scheduled, each for itself, until a signal.
 
 mod continuous;
+mod control;
 mod logs;
 mod page;
 mod probes;
+mod reloading;
 mod schedules;
 mod stopping;
 

@@ -15,6 +15,8 @@ use crate::{
 
 const DEFAULT_MAX_CONNECTIONS: u32 = 8;
 const DEFAULT_CLOSE_AFTER: Duration = Duration::from_secs(60);
+/// Often enough for people, and rarely enough for a server.
+const DEFAULT_CONTROL_POLL: Duration = Duration::from_secs(60);
 const DEFAULT_LEASE: Duration = Duration::from_secs(30);
 
 /// The declared targets, by name; `None` for one that is faulty.
@@ -116,6 +118,7 @@ fn check_target(
         .max_connections
         .check(report, |text| parse_connections(&text));
     let close_after = raw.close_after.check(report, |text| parse_time(&text));
+    let control_poll = raw.control_poll.check(report, |text| parse_poll(&text));
     let lease = raw.lease.check(report, |text| parse_time(&text));
     let (password, max_connections) = (
         password.optional()?,
@@ -129,8 +132,17 @@ fn check_target(
         password: password.or(found.map(Password::Given)),
         max_connections,
         close_after: close_after.or_default(DEFAULT_CLOSE_AFTER)?,
+        control_poll: control_poll.or_default(Some(DEFAULT_CONTROL_POLL))?,
         lease: lease.or_default(DEFAULT_LEASE)?,
     })
+}
+
+/// Reads a time, or `none`.
+fn parse_poll(text: &str) -> Result<Option<Duration>, Fault> {
+    if text.trim().eq_ignore_ascii_case("none") {
+        return Ok(None);
+    }
+    parse_time(text).map(Some)
 }
 
 fn check_password(

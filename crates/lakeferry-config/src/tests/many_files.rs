@@ -200,3 +200,26 @@ jobs:
     let missing = target.password.as_ref().unwrap().read().unwrap_err();
     assert!(missing.to_string().ends_with("local/q"), "{missing}");
 }
+
+#[test]
+fn the_folders_of_all_files_are_told_also_those_of_files_to_come() {
+    let main = MAIN.replace(
+        "[jobs/*.yaml, more.yaml]",
+        "[jobs/*.yaml, more.yaml, later/on/*/x.yaml]",
+    );
+    let folder = Folder::of(&[
+        ("main.yaml", &main),
+        ("more.yaml", "{}"),
+        ("over.yaml", "{}"),
+    ]);
+    let path = |name: &str| folder.0.path().join(name);
+    let read = read(
+        &[path("main.yaml"), path("over.yaml")],
+        &[("SCHEMA".to_owned(), "sales".to_owned())].into(),
+        Tables::Unknown,
+    );
+    let folders = read.unwrap().folders;
+    let expected = ["", "jobs", "later/on"]
+        .map(|name| folder.0.path().join(name).components().collect::<PathBuf>());
+    assert_eq!(folders.into_iter().collect::<Vec<_>>(), expected);
+}

@@ -124,6 +124,7 @@ fn a_job_is_never_started_twice_and_times_that_pass_are_one_run() {
         job: "a".to_owned(),
         late: Some(3 * MINUTE),
         passed: 3,
+        is_asked: false,
     };
     assert_eq!(world.roster.start(world.clock.now()), [start]);
     world.done("a");
@@ -328,6 +329,110 @@ fn a_job_by_command_never_starts() {
     world.wait(1_000 * MINUTE);
     assert_eq!(world.start(), [""; 0]);
     assert_eq!(world.roster.next(), None);
+}
+
+#[test]
+fn who_is_asked_for_starts_whatever_it_waits_for() {
+    let mut world = World::new(4);
+    for (job, cadence) in [
+        ("by command", Cadence::OnCommand),
+        ("by interval", Cadence::Every(MINUTE)),
+        ("continuous", Cadence::Continuous),
+    ] {
+        world.add(job, "t", cadence);
+        for class in [FailureClass::Transient, FailureClass::NeedsOperator] {
+            let now = world.now();
+            world.roster.ask(job, now);
+            let starts = world.roster.start(now);
+            let start = starts.iter().find(|start| start.job == job);
+            assert!(
+                start.is_some_and(|start| start.is_asked),
+                "{job}: {starts:?}"
+            );
+            world.failed(job, class);
+            assert!(!world.start().contains(&job.to_owned()), "{job}: {class:?}");
+        }
+    }
+    // While it runs, one run more.
+    let mut world = World::new(4);
+    world.add("a", "t", Cadence::OnCommand);
+    let now = world.now();
+    world.roster.ask("a", now);
+    assert_eq!(world.start(), ["a"]);
+    world.roster.ask("a", now);
+    assert_eq!(world.start(), [""; 0]);
+    world.done("a");
+    assert_eq!(world.start(), ["a"]);
+    world.done("a");
+    assert_eq!(world.start(), [""; 0]);
+}
+
+#[test]
+fn who_is_paused_starts_when_it_is_resumed_or_asked_for() {
+    let mut world = World::new(4);
+    world.quick("a");
+    world.wait(MINUTE);
+    assert_eq!(world.start(), ["a"]);
+    world.roster.pause("a", None);
+    assert!(world.roster.place("a").unwrap().is_paused);
+    world.done("a");
+    world.wait(10 * MINUTE);
+    assert_eq!((world.start(), world.roster.next()), (Vec::new(), None));
+    let now = world.now();
+    world.roster.ask("a", now);
+    assert_eq!(world.start(), ["a"]);
+    world.done("a");
+    assert_eq!(world.start(), [""; 0]);
+    world.roster.resume("a", now);
+    assert_eq!(world.start(), ["a"]);
+    world.done("a");
+    assert!(!world.roster.place("a").unwrap().is_paused);
+    // Who was not paused is not started.
+    world.roster.resume("a", now);
+    assert_eq!(world.start(), [""; 0]);
+}
+
+#[test]
+fn who_is_paused_is_looked_at_when_that_was_said() {
+    let mut world = World::new(4);
+    world.quick("a");
+    world.wait(MINUTE);
+    let again = later(world.now(), 5 * MINUTE);
+    world.roster.pause("a", Some(again));
+    assert_eq!(world.start(), [""; 0]);
+    assert_eq!(world.until("a"), Some(5 * MINUTE));
+    world.wait(5 * MINUTE);
+    assert_eq!(world.start(), ["a"]);
+}
+
+#[test]
+fn a_halted_job_that_is_paused_and_resumed_starts_anew() {
+    let mut world = World::new(4);
+    world.quick("a");
+    world.wait(MINUTE);
+    assert_eq!(world.start(), ["a"]);
+    world.failed("a", FailureClass::NeedsOperator);
+    world.roster.pause("a", None);
+    let now = world.now();
+    world.roster.resume("a", now);
+    assert_eq!(world.start(), ["a"]);
+}
+
+#[test]
+fn room_that_is_held_is_none() {
+    let mut world = World::new(8);
+    let per_target = BTreeMap::from([("t".to_owned(), 1)]);
+    world.roster.set_room(Room {
+        runs: 8,
+        per_target,
+    });
+    world.quick("a");
+    world.wait(MINUTE);
+    assert!(world.roster.hold("t") && !world.roster.hold("t"));
+    assert_eq!(world.start(), [""; 0]);
+    world.roster.release("t");
+    assert_eq!(world.start(), ["a"]);
+    assert!(!world.roster.hold("t") && world.roster.hold("elsewhere"));
 }
 
 #[test]

@@ -7,14 +7,19 @@
 use std::{sync::Arc, time::Duration};
 
 use lakeferry_config::{Config, Job};
-use lakeferry_engine::{Meter, Report, Request, drive};
+use lakeferry_engine::{Meter, Report, Request, RunError, drive};
 use lakeferry_model::{DeltaVersion, Target as _};
+use lakeferry_postgres::RequestKind;
 use tokio::{sync::Semaphore, task::JoinHandle};
 use tracing::Instrument as _;
 
 use crate::{
     arguments::Format,
-    commands::outcome::{outcome, told},
+    commands::{
+        hand_over::Handed,
+        outcome::{ByOthers, outcome, told},
+        pause::Paused,
+    },
     display::Display,
     exit::{Code, Trouble},
     interrupt::Interrupt,
@@ -35,13 +40,47 @@ pub(crate) struct Wish {
     pub(crate) request: Request,
     /// Whether guards against mass deletes are off.
     pub(crate) accept_deletes: bool,
+    /// Whether jobs run also where they are paused.
+    pub(crate) even_if_paused: bool,
     pub(crate) format: Format,
 }
 
+impl Wish {
+    /// `request`, and nothing besides.
+    pub(crate) fn to(request: Request, format: Format) -> Self {
+        Self {
+            request,
+            accept_deletes: false,
+            even_if_paused: false,
+            format,
+        }
+    }
+
+    /// As somebody else is asked for it.
+    fn for_others(self) -> lakeferry_postgres::Request {
+        lakeferry_postgres::Request {
+            kind: match self.request {
+                Request::Sync => RequestKind::Sync,
+                Request::Backfill => RequestKind::Backfill,
+                Request::Adopt => RequestKind::Adopt,
+                Request::RefreshSchema => RequestKind::RefreshSchema,
+                Request::Retry => RequestKind::Retry,
+            },
+            accept_deletes: self.accept_deletes,
+            even_if_paused: self.even_if_paused,
+        }
+    }
+}
+
 /// What became of a job.
+#[derive(Default)]
 struct Brought {
     report: Report<DeltaVersion>,
-    result: Result<(), Trouble>,
+    /// What others did who worked on it.
+    by_others: Option<ByOthers>,
+    /// Why nothing was done, where nobody asked for this job.
+    paused: Option<Paused>,
+    trouble: Option<Trouble>,
 }
 
 /// Brings the named jobs forward, or all.
@@ -49,7 +88,7 @@ pub(crate) async fn bring(config: Config, names: &[String], wish: Wish) -> Resul
     let interrupt = Interrupt::listen().map_err(Trouble::environment)?;
     let jobs: Vec<Job> = wiring::chosen(&config, names)?
         .into_iter()
-        .map(|job| allowed(job, wish.accept_deletes))
+        .map(|job| wiring::allowed(job, wish.accept_deletes))
         .collect();
     let config = Arc::new(shared_out(config, &jobs));
     let turns = Arc::new(Semaphore::new(AT_ONCE));
@@ -59,7 +98,9 @@ pub(crate) async fn bring(config: Config, names: &[String], wish: Wish) -> Resul
         let one = One {
             config: Arc::clone(&config),
             job: job.clone(),
-            request: wish.request,
+            wish,
+            is_named: !names.is_empty(),
+            handed: None,
             meter: meter.clone(),
             turns: Arc::clone(&turns),
             interrupt: interrupt.clone(),
@@ -101,27 +142,31 @@ fn done(jobs: &[Job], brought: Vec<Result<Brought, Trouble>>, request: Request) 
     let mut outcomes = Vec::new();
     let mut troubles = Vec::new();
     for (job, brought) in jobs.iter().zip(brought) {
-        let (report, result) = match brought {
-            Ok(Brought { report, result }) => (report, result),
-            Err(trouble) => (Report::default(), Err(trouble.about(job))),
-        };
-        if result.is_ok() || !report.steps.is_empty() {
+        let brought = brought.unwrap_or_else(|trouble| Brought {
+            trouble: Some(trouble.about(job)),
+            ..Brought::default()
+        });
+        let Brought {
+            report,
+            by_others,
+            paused,
+            trouble,
+        } = brought;
+        if let Some(paused) = &paused {
+            let (name, paused) = (&job.name, paused.told());
+            text.push_str(&format!("{name}: not done, it is {paused}\n"));
+        } else if let Some(by_others) = &by_others {
+            text.push_str(&by_others.told(job));
+        } else if trouble.is_none() || !report.steps.is_empty() {
             text.push_str(&told(job, &report, request));
         }
-        outcomes.push(outcome(job, &report, result.as_ref().err()));
-        troubles.extend(result.err());
+        let mut outcome = outcome(job, &report, trouble.as_ref());
+        (outcome.by_others, outcome.paused) = (by_others, paused);
+        outcomes.push(outcome);
+        troubles.extend(trouble);
     }
     let done = Done::new(text, &outcomes);
     Done { troubles, ..done }
-}
-
-/// The job, with its guards off where that was said.
-fn allowed(job: &Job, accept_deletes: bool) -> Job {
-    let mut job = job.clone();
-    if accept_deletes {
-        (job.allow_empty, job.max_delete_share) = (true, 1.0);
-    }
-    job
 }
 
 /// The configuration in which each of `jobs` has its share of the connections of its target.
@@ -138,7 +183,11 @@ fn shared_out(mut config: Config, jobs: &[Job]) -> Config {
 struct One {
     config: Arc<Config>,
     job: Job,
-    request: Request,
+    wish: Wish,
+    /// Whether it was asked for by its name.
+    is_named: bool,
+    /// To whoever works on the job.
+    handed: Option<Handed>,
     meter: Meter,
     turns: Arc<Semaphore>,
     interrupt: Interrupt,
@@ -151,33 +200,55 @@ impl One {
     }
 
     async fn bring_once(mut self) -> Brought {
-        let mut report = Report::default();
+        let mut brought = Brought::default();
         let mut interrupt = self.interrupt.clone();
         let mut wired = None;
         let ended = tokio::select! {
             biased;
             () = interrupt.asked() => None,
-            result = self.run(&mut wired, &mut report) => Some(result),
+            result = self.run(&mut wired, &mut brought) => Some(result),
         };
-        let result = match ended {
-            Some(result) => result,
+        brought.trouble = match ended {
+            Some(result) => result.err(),
             // The session was dropped with the run.
-            None => Err(self.interrupted(wired.as_ref(), &mut report).await),
+            None => Some(self.interrupted(wired.as_ref(), &mut brought.report).await),
         };
-        Brought { report, result }
+        brought
     }
 
     async fn run(
         &mut self,
         wired: &mut Option<WiredJob>,
-        report: &mut Report<DeltaVersion>,
+        brought: &mut Brought,
     ) -> Result<(), Trouble> {
         // It is never closed.
         let _turn = self.turns.acquire().await;
         let mut job = wiring::job(&self.config, &self.job).await?;
         job.meter = self.meter.clone();
-        let done = Box::pin(drive(wired.insert(job), self.request, report)).await;
-        done.map_err(|error| Trouble::from(error).about(&self.job))
+        job.policy.ignores_pause = self.wish.even_if_paused;
+        let job = wired.insert(job);
+        loop {
+            let done = Box::pin(drive(job, self.wish.request, &mut brought.report)).await;
+            let holder = match done {
+                Ok(()) => return Ok(()),
+                Err(RunError::Held { holder, .. }) => holder,
+                Err(RunError::Paused { pause, .. }) if !self.is_named => {
+                    brought.paused = Some(Paused::of(&pause));
+                    return Ok(());
+                }
+                Err(error) => return Err(Trouble::from(error).about(&self.job)),
+            };
+            let request = self.wish.for_others();
+            let handed = Handed::to(&holder, &self.config, &self.job, request).await?;
+            let answer = self.handed.insert(handed).followed().await?;
+            self.handed = None;
+            if let Some(answer) = answer {
+                let by_others = ByOthers::of(&holder, answer);
+                return by_others
+                    .map(|done| brought.by_others = Some(done))
+                    .map_err(|error| error.about(&self.job));
+            }
+        }
     }
 
     /// Where a job stands that was stopped on its way.
@@ -186,6 +257,10 @@ impl One {
         wired: Option<&WiredJob>,
         report: &mut Report<DeltaVersion>,
     ) -> Trouble {
+        if let Some(handed) = &self.handed {
+            // What is being done goes on.
+            let _ = tokio::time::timeout(LAST_LOOK, handed.withdraw()).await;
+        }
         let standing = match wired {
             Some(wired) => tokio::time::timeout(LAST_LOOK, wired.target.inspect())
                 .await
@@ -206,7 +281,7 @@ impl One {
         let reason = format!("stopped by a signal; it is {place}");
         let trouble = Trouble::new(Code::Interrupted, reason).about(&self.job);
         let name = &self.job.name;
-        trouble.hint(match self.request {
+        trouble.hint(match self.wish.request {
             Request::Adopt => format!("lakeferry adopt {name} starts again"),
             Request::Retry => format!("lakeferry quarantine retry {name} goes on from there"),
             Request::Sync | Request::Backfill | Request::RefreshSchema => {

@@ -1,24 +1,27 @@
 //! The commands: each wires what it needs, asks, and says what came of it.
 
-mod adopt;
-mod backfill;
 mod bring;
 mod completions;
 mod demo;
 mod filter_time;
+mod hand_over;
 pub(crate) mod history;
 mod init;
 mod outcome;
+mod pause;
 mod plan;
 mod quarantine;
-mod refresh_schema;
 mod reset;
 mod run;
 mod status;
-mod sync;
 mod validate;
 pub(crate) mod wording;
 
+use std::slice;
+
+use lakeferry_engine::Request;
+
+use self::bring::Wish;
 use crate::{
     arguments::{Arguments, Command},
     exit::Trouble,
@@ -39,15 +42,39 @@ pub(crate) async fn execute(arguments: &Arguments) -> Result<Done, Trouble> {
         Command::Sync {
             jobs,
             accept_deletes,
-        } => sync::sync(configuration()?, jobs, *accept_deletes, arguments.output).await,
-        Command::Run => run::run(configuration()?).await,
+            even_if_paused,
+        } => {
+            let wish = Wish {
+                accept_deletes: *accept_deletes,
+                even_if_paused: *even_if_paused,
+                ..Wish::to(Request::Sync, arguments.output)
+            };
+            bring::bring(configuration()?, jobs, wish).await
+        }
+        Command::Pause { jobs, reason } => {
+            pause::pause(&configuration()?, jobs, reason.as_deref()).await
+        }
+        Command::Resume { jobs } => pause::resume(&configuration()?, jobs).await,
+        Command::Run => run::run(wiring::configuration(arguments)?, &arguments.config).await,
         Command::Backfill {
             job,
             accept_deletes,
-        } => backfill::backfill(configuration()?, job, *accept_deletes, arguments.output).await,
-        Command::Adopt { job } => adopt::adopt(configuration()?, job, arguments.output).await,
+            even_if_paused,
+        } => {
+            let wish = Wish {
+                accept_deletes: *accept_deletes,
+                even_if_paused: *even_if_paused,
+                ..Wish::to(Request::Backfill, arguments.output)
+            };
+            bring::bring(configuration()?, slice::from_ref(job), wish).await
+        }
+        Command::Adopt { job } => {
+            let wish = Wish::to(Request::Adopt, arguments.output);
+            bring::bring(configuration()?, slice::from_ref(job), wish).await
+        }
         Command::RefreshSchema { job } => {
-            refresh_schema::refresh_schema(configuration()?, job, arguments.output).await
+            let wish = Wish::to(Request::RefreshSchema, arguments.output);
+            bring::bring(configuration()?, slice::from_ref(job), wish).await
         }
         Command::Reset { job, forget } => reset::reset(&configuration()?, job, *forget).await,
         Command::Quarantine { action } => {

@@ -1,18 +1,28 @@
 //! What became of a job that was brought forward: in words, and for programs.
 
 use lakeferry_engine::{Report, Request, Step, StepKind};
-use lakeferry_model::{BadRowCounts, DeltaVersion, RowCounts};
+use lakeferry_model::{BadRowCounts, DeltaVersion, Holder, RowCounts};
+use lakeferry_postgres::Answer;
 use serde::Serialize;
 
 use crate::{
-    commands::wording::{bad_wording, counted, step_wording},
-    exit::Trouble,
+    commands::{
+        pause::Paused,
+        wording::{bad_wording, counted, step_wording},
+    },
+    exit::{Code, Trouble},
 };
 
 /// What became of one job.
 #[derive(Debug, Serialize)]
 pub(crate) struct Outcome {
     job: String,
+    /// What others did who worked on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) by_others: Option<ByOthers>,
+    /// Why nothing was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) paused: Option<Paused>,
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -21,6 +31,58 @@ pub(crate) struct Outcome {
     /// Reason and causes, in one text.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+}
+
+/// What somebody else did, as they were asked to.
+#[derive(Debug, Serialize)]
+pub(crate) struct ByOthers {
+    pub(crate) holder: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
+    inserted: u64,
+    updated: u64,
+    deleted: u64,
+}
+
+impl ByOthers {
+    /// # Errors
+    /// If they did not do it.
+    pub(crate) fn of(holder: &Holder, answer: Answer) -> Result<Self, Trouble> {
+        if let Some(error) = answer.error {
+            let hint = format!("it was asked of {holder}, whose log may say more");
+            return Err(Trouble::new(Code::Failed, error).hint(hint));
+        }
+        let RowCounts {
+            inserted,
+            updated,
+            deleted,
+        } = answer.rows;
+        Ok(Self {
+            holder: holder.to_string(),
+            version: answer.version,
+            inserted,
+            updated,
+            deleted,
+        })
+    }
+
+    pub(crate) fn told(&self, job: &lakeferry_config::Job) -> String {
+        let Self {
+            holder,
+            inserted,
+            updated,
+            deleted,
+            ..
+        } = self;
+        let version = self
+            .version
+            .map(|version| format!(", at version {version}"));
+        let version = version.unwrap_or_default();
+        format!(
+            "{}: done by {holder}{version}: {inserted} inserted, {updated} updated, {deleted} deleted\n",
+            job.name
+        )
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -122,6 +184,8 @@ pub(crate) fn outcome(
     });
     Outcome {
         job: job.name.to_string(),
+        by_others: None,
+        paused: None,
         from: report.from.map(|from| from.0),
         through: report.through.map(|through| through.0),
         steps: steps.collect(),

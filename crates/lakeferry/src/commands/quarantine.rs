@@ -53,11 +53,7 @@ pub(crate) async fn quarantine(
         QuarantineAction::Show { job, key } => show(&config, job, key).await,
         QuarantineAction::Drop { job, keys, all } => drop(&config, job, keys, *all).await,
         QuarantineAction::Retry { job } => {
-            let wish = Wish {
-                request: Request::Retry,
-                accept_deletes: false,
-                format,
-            };
+            let wish = Wish::to(Request::Retry, format);
             bring(config, std::slice::from_ref(job), wish).await
         }
     }

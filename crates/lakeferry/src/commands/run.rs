@@ -1,9 +1,16 @@
 //! `run`: all jobs as they are scheduled, until a signal.
 
-use lakeferry_config::Config;
+use std::path::PathBuf;
+
+use lakeferry_config::Loaded;
 use serde::Serialize;
 
-use crate::{daemon::Daemon, exit::Trouble, interrupt::Interrupt, output::Done};
+use crate::{
+    daemon::{Daemon, Files},
+    exit::Trouble,
+    interrupt::Interrupt,
+    output::Done,
+};
 
 /// How it ended.
 #[derive(Debug, Serialize)]
@@ -14,9 +21,10 @@ struct Stopped {
 
 /// Runs until an end is asked for. That is no failure, also where runs were taken back: every target is
 /// a version of its source.
-pub(crate) async fn run(config: Config) -> Result<Done, Trouble> {
+pub(crate) async fn run(loaded: Loaded, paths: &[PathBuf]) -> Result<Done, Trouble> {
     let interrupt = Interrupt::listen().map_err(Trouble::environment)?;
-    let taken_back = Daemon::new(config).run(interrupt).await?;
+    let files = Files::new(paths.to_vec(), &loaded.folders).map_err(Trouble::environment)?;
+    let taken_back = Daemon::new(loaded.config).run(interrupt, files).await?;
     let text = match taken_back.as_slice() {
         [] => "stopped; no run was under way".to_owned(),
         jobs => format!(

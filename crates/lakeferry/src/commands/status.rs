@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::{
     commands::{
         filter_time::FilterTime,
+        pause::Paused,
         wording::{counted, table_wording, time_wording, unfinished_wording},
     },
     exit::Trouble,
@@ -30,6 +31,8 @@ struct JobStatus {
     lag_versions: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     filter_time: Option<FilterTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused: Option<Paused>,
     /// Who works on it now.
     #[serde(skip_serializing_if = "Option::is_none")]
     holder: Option<String>,
@@ -120,6 +123,7 @@ async fn look(config: &Config, job: &lakeferry_config::Job) -> Result<JobStatus,
         head: head.version.0,
         lag_versions: watermark.map(|watermark| head.version.0.saturating_sub(watermark)),
         filter_time: FilterTime::of(job, &wired, &standing),
+        paused: standing.paused.as_ref().map(Paused::of),
         holder: holder.map(|holder| holder.to_string()),
         detached_columns: columns(&standing, ColumnRole::Detached),
         columns_left_out: columns(&standing, ColumnRole::LeftOut)
@@ -161,6 +165,9 @@ fn told(status: &JobStatus) -> String {
         _ => format!("not filled yet; the source is at version {head}"),
     };
     let mut text = format!("{job}: {place}\n  {source} → {target} ({table})\n");
+    if let Some(paused) = &status.paused {
+        text.push_str(&format!("  {}\n", paused.told()));
+    }
     if let Some(run) = &status.last_run {
         let LastRun {
             finished_at,

@@ -12,7 +12,7 @@ pub(crate) async fn validate(
     show: bool,
     offline: bool,
 ) -> Result<Done, Trouble> {
-    let Loaded { config, shown } = match offline {
+    let Loaded { config, shown, .. } = match offline {
         true => wiring::configuration_offline(arguments)?,
         false => wiring::configuration(arguments)?,
     };

@@ -7,7 +7,7 @@ use std::{
 };
 
 use lakeferry_engine::{JobState, Meter, Roster, Trouble};
-use lakeferry_model::{FailureClass, Instant};
+use lakeferry_model::{FailureClass, Instant, Pause};
 
 /// The loop comes round more often than this, whatever happens.
 const ALIVE: Duration = Duration::from_secs(60);
@@ -31,6 +31,7 @@ pub(super) struct Row {
     pub(super) trouble: Option<Trouble>,
     pub(super) place: Place,
     pub(super) meter: Meter,
+    pub(super) paused: Option<Pause>,
 }
 
 /// See the module.
@@ -66,6 +67,32 @@ impl Board {
         (row.state, row.next) = (stands.state, stands.next);
         row.trouble = stands.trouble.cloned();
         row.place = place.unwrap_or(row.place);
+    }
+
+    /// Shows a job from now on, as `row` has it.
+    pub(super) fn add(&self, job: &str, row: Row) {
+        self.known().jobs.insert(job.to_owned(), row);
+    }
+
+    /// Shows a job no longer.
+    pub(super) fn remove(&self, job: &str) {
+        self.known().jobs.remove(job);
+    }
+
+    /// The pause of `job`, if it is paused.
+    pub(super) fn paused(&self, job: &str) -> Option<Pause> {
+        self.known().jobs.get(job)?.paused.clone()
+    }
+
+    /// Notes that `job` is paused, or not; says whether that is new.
+    pub(super) fn pause(&self, job: &str, pause: Option<&Pause>) -> bool {
+        let mut known = self.known();
+        let Some(row) = known.jobs.get_mut(job) else {
+            return false;
+        };
+        let was_paused = row.paused.is_some();
+        row.paused = pause.cloned();
+        was_paused != pause.is_some()
     }
 
     pub(super) fn came_round(&self, now: Instant) {
@@ -133,11 +160,12 @@ impl Row {
     pub(super) fn word(&self) -> &'static str {
         let seen = self.meter.seen();
         match self.state {
-            JobState::Idle => "idle",
             JobState::Running { .. } if seen.head.is_some() && seen.version.is_none() => {
                 "backfilling"
             }
             JobState::Running { .. } => "syncing",
+            _ if self.paused.is_some() => "paused",
+            JobState::Idle => "idle",
             JobState::BackingOff { .. } | JobState::GaveUp => "backing_off",
             JobState::Halted => "halted",
         }
@@ -166,6 +194,7 @@ mod tests {
             }),
             place: Place::default(),
             meter: Meter::default(),
+            paused: None,
         }
     }
 

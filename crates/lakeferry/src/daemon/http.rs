@@ -27,7 +27,7 @@ use lakeferry_model::Clock as _;
 use tokio::{net::TcpListener, sync::Mutex, task::JoinHandle};
 
 pub(super) use self::access::Access;
-use super::{board::Board, kept_job::Shared, metrics::Metrics, series::Series};
+use super::{board::Board, control::Controls, metrics::Metrics, series::Series};
 use crate::system_clock::SystemClock;
 
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -38,9 +38,9 @@ pub(super) struct Told {
     pub(super) board: Arc<Board>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) series: Arc<Series>,
-    pub(super) shared: Arc<Shared>,
     /// Held by the one request that reads the history.
     pub(super) history: Arc<Mutex<()>>,
+    pub(super) controls: Controls,
 }
 
 /// Answers until it is dropped.

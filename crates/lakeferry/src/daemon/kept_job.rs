@@ -9,10 +9,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use arrow_schema::SchemaRef;
 use lakeferry_config::{Config, Job, Mode, TargetName};
 use lakeferry_delta::DeltaSource;
-use lakeferry_engine::{Meter, Request, run};
-use lakeferry_model::{Clock as _, DeltaVersion, Head, Instant, Source as _, Watermark};
-
-use lakeferry_postgres::Spares;
+use lakeferry_engine::{Meter, Request, Room, RunError, run};
+use lakeferry_model::{
+    Claim, Clock as _, DeltaVersion, FailureClass, Head, Instant, Pause, RowCounts, Source as _,
+    Watermark,
+};
+use lakeferry_postgres::{Answer, JobControl, RequestKind, Spares};
 use tracing::{Instrument as _, Span};
 
 use super::{
@@ -39,24 +41,72 @@ pub(super) struct Shared {
     pub(super) watch: Watch,
 }
 
+impl Shared {
+    pub(super) fn first(config: Config, room: &Room, watch: Watch) -> Self {
+        Self::new(config, room, watch, None)
+    }
+
+    /// As it is with another configuration: targets that are as they were keep their connections.
+    pub(super) fn after(before: &Self, config: Config, room: &Room) -> Self {
+        Self::new(config, room, before.watch.clone(), Some(before))
+    }
+
+    fn new(config: Config, room: &Room, watch: Watch, before: Option<&Self>) -> Self {
+        let spares = config.targets.values().map(|target| {
+            let name = &target.name;
+            let same = before.filter(|before| before.config.targets.get(name) == Some(target));
+            let spares = same.and_then(|before| before.spares.get(name).cloned());
+            let most = room.per_target.get(name.as_str()).copied();
+            let new = || Spares::new(most.unwrap_or(0), target.close_after);
+            (name.clone(), spares.unwrap_or_else(new))
+        });
+        Self {
+            spares: spares.collect(),
+            config,
+            watch,
+        }
+    }
+
+    /// Whether a job of `before`, and where it writes, is declared as it was.
+    pub(super) fn has_as_it_was(&self, before: &Config, job: &Job) -> bool {
+        let now = &self.config;
+        now.deployment == before.deployment
+            && now.job(job.name.as_str()) == Some(job)
+            && now.target_of(job) == before.target_of(job)
+    }
+
+    /// The connections of a job's target that have nothing to do.
+    pub(super) fn spares_of(&self, job: &Job) -> Spares {
+        let spares = self.spares.get(&job.target.target).cloned();
+        spares.unwrap_or_default()
+    }
+}
+
+/// What came of a run; a pause, if that kept it from anything.
+type Went = Result<Option<Pause>, Trouble>;
+
 /// How a run ended.
 pub(super) struct Ended {
     pub(super) kept: KeptJob,
     /// What was done, also before a failure.
     pub(super) report: Report,
     pub(super) result: Result<(), Trouble>,
+    /// Why nothing was done, where that is wanted.
+    pub(super) paused: Option<Pause>,
     pub(super) place: Place,
     pub(super) took: Duration,
     /// How long commits took to arrive.
     pub(super) waits: Vec<Duration>,
     /// What is still said of it is said in this.
     pub(super) span: Span,
+    /// What is wanted of the jobs of its target, where it could look.
+    pub(super) controls: Option<Vec<JobControl>>,
 }
 
 /// See the module.
 pub(super) struct KeptJob {
     shared: Arc<Shared>,
-    job: Job,
+    pub(super) job: Job,
     meter: Meter,
     /// How many runs there were.
     runs: u64,
@@ -64,6 +114,8 @@ pub(super) struct KeptJob {
     /// As it was last wired.
     source: Option<DeltaSource>,
     warm: Option<Warm>,
+    /// Whether a request was taken that is not answered yet.
+    has_request: bool,
 }
 
 /// What is only there after a run that ended well.
@@ -87,36 +139,139 @@ impl KeptJob {
             place: Place::default(),
             source: None,
             warm: None,
+            has_request: false,
         }
     }
 
-    /// Brings the job forward once.
-    pub(super) async fn run(mut self) -> Ended {
+    /// Whether it can go on under another configuration with all that it kept.
+    pub(super) fn goes_on_with(&mut self, shared: &Arc<Shared>) -> bool {
+        let goes_on = shared.has_as_it_was(&self.shared.config, &self.job);
+        if goes_on {
+            self.shared = Arc::clone(shared);
+        }
+        goes_on
+    }
+
+    /// Brings the job forward once; if somebody asked, by what they asked for.
+    pub(super) async fn run(mut self, is_asked: bool) -> Ended {
         self.runs += 1;
         let span = log::of_run(self.job.name.as_str(), self.runs);
-        let mut ended = Box::pin(self.run_once()).instrument(span.clone()).await;
+        let run = Box::pin(self.run_once(is_asked)).instrument(span.clone());
+        let mut ended = run.await;
         ended.span = span;
         ended
     }
 
-    async fn run_once(mut self) -> Ended {
+    async fn run_once(mut self, is_asked: bool) -> Ended {
         let (mut report, began) = (Report::default(), SystemClock.now());
-        let result = match self.warm.take() {
-            Some(warm) => self.go_on(warm, &mut report).await,
-            None => self.begin(&mut report).await,
+        let is_asked = is_asked || self.has_request;
+        let went = match is_asked {
+            true => self.fulfil(&mut report).await,
+            false => self.forward(&mut report).await,
         };
         let took = between(began, SystemClock.now());
-        self.locate(&report, result.is_ok()).await;
+        let (result, paused) = match went {
+            Ok(paused) => (Ok(()), paused),
+            Err(trouble) => (Err(trouble), None),
+        };
+        self.locate(&report, result.is_ok() && paused.is_none())
+            .await;
         let waits = self.waits(&report).await;
+        let has_connected = report.watermark.is_some();
+        let controls = match is_asked || has_connected {
+            true => self.look().await,
+            false => None,
+        };
         Ended {
             place: self.place,
             kept: self,
             report,
             result,
+            paused,
             took,
             waits,
             span: Span::none(),
+            controls,
         }
+    }
+
+    async fn forward(&mut self, report: &mut Report) -> Went {
+        match self.warm.take() {
+            Some(warm) => self.go_on(warm, report).await,
+            None => self.begin(report).await,
+        }
+    }
+
+    /// Does the oldest request for the job, and answers it; without any, what it does anyway.
+    async fn fulfil(&mut self, report: &mut Report) -> Went {
+        let (shared, job) = (Arc::clone(&self.shared), self.job.clone());
+        let control = wiring::control(&shared.config, &job, shared.spares_of(&job))?;
+        self.has_request = true;
+        let taken = control.take(job.name.as_str(), &wiring::holder()).await;
+        let taken = taken.map_err(|error| wiring::target_trouble(&job, &error))?;
+        let Some(taken) = taken else {
+            self.has_request = false;
+            return self.forward(report).await;
+        };
+        let asked = taken.request;
+        tracing::info!(job = job.name.as_str(), ?asked, "somebody asked for it");
+        // Who asks wants the target looked at, whatever is known of it.
+        self.warm = None;
+        let went = self.do_as_asked(asked, report).await;
+        if matches!(&went, Err(trouble) if trouble.class == FailureClass::Transient) {
+            return went;
+        }
+        self.has_request = false;
+        if let Err(error) = control.end(taken, &answer(report, &went)).await {
+            tracing::warn!(job = job.name.as_str(), %error, "who asked for it was not told");
+        }
+        went
+    }
+
+    async fn do_as_asked(
+        &mut self,
+        asked: lakeferry_postgres::Request,
+        report: &mut Report,
+    ) -> Went {
+        let request = match asked.kind {
+            RequestKind::Sync if !asked.accept_deletes && !asked.even_if_paused => {
+                return self.forward(report).await;
+            }
+            RequestKind::Sync => Request::Sync,
+            RequestKind::Backfill => Request::Backfill,
+            RequestKind::Adopt => Request::Adopt,
+            RequestKind::RefreshSchema => Request::RefreshSchema,
+            RequestKind::Retry => Request::Retry,
+            RequestKind::Reset => return self.reset(false).await,
+            RequestKind::Forget => return self.reset(true).await,
+        };
+        let job = wiring::allowed(&self.job, asked.accept_deletes);
+        let spares = self.shared.spares_of(&job);
+        let mut wired = wiring::job_with_spares(&self.shared.config, &job, spares).await?;
+        wired.meter = self.meter.clone();
+        wired.policy.ignores_pause = asked.even_if_paused;
+        // It is not kept: it may do more than the job may.
+        brought(Box::pin(run(&wired, request, report)).await)
+    }
+
+    async fn reset(&mut self, forgets: bool) -> Went {
+        let target = wiring::target(&self.shared.config, &self.job)?;
+        let reset = Box::pin(target.reset(&wiring::holder(), forgets)).await;
+        match reset.map_err(|error| wiring::target_trouble(&self.job, &error))? {
+            Claim::Granted(_) => Ok(None),
+            Claim::Held(holder) => {
+                let job = self.job.name.to_string();
+                Err(Trouble::from(RunError::Held { job, holder }))
+            }
+        }
+    }
+
+    /// What is wanted of all jobs of the target, as long as there is a connection to it.
+    async fn look(&self) -> Option<Vec<JobControl>> {
+        let (shared, job) = (&self.shared, &self.job);
+        let control = wiring::control(&shared.config, job, shared.spares_of(job)).ok()?;
+        // What keeps it from that is said by the next run.
+        control.look().await.ok()
     }
 
     /// Notes how far the job is. What cannot be found out stays as it was: it is for show alone.
@@ -166,12 +321,12 @@ impl KeptJob {
         waits
     }
 
-    async fn go_on(&mut self, warm: Warm, report: &mut Report) -> Result<(), Trouble> {
+    async fn go_on(&mut self, warm: Warm, report: &mut Report) -> Went {
         let head = warm.wired.source.head().await;
         let head = head.map_err(|error| wiring::source_trouble(&self.job, &error))?;
         if warm.has(&head) {
             self.warm = Some(warm);
-            return Ok(());
+            return Ok(None);
         }
         if warm.columns != head.columns {
             // What the job's settings mean may be another thing now.
@@ -180,10 +335,9 @@ impl KeptJob {
         self.bring(warm, report).await
     }
 
-    async fn begin(&mut self, report: &mut Report) -> Result<(), Trouble> {
+    async fn begin(&mut self, report: &mut Report) -> Went {
         let (shared, job) = (Arc::clone(&self.shared), &self.job);
-        let spares = shared.spares.get(&job.target.target).cloned();
-        let spares = spares.unwrap_or_default();
+        let spares = shared.spares_of(job);
         let mut wired = wiring::job_with_spares(&shared.config, job, spares).await?;
         wired.meter = self.meter.clone();
         self.source = Some(wired.source.clone());
@@ -207,13 +361,36 @@ impl KeptJob {
         self.bring(warm, report).await
     }
 
-    async fn bring(&mut self, warm: Warm, report: &mut Report) -> Result<(), Trouble> {
-        Box::pin(run(&warm.wired, Request::Sync, report))
-            .await
-            .map_err(Trouble::from)?;
+    async fn bring(&mut self, warm: Warm, report: &mut Report) -> Went {
+        let paused = brought(Box::pin(run(&warm.wired, Request::Sync, report)).await)?;
         let watermark = report.watermark.clone();
         self.warm = Some(Warm { watermark, ..warm });
-        Ok(())
+        Ok(paused)
+    }
+}
+
+fn brought(result: Result<(), RunError>) -> Went {
+    match result {
+        Ok(()) => Ok(None),
+        Err(RunError::Paused { pause, .. }) => Ok(Some(pause)),
+        Err(error) => Err(Trouble::from(error)),
+    }
+}
+
+/// What who asked for it is told.
+fn answer(report: &Report, went: &Went) -> Answer {
+    let rows = report.steps.iter().map(|step| step.rows);
+    Answer {
+        error: match went {
+            Ok(None) => None,
+            Ok(Some(pause)) => Some(format!("it is {pause}")),
+            Err(trouble) => Some(trouble.in_one_line()),
+        },
+        version: report.through.map(|version| version.0),
+        rows: rows.fold(RowCounts::default(), |mut all, rows| {
+            all += rows;
+            all
+        }),
     }
 }
 

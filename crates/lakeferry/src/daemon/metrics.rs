@@ -23,7 +23,14 @@ use super::{
 type Labels = Vec<(&'static str, String)>;
 type Seconds = Gauge<f64, AtomicU64>;
 
-const STATES: [&str; 5] = ["idle", "backfilling", "syncing", "backing_off", "halted"];
+const STATES: [&str; 6] = [
+    "idle",
+    "backfilling",
+    "syncing",
+    "backing_off",
+    "paused",
+    "halted",
+];
 
 /// Of the waits from a commit to its rows, in seconds.
 const VISIBLE: [f64; 13] = [
@@ -51,10 +58,14 @@ pub(super) struct Metrics {
     next_run: Family<Labels, Seconds>,
     quarantined: Family<Labels, Gauge>,
     connections: Gauge,
+    reloads: Family<Labels, Counter>,
+    reload_is_done: Gauge,
+    reload_at: Family<Labels, Seconds>,
 }
 
 impl Metrics {
-    pub(super) fn new() -> Self {
+    /// The configuration was read at `now`.
+    pub(super) fn new(now: Instant) -> Self {
         let metrics = Self {
             registry: Mutex::new(Registry::with_prefix("lakeferry")),
             runs: Family::default(),
@@ -72,7 +83,11 @@ impl Metrics {
             next_run: Family::default(),
             quarantined: Family::default(),
             connections: Gauge::default(),
+            reloads: Family::default(),
+            reload_is_done: Gauge::default(),
+            reload_at: Family::default(),
         };
+        metrics.note_reload(now, true);
         {
             let mut registry = metrics
                 .registry
@@ -80,6 +95,7 @@ impl Metrics {
                 .unwrap_or_else(PoisonError::into_inner);
             metrics.register_events(&mut registry);
             metrics.register_standing(&mut registry);
+            metrics.register_reloads(&mut registry);
         }
         metrics
     }
@@ -128,6 +144,25 @@ impl Metrics {
         );
     }
 
+    /// What became of new configurations.
+    fn register_reloads(&self, all: &mut Registry) {
+        all.register(
+            "config_reloads",
+            "New configurations, by what became of them",
+            self.reloads.clone(),
+        );
+        all.register(
+            "config_last_reload_successful",
+            "1 if the newest configuration was taken over, 0 if it was refused",
+            self.reload_is_done.clone(),
+        );
+        all.register(
+            "config_last_reload_timestamp_seconds",
+            "When a configuration was last taken over (the first at the start), and last refused",
+            self.reload_at.clone(),
+        );
+    }
+
     /// How jobs stand.
     fn register_standing(&self, all: &mut Registry) {
         all.register(
@@ -167,6 +202,33 @@ impl Metrics {
         );
     }
 
+    /// A new configuration was taken over, or refused.
+    pub(super) fn reloaded(&self, now: Instant, is_done: bool) {
+        self.reloads.get_or_create(&reload(is_done)).inc();
+        self.note_reload(now, is_done);
+    }
+
+    fn note_reload(&self, now: Instant, is_done: bool) {
+        self.reload_is_done.set(i64::from(is_done));
+        let at = self.reload_at.get_or_create(&reload(is_done));
+        at.set(seconds(now.0));
+    }
+
+    /// Says no more how `job` stands.
+    pub(super) fn forget(&self, job: &str) {
+        let labels = vec![("job", job.to_owned())];
+        for state in STATES {
+            let labels = vec![("job", job.to_owned()), ("state", state.to_owned())];
+            self.state.remove(&labels);
+        }
+        for gauges in [&self.watermark, &self.lag_versions, &self.quarantined] {
+            gauges.remove(&labels);
+        }
+        for gauges in [&self.lag_seconds, &self.next_run] {
+            gauges.remove(&labels);
+        }
+    }
+
     pub(super) fn started(&self, start: &Start) {
         let labels = vec![("job", start.job.clone())];
         self.late
@@ -183,13 +245,14 @@ impl Metrics {
                 self.failures.get_or_create(&class).inc();
                 "failed"
             }
+            Ok(()) if ended.paused.is_some() => "paused",
             Ok(()) if ended.report.steps.is_empty() => "nothing",
             Ok(()) => "done",
         };
         self.runs.get_or_create(&labels("result", result)).inc();
         self.count(&ended.report, &labels);
         let of_job = vec![("job", job.to_owned())];
-        if result != "nothing" {
+        if ended.result.is_err() || result == "done" {
             let seconds = ended.took.as_secs_f64();
             self.run_seconds.get_or_create(&of_job).observe(seconds);
         }
@@ -263,6 +326,14 @@ impl Metrics {
             }
         }
     }
+}
+
+fn reload(is_done: bool) -> Labels {
+    let result = match is_done {
+        true => "done",
+        false => "refused",
+    };
+    vec![("result", result.to_owned())]
 }
 
 pub(super) fn class(class: FailureClass) -> &'static str {

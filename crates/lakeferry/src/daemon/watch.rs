@@ -88,6 +88,21 @@ impl Watch {
         true
     }
 
+    /// Wakes `job` no more.
+    pub(super) fn forget(&self, job: &str) {
+        let mut waiting = locked(&self.waiting);
+        waiting.retain(|directory, jobs| {
+            if jobs.remove(job) && jobs.is_empty() {
+                if let Some(watcher) = locked(&self.watcher).as_mut() {
+                    // It may be gone.
+                    let _ = watcher.unwatch(directory);
+                }
+                return false;
+            }
+            true
+        });
+    }
+
     /// Asks `source` on behalf of `job`, every so often.
     pub(super) fn poll(&self, source: DeltaSource, job: String, every: Duration) -> Poll {
         Poll(tokio::spawn(poll(self.clone(), source, job, every)))

@@ -227,7 +227,8 @@ async fn jobs(State(told): State<Told>) -> Body {
         told.series.last_runs(),
         SystemClock.now(),
     );
-    let jobs: Vec<_> = (told.shared.config.jobs.iter())
+    let shared = told.controls.shared();
+    let jobs: Vec<_> = (shared.config.jobs.iter())
         .filter_map(|job| stands(job, &rows, &last, now))
         .collect();
     Body(json!({ "jobs": jobs }))
@@ -235,7 +236,7 @@ async fn jobs(State(told): State<Told>) -> Body {
 
 async fn job(State(told): State<Told>, Path(name): Path<String>) -> Result<Body, Refusal> {
     let (rows, last) = (told.board.jobs(), told.series.last_runs());
-    let stands = stands(find(&told, &name)?, &rows, &last, SystemClock.now());
+    let stands = stands(&find(&told, &name)?, &rows, &last, SystemClock.now());
     Ok(Body(stands.ok_or_else(|| unknown(&name))?))
 }
 
@@ -260,7 +261,7 @@ async fn past_runs(
     let read = async {
         // One connection for all who ask.
         let _turn = told.history.lock().await;
-        history::of_job(&told.shared.config, job, limit).await
+        history::of_job(&told.controls.shared().config, &job, limit).await
     };
     let runs = timeout(READ_WITHIN, read).await.map_err(|_| {
         let reason = format!("the target of job {name} did not answer in time");
@@ -291,8 +292,9 @@ async fn series(State(told): State<Told>, Path(name): Path<String>) -> Result<Bo
     Ok(Body(json!({ "samples": told.series.of(&name) })))
 }
 
-fn find<'a>(told: &'a Told, name: &str) -> Result<&'a Job, Refusal> {
-    told.shared.config.job(name).ok_or_else(|| unknown(name))
+fn find(told: &Told, name: &str) -> Result<Job, Refusal> {
+    let job = told.controls.shared().config.job(name).cloned();
+    job.ok_or_else(|| unknown(name))
 }
 
 fn unknown(name: &str) -> Refusal {

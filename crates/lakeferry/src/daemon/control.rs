@@ -1,0 +1,247 @@
+//! Pauses and requests: how the loop hears of them, and how others in this process set them.
+//!
+//! They stand in the targets, so that it is all one which replica, command or session sets them. What is
+//! set here is known to the loop at once; the rest is seen by runs that connect, or by a look of its own,
+//! one query for all jobs of a target, over a connection that is closed at once.
+
+use std::{sync::Arc, time::Duration};
+
+use lakeferry_config::{Job, TargetName};
+use lakeferry_engine::Cadence;
+use lakeferry_model::{Clock as _, Instant, Pause};
+use lakeferry_postgres::{JobControl, Spares};
+use tokio::sync::{mpsc::UnboundedSender, watch::Receiver};
+
+use super::{Daemon, board::Board, cadence, kept_job::Shared, later};
+use crate::{
+    exit::{Code, Trouble},
+    wiring,
+};
+
+/// Where nothing is looked for besides, a paused job that is due is looked at so often.
+const PAUSED_LOOK: Duration = Duration::from_secs(60);
+
+/// What somebody in this process wants of a job.
+#[derive(Debug)]
+pub(super) enum Order {
+    Pause(String, Pause),
+    Resume(String),
+    Sync(String),
+}
+
+/// What a look at a target found.
+pub(super) type Looked = (TargetName, Result<Vec<JobControl>, Trouble>);
+
+/// Pauses jobs, lets them run again, and asks for syncs, on behalf of whoever asks this process.
+#[derive(Clone)]
+pub(super) struct Controls {
+    pub(super) current: Receiver<Arc<Shared>>,
+    pub(super) board: Arc<Board>,
+    pub(super) orders: UnboundedSender<Order>,
+}
+
+impl Controls {
+    /// What is declared now.
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.current.borrow())
+    }
+}
+
+#[allow(dead_code, reason = "for handlers of the HTTP API")]
+impl Controls {
+    /// Pauses a job; says since when it is.
+    ///
+    /// # Errors
+    /// If there is no such job, or its target cannot be written.
+    pub(super) async fn pause(
+        &self,
+        job: &str,
+        by: &str,
+        reason: Option<&str>,
+    ) -> Result<Pause, Trouble> {
+        let (shared, job) = self.find(job)?;
+        let name = job.name.as_str();
+        let control = wiring::control(&shared.config, &job, shared.spares_of(&job))?;
+        let pause = control.pause(name, by, reason).await;
+        let pause = pause.map_err(|error| wiring::target_trouble(&job, &error))?;
+        self.order(Order::Pause(name.to_owned(), pause.clone()));
+        Ok(pause)
+    }
+
+    /// Lets a job run again; says whether it was paused.
+    ///
+    /// # Errors
+    /// As for [`Controls::pause`].
+    pub(super) async fn resume(&self, job: &str) -> Result<bool, Trouble> {
+        let (shared, job) = self.find(job)?;
+        let name = job.name.as_str();
+        let control = wiring::control(&shared.config, &job, shared.spares_of(&job))?;
+        let was_paused = control.resume(name).await;
+        let was_paused = was_paused.map_err(|error| wiring::target_trouble(&job, &error))?;
+        self.order(Order::Resume(name.to_owned()));
+        Ok(was_paused)
+    }
+
+    /// Lets a job run now, or once more after the run that goes on.
+    ///
+    /// # Errors
+    /// If there is no such job, or it is paused.
+    pub(super) fn sync(&self, job: &str) -> Result<(), Trouble> {
+        let (_, job) = self.find(job)?;
+        let name = job.name.to_string();
+        let row = self.board.jobs().remove(&name);
+        if let Some(pause) = row.and_then(|row| row.paused) {
+            let trouble = Trouble::new(Code::Failed, pause.to_string()).about(&job);
+            return Err(trouble.hint("resume it first"));
+        }
+        self.order(Order::Sync(name));
+        Ok(())
+    }
+
+    fn find(&self, name: &str) -> Result<(Arc<Shared>, Job), Trouble> {
+        let shared = self.shared();
+        let job = shared.config.job(name).cloned();
+        let job = job
+            .ok_or_else(|| Trouble::new(Code::Configuration, format!("there is no job {name}")))?;
+        Ok((shared, job))
+    }
+
+    fn order(&self, order: Order) {
+        // Nobody hears it when all is about to end; the state has it.
+        let _ = self.orders.send(order);
+    }
+}
+
+impl Daemon {
+    /// Looks at the targets at which it is time to, as far as they have room for it.
+    pub(super) fn look(&mut self) {
+        let now = self.clock.now();
+        let due: Vec<TargetName> = self
+            .looks_due
+            .iter()
+            .filter(|(_, due)| **due <= now)
+            .map(|(target, _)| target.clone())
+            .collect();
+        for target in due {
+            let jobs = &self.shared.config.jobs;
+            let Some(job) = jobs.iter().find(|job| job.target.target == target) else {
+                self.looks_due.remove(&target);
+                continue;
+            };
+            if !self.roster.hold(target.as_str()) {
+                // The runs that fill it will look.
+                continue;
+            }
+            self.looks_due.remove(&target);
+            let (shared, job) = (Arc::clone(&self.shared), job.clone());
+            self.looks.spawn(async move {
+                let found = async {
+                    let control = wiring::control(&shared.config, &job, Spares::default())?;
+                    let found = control.look().await;
+                    found.map_err(|error| wiring::target_trouble(&job, &error))
+                };
+                (target, found.await)
+            });
+        }
+    }
+
+    /// When the next target is to be looked at, that has not been waiting for room.
+    pub(super) fn next_look(&self, now: Instant) -> Option<Instant> {
+        self.looks_due
+            .values()
+            .filter(|due| **due > now)
+            .min()
+            .copied()
+    }
+
+    pub(super) fn looked(&mut self, (target, found): Looked) {
+        self.roster.release(target.as_str());
+        match found {
+            Ok(found) => self.control(&target, &found),
+            Err(trouble) => {
+                let reason = trouble.in_one_line();
+                tracing::debug!(%target, reason, "pauses and requests were not looked at");
+                self.look_later(&target);
+            }
+        }
+    }
+
+    /// Takes over what is wanted of all jobs of a target.
+    pub(super) fn control(&mut self, target: &TargetName, found: &[JobControl]) {
+        self.look_later(target);
+        let shared = Arc::clone(&self.shared);
+        let jobs = shared.config.jobs.iter();
+        let none = JobControl::default();
+        for job in jobs.filter(|job| job.target.target == *target) {
+            let name = job.name.as_str();
+            let wanted = found.iter().find(|control| control.job == name);
+            let wanted = wanted.unwrap_or(&none);
+            match &wanted.paused {
+                Some(pause) => self.pause(job, pause),
+                None => self.resume(name),
+            }
+            if wanted.is_requested {
+                self.roster.ask(name, self.clock.now());
+            }
+        }
+    }
+
+    pub(super) fn obey(&mut self, order: Order) {
+        let shared = Arc::clone(&self.shared);
+        match order {
+            Order::Pause(name, pause) => {
+                if let Some(job) = shared.config.job(&name) {
+                    self.pause(job, &pause);
+                }
+            }
+            Order::Resume(name) => self.resume(&name),
+            Order::Sync(name) => self.roster.ask(&name, self.clock.now()),
+        }
+    }
+
+    /// Leaves a job alone from its next run on.
+    pub(super) fn pause(&mut self, job: &Job, pause: &Pause) {
+        let name = job.name.as_str();
+        if self.board.pause(name, Some(pause)) {
+            let (by, reason) = (pause.by.as_str(), pause.reason.as_deref());
+            tracing::info!(job = name, by, reason, "paused");
+        }
+        let target = self.shared.config.target_of(job);
+        let looks = target.is_some_and(|target| target.control_poll.is_some());
+        let again = (!looks).then(|| later(self.clock.now(), PAUSED_LOOK));
+        self.roster.pause(name, again);
+        self.board.show(name, &self.roster, None);
+    }
+
+    /// As [`Daemon::pause`], for a run that found it out: what it was due for waits.
+    pub(super) fn found_paused(&mut self, job: &Job, pause: &Pause) {
+        if !matches!(cadence(job), Cadence::OnCommand) {
+            self.roster.wake(job.name.as_str(), self.clock.now());
+        }
+        self.pause(job, pause);
+    }
+
+    fn resume(&mut self, job: &str) {
+        if self.board.pause(job, None) {
+            tracing::info!(job, "resumed");
+        }
+        self.roster.resume(job, self.clock.now());
+        self.board.show(job, &self.roster, None);
+    }
+
+    /// Looks at every target soon.
+    pub(super) fn look_at_all(&mut self) {
+        let targets = self.shared.config.targets.values();
+        let looked_at = targets.filter(|target| target.control_poll.is_some());
+        let now = self.clock.now();
+        self.looks_due = looked_at.map(|target| (target.name.clone(), now)).collect();
+    }
+
+    fn look_later(&mut self, target: &TargetName) {
+        let settings = self.shared.config.targets.get(target);
+        if let Some(every) = settings.and_then(|settings| settings.control_poll) {
+            let due = later(self.clock.now(), every);
+            self.looks_due.insert(target.clone(), due);
+        }
+    }
+}
