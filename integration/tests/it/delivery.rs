@@ -170,6 +170,36 @@ fn the_manifests_run_a_configuration() {
     });
 }
 
+/// Who kills it waits longer than it may take to stop.
+#[test]
+fn nobody_kills_it_while_it_stops() {
+    let seconds = |path: &str, before: &str| -> u64 {
+        let text = fs::read_to_string(delivered(path)).unwrap();
+        let (_, rest) = text
+            .split_once(before)
+            .unwrap_or_else(|| panic!("{before} is not in {path}"));
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().unwrap()
+    };
+    let manifests = "config/kubernetes/lakeferry.yaml";
+    let stops = seconds(manifests, "stop_within: ");
+    assert!(seconds(manifests, "terminationGracePeriodSeconds: ") > stops);
+    let stops = seconds("config/reference.yaml", "\n  stop_within: ");
+    assert!(seconds("docker-compose.yml", "stop_grace_period: ") > stops);
+    assert!(seconds("config/systemd/lakeferry.service", "TimeoutStopSec=") > stops);
+}
+
+#[test]
+fn the_kustomization_names_what_is_there() {
+    let path = delivered("config/kubernetes/kustomization.yaml");
+    let text = fs::read_to_string(&path).unwrap();
+    let (_, rest) = text.split_once("resources: [").unwrap();
+    let (resources, _) = rest.split_once(']').unwrap();
+    for resource in resources.split(", ") {
+        assert!(path.with_file_name(resource).exists(), "{resource}");
+    }
+}
+
 #[test]
 fn the_unit_is_of_systemd() {
     let words = [
