@@ -2,6 +2,9 @@
 
     python bench.py backfill [--data lineitem|wide|narrow|text|nested] [--scale 1] [--rounds 5]
     python bench.py increment [--scale 1] [--rounds 5]
+    python bench.py latency|idle|unchanged|growth|behind
+
+The first two are races; the others hold a figure against what is promised.
 
 `cargo xtask bench …` makes the environment and the binaries and calls this. Contenders take turns:
 each round, each of them once, in an order that moves on by one; the first round warms up and does
@@ -9,6 +12,7 @@ not count. A run counts only if the target has exactly the rows that it should.
 """
 
 import argparse
+import importlib
 import os
 import pathlib
 import platform
@@ -17,6 +21,7 @@ import sys
 
 from harness import report
 from harness.measuring import Failed, Figures, measure
+from harness.promises import Promises
 from harness.server import Server
 from harness.table import Table
 
@@ -122,13 +127,17 @@ class Bench:
         return all(name in counted for name in ours)
 
     def head(self):
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            model = next((line.split(": ")[1].strip() for line in lines if "model name" in line), "")
         return [f"{self.expected[0]} rows, scale {self.arguments.scale:g}; commit "
-                f"{self.arguments.commit}, {self.arguments.profile} profile; Postgres "
-                f"{self.server.version()} on the same machine: {os.cpu_count()} cores "
-                f"({model}), {platform.system()} {platform.release()}. Best of the floor's and the "
-                "peers' rounds, Lakeferry's median; a warm-up before; all hold the same rows."]
+                f"{self.arguments.commit}, {self.arguments.profile} profile; "
+                f"{machine(self.server)}. Best of the floor's and the peers' rounds, Lakeferry's "
+                "median; a warm-up before; all hold the same rows."]
+
+
+def machine(server):
+    with open("/proc/cpuinfo", encoding="utf-8") as lines:
+        model = next((line.split(": ")[1].strip() for line in lines if "model name" in line), "")
+    return (f"Postgres {server.version()} on the same machine: {os.cpu_count()} cores ({model}), "
+            f"{platform.system()} {platform.release()}")
 
 
 def backfill(arguments):
@@ -246,14 +255,44 @@ def key_of(alias, table):
     return ", ".join(f"{alias}.{name}" for name in table.key)
 
 
+def promise(arguments):
+    """A benchmark of what is promised, without a contender."""
+    work = pathlib.Path(arguments.work) / arguments.name
+    subprocess.run(["rm", "-rf", work], check=True)
+    work.mkdir(parents=True)
+    pathlib.Path(arguments.results).mkdir(parents=True, exist_ok=True)
+    server = Server(arguments.postgres)
+    promises = Promises(arguments.name, [f"Commit {arguments.commit}, {arguments.profile} profile; "
+                                         f"{machine(server)}."])
+    try:
+        importlib.import_module(arguments.name).run(server, arguments, work, promises)
+    finally:
+        server.stop()
+        subprocess.run(["rm", "-rf", work], check=True)
+    # Figures of a development profile promise nothing.
+    return promises.write(pathlib.Path(arguments.results)) or arguments.profile != "release"
+
+
+RACES = {"backfill": backfill, "increment": increment}
+PROMISES = ["latency", "idle", "unchanged", "growth", "behind"]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=["backfill", "increment"])
+    parser.add_argument("name", choices=[*RACES, *PROMISES])
     parser.add_argument("--data", default="lineitem",
                         choices=["lineitem", "wide", "narrow", "text", "nested"])
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--commits", type=int, default=2_000,
+                        help="of `latency`; `behind` makes five times as many")
+    parser.add_argument("--jobs", type=int, default=1_000, help="of `idle`")
+    parser.add_argument("--seconds", type=int, default=600, help="that they are idle")
+    parser.add_argument("--table-rows", type=int, default=1_000_000,
+                        help="of `unchanged`, which writes a fifth of them again")
+    parser.add_argument("--behind-bytes", type=int, default=2 * 10**9,
+                        help="of text in the one commit of `behind`")
     parser.add_argument("--only", action="append", help="a contender; more than once for more")
     parser.add_argument("--lakeferry", required=True, help="the binary")
     parser.add_argument("--profile", required=True, help="what it was built with")
@@ -264,7 +303,7 @@ def main():
     parser.add_argument("--work", required=True, help="a folder for what is made and kept")
     parser.add_argument("--results", default=str(HERE / "results"))
     arguments = parser.parse_args()
-    done = {"backfill": backfill, "increment": increment}[arguments.name](arguments)
+    done = RACES.get(arguments.name, promise)(arguments)
     sys.exit(0 if done else 1)
 
 

@@ -35,7 +35,7 @@ class Server:
         self.binaries = pathlib.Path(binaries)
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="lakeferry-bench-"))
         self.data = self.folder / "data"
-        self.port = _free_port()
+        self.port = free_port()
         # Postgres refuses to run as root.
         self.user = "nobody" if os.geteuid() == 0 else None
         if self.user:
@@ -103,7 +103,7 @@ class Server:
         return ticks / CLOCK_TICKS
 
 
-def _free_port():
+def free_port():
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return one.getsockname()[1]

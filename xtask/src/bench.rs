@@ -7,6 +7,16 @@ use anyhow::Result;
 use crate::checkout::Checkout;
 use crate::stage::{self, execute};
 
+/// Those beside other tools.
+const RACES: [&str; 2] = ["backfill", "increment"];
+
+/// Those that hold a figure against what is promised.
+pub(crate) const PROMISES: [&str; 5] = ["latency", "idle", "unchanged", "growth", "behind"];
+
+/// Little data.
+const QUICK: &str = "--scale 0.01 --rounds 1 --commits 20 --jobs 20 --seconds 5 --table-rows 20000 \
+    --behind-bytes 20000000";
+
 /// Readies the machine, builds, and runs the benchmark of this name. If `quick`, with the development
 /// profile on very little data: whether it works, no figures.
 pub(crate) fn run(
@@ -27,8 +37,14 @@ pub(crate) fn run(
         )?;
     }
     let install = ["-m", "pip", "install", "--quiet", "--requirement"];
-    let requirements = root.join("benches/requirements.txt");
-    execute(Command::new(&python).args(install).arg(requirements))?;
+    let mut requirements = vec!["benches/requirements.txt"];
+    if RACES.contains(&name) {
+        requirements.push("benches/peers/requirements.txt");
+    }
+    for requirements in requirements {
+        let requirements = root.join(requirements);
+        execute(Command::new(&python).args(install).arg(requirements))?;
+    }
     let (profile, measured) = match quick {
         true => ("dev", "debug/lakeferry"),
         false => ("release", "release/lakeferry"),
@@ -68,8 +84,8 @@ pub(crate) fn run(
         .arg("--work")
         .arg(checkout.target().join(work));
     if quick {
-        bench.args(["--scale", "0.01", "--rounds", "1", "--results"]);
-        bench.arg(checkout.target().join(work).join("results"));
+        bench.args(QUICK.split_whitespace()).arg("--results");
+        bench.arg(checkout.target().join("bench-results"));
     }
     Ok(match bench.status()?.success() {
         true => ExitCode::SUCCESS,

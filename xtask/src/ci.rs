@@ -1,12 +1,14 @@
 //! Everything that has to hold before a change is taken. Stops at the first stage that fails; the
 //! tests come last, and what they say last is the last line.
 
-use anyhow::Result;
+use std::process::ExitCode;
+
+use anyhow::{Result, ensure};
 
 use crate::checkout::Checkout;
 use crate::stage::{self, Stages, execute, has_subcommand};
 use crate::test::{self, Closing};
-use crate::{count, sabotage, tidy};
+use crate::{bench, count, sabotage, tidy};
 
 pub(crate) fn run(checkout: &Checkout) -> Result<Closing> {
     let cargo = |arguments: &str| {
@@ -26,6 +28,7 @@ pub(crate) fn run(checkout: &Checkout) -> Result<Closing> {
     stages.run("build", || cargo("test --locked --workspace --no-run"))?;
     stages.run("count", || count::run(checkout, false))?;
     stages.run("demo", || demo(checkout))?;
+    stages.run("bench", || benches(checkout))?;
     stages.run("sabotage", || sabotage::run(checkout, None, false))?;
     let closing = stages.run("test", || test::run(checkout))?;
     println!("{}", stages.table());
@@ -40,6 +43,17 @@ fn demo(checkout: &Checkout) -> Result<()> {
             .current_dir(checkout.root())
             .args(["--for", "5", "--rows", "60000"]),
     )
+}
+
+/// Whether the benchmarks of what is promised work; their figures count elsewhere.
+fn benches(checkout: &Checkout) -> Result<()> {
+    for name in bench::PROMISES {
+        ensure!(
+            bench::run(checkout, name, true, &[])? == ExitCode::SUCCESS,
+            "{name} failed"
+        );
+    }
+    Ok(())
 }
 
 /// The rules of deny.toml; known vulnerabilities only where their list can be fetched.

@@ -53,7 +53,8 @@ enum Chore {
     },
     /// Measures speed beside other tools; builds with the release profile
     Bench {
-        /// `backfill` or `increment`
+        /// `backfill` or `increment`, beside other tools; `latency`, `idle`, `unchanged`, `growth` or
+        /// `behind`, against what is promised
         name: String,
         /// With the development profile on little data: whether it works, no figures
         #[arg(long)]
