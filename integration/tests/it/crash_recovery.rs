@@ -67,7 +67,7 @@ fn killed_at_any_moment_nothing_is_lost_doubled_or_reordered() {
 }
 
 #[test]
-fn a_second_sync_waits_for_the_first_or_says_who_has_the_job() {
+fn a_second_sync_says_who_has_the_job_and_waits() {
     let syncs = async |world: &mut World| world.second_sync().await;
     on_each_server("second_sync", SCALE_SMALL, syncs);
 }

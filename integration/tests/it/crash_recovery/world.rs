@@ -175,8 +175,9 @@ impl World {
         Ok(Met::Process(phase))
     }
 
-    /// Two syncs at once, the first held up inside its apply: while it is, the second ends and
-    /// says who has the job; when it goes on, the second waits for it. Neither spoils the target.
+    /// Two syncs at once, the first held up inside its apply: the second says who has the job and
+    /// waits. Where the first goes on, it finds all done; where the first is killed, it does the
+    /// work. Neither spoils the target.
     pub(super) async fn second_sync(&mut self) -> Result<()> {
         for first_goes_on in [false, true] {
             self.commit().await?;
@@ -188,31 +189,25 @@ impl World {
                 .wait_for(Work::Increment, &mut first, is_blocked)
                 .await?;
             ensure!(is_there, "the first sync was not held up");
-            let of_first = self.pids().await?;
             let mut second = self.start("sync")?;
-            let is_second = |it: &Activity| !of_first.contains(&it.pid);
-            let has_come = self
-                .wait_for(Work::Increment, &mut second, is_second)
+            second
+                .until_said(&format!("process {} ", first.id()), LIMIT)
+                .await?;
+            self.expect_version(Some(Phase::Apply), version, true)
                 .await?;
             ensure!(
-                has_come,
-                "the second sync ended without a look at its target"
+                !second.has_ended()?,
+                "the second sync did not wait: {}",
+                second.said()?
             );
             if first_goes_on {
                 held.release().await?;
-                self.expect_end(second).await?;
+                self.expect_end(first).await?;
             } else {
-                let ended = second.end(LIMIT).await?;
-                let names_first = ended.said.contains(&format!("process {} ", first.id()));
-                ensure!(
-                    ended.code == Some(1) && names_first,
-                    "the second sync: {ended:?}"
-                );
-                self.expect_version(Some(Phase::Apply), version, true)
-                    .await?;
+                first.kill()?;
                 held.release().await?;
             }
-            self.expect_end(first).await?;
+            self.expect_end(second).await?;
             self.expect_nothing_left().await?;
         }
         Ok(())
