@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     error::Error,
+    iter,
     path::PathBuf,
 };
 
@@ -58,6 +59,8 @@ pub(crate) struct History<S> {
     is_turned: bool,
     /// Columns that a run may have detached since the target was last in step; they may be back.
     detached: BTreeSet<u64>,
+    /// Columns as a run may have renamed them since then.
+    renamed: Vec<Column>,
     pub(crate) operations: Vec<Operation>,
     pub(crate) seen: Seen,
     /// For those who look into what went wrong.
@@ -95,6 +98,7 @@ impl<S: Shelf> History<S> {
             is_changed: false,
             is_turned: false,
             detached: BTreeSet::new(),
+            renamed: Vec::new(),
             operations: Vec::new(),
             seen: Seen::new(),
             _directory: directory,
@@ -216,10 +220,15 @@ impl<S: Shelf> History<S> {
         let held = self.held.iter().flat_map(|held| &held.state.columns);
         let gone = held.filter(|column| self.ledger.now().column(column.identity).is_none());
         self.detached.extend(gone.map(|column| column.identity));
+        let held = self.held.as_ref();
+        if held.is_some_and(|held| held.table == self.ledger.table) {
+            self.renamed.extend_from_slice(&self.ledger.now().columns);
+        }
         self.compare(outcome.is_ok()).await?;
         if outcome.is_ok() {
             (self.is_changed, self.is_turned) = (false, false);
             self.detached.clear();
+            self.renamed.clear();
         }
         Ok(())
     }
@@ -440,11 +449,14 @@ impl<S: Shelf> History<S> {
             let expected: shelf::Column = expected.rows.iter().map(cell).collect();
             // Its columns are in step before its rows are, so that a run which ends in between
             // leaves the new name.
-            let renamed = self.ledger.now().column(column.identity);
-            let renamed = renamed.filter(|_| !is_done && *table == self.ledger.table);
-            let names = [Some(column), renamed].into_iter().flatten();
+            let renamed = self.renamed.iter().filter(|_| !is_done);
+            let renamed = renamed.filter(|it| it.identity == column.identity);
+            let names: BTreeSet<&str> = iter::once(column)
+                .chain(renamed)
+                .map(|column| self.choice.called(column))
+                .collect();
             let mut found = Vec::new();
-            for name in names.map(|column| self.choice.called(column)) {
+            for name in names {
                 found.push(self.shelf.cells(name, column.of).await?);
             }
             let is_gone = !is_done && self.detached.contains(&column.identity);
