@@ -1,10 +1,13 @@
 """What a contender takes: time, processor, memory, and what the server does for it."""
 
 import dataclasses
+import functools
+import json
 import os
 import pathlib
 import statistics
 import subprocess
+import sys
 import time
 
 
@@ -30,31 +33,32 @@ class Failed(Exception):
 
 
 def measure(server, stages, log):
-    """Runs stages one after the other, the commands of a stage at once.
-
-    A command is a list of words, or such a list and what it reads from.
-    """
+    """Runs stages one after the other, the commands of a stage at once."""
     os.sync()
     server.sql("CHECKPOINT")
     wal, backend = server.wal_bytes(), server.cpu_seconds()
     client_cpu = rss = 0.0
+    launcher = _launcher()
     began = time.perf_counter()
-    with open(log, "ab") as said:
-        for stage in stages:
-            running = [subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
-                       for command in stage]
-            stage_rss = 0.0
-            for process in running:
-                _, status, usage = os.wait4(process.pid, 0)
-                process.returncode = os.waitstatus_to_exitcode(status)
-                client_cpu += usage.ru_utime + usage.ru_stime
-                stage_rss += usage.ru_maxrss / 1024
-            rss = max(rss, stage_rss)
-            if any(process.returncode for process in running):
-                raise Failed(_last_line(log))
+    for stage in stages:
+        asked = {"commands": stage, "log": str(log), "environment": dict(os.environ)}
+        launcher.stdin.write(json.dumps(asked) + "\n")
+        launcher.stdin.flush()
+        codes, cpus, mibs = zip(*json.loads(launcher.stdout.readline()), strict=True)
+        client_cpu += sum(cpus)
+        rss = max(rss, sum(mibs))
+        if any(codes):
+            raise Failed(_last_line(log))
     wall = time.perf_counter() - began
     return Figures(wall, client_cpu, server.cpu_seconds() - backend, rss,
                    (server.wal_bytes() - wal) / 2**20)
+
+
+@functools.cache
+def _launcher():
+    """It ends with this process."""
+    program = [sys.executable, str(pathlib.Path(__file__).with_name("launcher.py"))]
+    return subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def _last_line(log):
