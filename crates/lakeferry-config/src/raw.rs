@@ -103,6 +103,7 @@ pub(crate) struct RawOptions {
     pub(crate) mode: Field<String>,
     pub(crate) schedule: Field<String>,
     pub(crate) poll_every: Field<String>,
+    pub(crate) max_lag: Field<String>,
     pub(crate) filter: Field<String>,
     pub(crate) timezone: Field<String>,
     pub(crate) filter_every: Field<String>,
@@ -165,12 +166,13 @@ const JOB: [&str; 4] = ["from", "into", "types", "exclude"];
 const DROP_HINT: &str = "write detach, drop, halt, or \"null\" in quotes";
 const BAD_VALUE_HINT: &str =
     "write quarantine, keep_previous, replace, halt, or \"null\" in quotes";
-const OPTIONS: [&str; 23] = [
+const OPTIONS: [&str; 24] = [
     "key",
     "dedupe_by",
     "mode",
     "schedule",
     "poll_every",
+    "max_lag",
     "filter",
     "timezone",
     "filter_every",
@@ -384,6 +386,7 @@ impl RawOptions {
             mode: options.text("mode", report),
             schedule: options.text("schedule", report),
             poll_every: options.text("poll_every", report),
+            max_lag: options.text("max_lag", report),
             filter: options.text("filter", report),
             timezone: options.text("timezone", report),
             filter_every: options.text("filter_every", report),

@@ -102,6 +102,8 @@ pub struct Job {
     pub schedule: Schedule,
     /// How often a source is asked for its next commit, in [`Mode::Continuous`].
     pub poll_every: Duration,
+    /// A commit that is older is too old to be missing in the target; absent where nobody cares.
+    pub max_lag: Option<Duration>,
     /// A predicate over the source's columns; absent for all rows.
     pub filter: Option<String>,
     /// In which the filter reads dates and times.

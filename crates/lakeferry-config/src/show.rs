@@ -15,10 +15,11 @@ use crate::{
 
 /// What a job has where neither it nor `defaults` says, as it would be written. Options that are
 /// not here are absent then.
-pub(crate) const JOB_DEFAULTS: [(&str, &str); 18] = [
+pub(crate) const JOB_DEFAULTS: [(&str, &str); 19] = [
     ("mode", "incremental"),
     ("schedule", "none"),
     ("poll_every", "1s"),
+    ("max_lag", "none"),
     ("timezone", "UTC"),
     ("names", "as_is"),
     ("metadata_columns", "[]"),

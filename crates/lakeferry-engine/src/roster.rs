@@ -227,10 +227,10 @@ impl Roster {
         }
     }
 
-    /// The source of a job moved.
-    pub fn wake(&mut self, job: &str, now: Instant) {
+    /// The source of a job moved, or is to be looked at then.
+    pub fn wake(&mut self, job: &str, at: Instant) {
         if let Some(entry) = self.entries.get_mut(job) {
-            entry.due = Some(entry.due.map_or(now, |due| due.min(now)));
+            entry.due = Some(entry.due.map_or(at, |due| due.min(at)));
         }
     }
 

@@ -6,8 +6,8 @@
 //! and everything is decided anew under it.
 
 use lakeferry_model::{
-    Alteration, BadRowCounts, Claim, Clock, Commit, Head, Instant, Reading, RowCounts, Session,
-    Source, Stage, Standing, Target, Watermark,
+    Alteration, BadRowCounts, Claim, Clock, Commit, Epoch, Head, Instant, Reading, RowCounts,
+    Session, Source, Stage, Standing, Target, Watermark,
 };
 use tracing::{Instrument, info_span};
 
@@ -30,6 +30,10 @@ pub struct Report<P> {
     pub watermark: Option<Watermark<P>>,
     /// Rows in quarantine then.
     pub quarantined: u64,
+    /// Of the newest claim by anybody, at the first look.
+    pub looked: Option<Epoch>,
+    /// Of its own claim that was not given back.
+    pub claimed: Option<Epoch>,
     /// Applies whose end is known, in order; none if there was nothing to do.
     pub steps: Vec<Step<P>>,
     /// The one whose COMMIT was not answered.
@@ -43,6 +47,8 @@ impl<P> Default for Report<P> {
             through: None,
             watermark: None,
             quarantined: 0,
+            looked: None,
+            claimed: None,
             steps: Vec::new(),
             unanswered: None,
         }
@@ -175,6 +181,7 @@ where
 {
     let (standing, head) = look(job).await?;
     let version = standing.watermark().map(|watermark| watermark.version);
+    report.looked.get_or_insert(standing.epoch);
     report.settle(&standing, false);
     if report.through.is_none() && report.steps.is_empty() {
         report.from = version;
@@ -201,6 +208,7 @@ where
         }
         Err(error) => return Err(RunError::target(job.name(), error)),
     };
+    report.claimed = Some(session.standing().epoch);
     report.settle(session.standing(), true);
     let request = report.left_of(request);
     let done = match refuse_paused(job, session.standing()) {
@@ -208,8 +216,9 @@ where
         paused => paused,
     };
     // The lease ends with the session in any case; giving it back only spares others a look.
-    if let Err(error) = session.release().await {
-        tracing::debug!(%error, "the lease was not given back");
+    match session.release().await {
+        Ok(()) => report.claimed = None,
+        Err(error) => tracing::debug!(%error, "the lease was not given back"),
     }
     done
 }

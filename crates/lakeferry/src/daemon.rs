@@ -38,7 +38,7 @@ use self::{
     board::{Board, Place, Row},
     control::{Controls, Looked, Order},
     http::{Access, Server, Told},
-    kept_job::{Ended, KeptJob, Report, Shared},
+    kept_job::{Ended, KeptJob, Report, Rest, Shared},
     metrics::Metrics,
     reload::Rereads,
     series::Series,
@@ -54,6 +54,9 @@ use crate::{
 
 /// The longest sleep: a clock that is set, or a machine that slept, is noticed after it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
+
+/// A job that somebody else works on is looked at again so soon, in case they go away in the middle.
+const HELD_LOOK: Duration = Duration::from_secs(5);
 
 /// All jobs of a configuration.
 pub(crate) struct Daemon {
@@ -145,6 +148,7 @@ impl Daemon {
             self.board.came_round(self.clock.now());
             self.sample();
             self.start();
+            self.tell_late();
             self.look();
             let wait = self.until_next();
             tokio::select! {
@@ -205,6 +209,16 @@ impl Daemon {
         }
     }
 
+    /// Says which jobs exceed their max_lag, and which do so no more.
+    fn tell_late(&self) {
+        for (job, is_late) in self.board.turned_late(self.clock.now()) {
+            match is_late {
+                true => tracing::warn!(job, "it exceeds its max_lag"),
+                false => tracing::info!(job, "it is within its max_lag again"),
+            }
+        }
+    }
+
     fn start(&mut self) {
         for start in self.roster.start(self.clock.now()) {
             let Some(kept) = self.resting.remove(&start.job) else {
@@ -217,9 +231,13 @@ impl Daemon {
             self.metrics.started(&start);
             self.board.show(&start.job, &self.roster, None);
             let job = kept.job.clone();
-            let task = self.running.spawn(Box::pin(kept.run(start.is_asked)));
-            self.names.insert(task.id(), job);
+            self.spawn(job, Box::pin(kept.run(start.is_asked)));
         }
+    }
+
+    fn spawn(&mut self, job: Job, run: impl Future<Output = Ended> + Send + 'static) {
+        let task = self.running.spawn(run);
+        self.names.insert(task.id(), job);
     }
 
     fn until_next(&self) -> Duration {
@@ -242,13 +260,14 @@ impl Daemon {
         };
         let (name, shared) = (job.name.to_string(), Arc::clone(&self.shared));
         let ended = ended.unwrap_or_else(|trouble| {
-            let meter = self.board.jobs().remove(&name).map(|row| row.meter);
+            let row = self.board.jobs().remove(&name);
+            let (meter, place) = row.map(|row| (row.meter, row.place)).unwrap_or_default();
             Ended {
-                kept: KeptJob::new(Arc::clone(&shared), job.clone(), meter.unwrap_or_default()),
+                kept: KeptJob::new(Arc::clone(&shared), job.clone(), meter),
                 report: Report::default(),
                 result: Err(trouble),
-                paused: None,
-                place: Place::default(),
+                rest: None,
+                place,
                 took: Duration::ZERO,
                 waits: Vec::new(),
                 span: tracing::Span::none(),
@@ -263,7 +282,7 @@ impl Daemon {
             report,
             result,
             place,
-            paused,
+            rest,
             controls,
             ..
         } = ended;
@@ -281,11 +300,14 @@ impl Daemon {
         self.roster.ended(&name, self.clock.now(), result);
         self.board.show(&name, &self.roster, Some(place));
         self.tell_trouble(&name, before.as_deref());
-        let was_paused = self.board.paused(&name);
-        match (paused, was_paused) {
-            (Some(pause), _) => self.found_paused(&job, &pause),
+        match (rest, self.board.paused(&name)) {
+            (Some(Rest::Paused(pause)), _) => self.found_paused(&job, &pause),
             // It was looked at all the same, and nothing says that it is not.
-            (None, Some(pause)) => self.pause(&job, &pause),
+            (_, Some(pause)) => self.pause(&job, &pause),
+            (Some(Rest::Held(holder)), None) => {
+                tracing::debug!(job = name, %holder, "somebody else works on it");
+                self.roster.wake(&name, later(self.clock.now(), HELD_LOOK));
+            }
             (None, None) => {}
         }
         self.settle(&name, kept);
@@ -370,6 +392,8 @@ fn row(job: &Job, meter: Meter) -> Row {
         place: Place::default(),
         meter,
         paused: None,
+        max_lag: job.max_lag,
+        stuck_since: None,
     }
 }
 
@@ -428,3 +452,6 @@ fn message(payload: &(dyn Any + Send)) -> &str {
     let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
     text.unwrap_or("a panic without a message")
 }
+
+#[cfg(test)]
+mod tests;

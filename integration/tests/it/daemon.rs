@@ -6,6 +6,7 @@ mod logs;
 mod page;
 mod probes;
 mod reloading;
+mod replicas;
 mod schedules;
 mod stopping;
 

@@ -106,6 +106,7 @@ fn check_job(
         mode: keyed.mode?,
         schedule: options.schedule.or_default(Schedule::OnCommand)?,
         poll_every: options.poll_every.or_default(DEFAULT_POLL_EVERY)?,
+        max_lag: options.max_lag.or_default(None)?,
         filter: options.filter.optional()?,
         timezone: options.timezone.or_default(Tz::UTC)?,
         filter_every: options.filter_every.optional()?,

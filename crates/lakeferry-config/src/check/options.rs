@@ -28,6 +28,7 @@ pub(crate) struct Options {
     pub(crate) mode: Field<Mode>,
     pub(crate) schedule: Field<Schedule>,
     pub(crate) poll_every: Field<Duration>,
+    pub(crate) max_lag: Field<Option<Duration>>,
     pub(crate) filter: Field<String>,
     pub(crate) timezone: Field<Tz>,
     pub(crate) filter_every: Field<Duration>,
@@ -58,6 +59,7 @@ impl Options {
             mode: self.mode.or(&defaults.mode),
             schedule: self.schedule.or(&defaults.schedule),
             poll_every: self.poll_every.or(&defaults.poll_every),
+            max_lag: self.max_lag.or(&defaults.max_lag),
             filter: self.filter.or(&defaults.filter),
             timezone: self.timezone.or(&defaults.timezone),
             filter_every: self.filter_every.or(&defaults.filter_every),
@@ -91,6 +93,7 @@ pub(crate) fn check(raw: RawOptions, report: &mut Report) -> Options {
         mode: raw.mode.check(report, |text| check_mode(&text)),
         schedule: raw.schedule.check(report, |text| Schedule::parse(&text)),
         poll_every: raw.poll_every.check(report, |text| parse_time(&text)),
+        max_lag: raw.max_lag.check(report, |text| check_max_lag(&text)),
         filter: raw.filter.check(report, check_filter),
         timezone: raw.timezone.check(report, |text| check_timezone(&text)),
         filter_every: raw.filter_every.check(report, |text| parse_step(&text)),
@@ -115,15 +118,7 @@ pub(crate) fn check(raw: RawOptions, report: &mut Report) -> Options {
             ];
             choice("on_schema_change", &text, &known)
         }),
-        drop_columns: raw.drop_columns.check(report, |text| {
-            let known = [
-                ("detach", DropColumns::Detach),
-                ("null", DropColumns::Null),
-                ("drop", DropColumns::Drop),
-                ("halt", DropColumns::Halt),
-            ];
-            choice("drop_columns", &text, &known)
-        }),
+        drop_columns: raw.drop_columns.check(report, |text| check_drop(&text)),
         allow_rewrite: raw.allow_rewrite,
         refresh_above: raw
             .refresh_above
@@ -166,6 +161,16 @@ fn choice<T: Copy>(option: &str, text: &str, known: &[(&str, T)]) -> Result<T, F
     let words = known.iter().map(|(word, _)| *word);
     let what = format!("unknown {option} {}", shown(text));
     Err(Fault::new(what, suggest::hint(text, words, "write one of")))
+}
+
+fn check_drop(text: &str) -> Result<DropColumns, Fault> {
+    let known = [
+        ("detach", DropColumns::Detach),
+        ("null", DropColumns::Null),
+        ("drop", DropColumns::Drop),
+        ("halt", DropColumns::Halt),
+    ];
+    choice("drop_columns", text, &known)
 }
 
 fn check_null_key(text: &str) -> Result<OnNullKey, Fault> {
@@ -229,6 +234,14 @@ fn check_filter(text: String) -> Result<String, Fault> {
         return Err(Fault::new("the filter holds a NUL character", "remove it"));
     }
     Ok(filter.to_owned())
+}
+
+/// Reads a time, or `none`.
+fn check_max_lag(text: &str) -> Result<Option<Duration>, Fault> {
+    if text.trim().eq_ignore_ascii_case("none") {
+        return Ok(None);
+    }
+    parse_step(text).map(Some)
 }
 
 fn check_timezone(text: &str) -> Result<Tz, Fault> {

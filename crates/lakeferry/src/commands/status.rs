@@ -1,7 +1,7 @@
 //! `status`: how far each job has come. Writes nothing.
 
 use lakeferry_config::Config;
-use lakeferry_model::{ColumnRole, DeltaVersion, Source, Standing, Target};
+use lakeferry_model::{Clock as _, ColumnRole, DeltaVersion, Instant, Source, Standing, Target};
 use lakeferry_postgres::read_status;
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use crate::{
     commands::{
         filter_time::FilterTime,
         pause::Paused,
-        wording::{counted, table_wording, time_wording, unfinished_wording},
+        wording::{counted, seconds_wording, table_wording, time_wording, unfinished_wording},
     },
     exit::Trouble,
     output::Done,
@@ -29,6 +29,13 @@ struct JobStatus {
     /// Head minus watermark; absent before the first fill.
     #[serde(skip_serializing_if = "Option::is_none")]
     lag_versions: Option<u64>,
+    /// The age of the oldest commit that the target does not have; absent before the first fill, and where
+    /// that commit was cleaned away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lag_seconds: Option<f64>,
+    /// Whether that is more than the job's `max_lag`, where it has one and that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_lag_exceeded: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     filter_time: Option<FilterTime>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -114,6 +121,16 @@ async fn look(config: &Config, job: &lakeferry_config::Job) -> Result<JobStatus,
         told: unfinished_wording(fill),
     });
     let watermark = standing.watermark().map(|watermark| watermark.version.0);
+    let lag_seconds = match watermark {
+        Some(had) if had < head.version.0 => {
+            let missing = wired.source.commit_time(DeltaVersion(had + 1)).await;
+            let missing = missing.map_err(|error| wiring::source_trouble(job, &error))?;
+            let age = |made: Instant| wired.clock.now().0.saturating_sub(made.0).max(0);
+            missing.map(|made| age(made) as f64 / 1e6)
+        }
+        had => had.map(|_| 0.0),
+    };
+    let max_lag = job.max_lag.map(|max| max.as_secs_f64());
     Ok(JobStatus {
         job: job.name.to_string(),
         source: job.source.to_string(),
@@ -122,6 +139,8 @@ async fn look(config: &Config, job: &lakeferry_config::Job) -> Result<JobStatus,
         watermark,
         head: head.version.0,
         lag_versions: watermark.map(|watermark| head.version.0.saturating_sub(watermark)),
+        lag_seconds,
+        max_lag_exceeded: max_lag.zip(lag_seconds).map(|(max, lag)| lag > max),
         filter_time: FilterTime::of(job, &wired, &standing),
         paused: standing.paused.as_ref().map(Paused::of),
         holder: holder.map(|holder| holder.to_string()),
@@ -165,6 +184,12 @@ fn told(status: &JobStatus) -> String {
         _ => format!("not filled yet; the source is at version {head}"),
     };
     let mut text = format!("{job}: {place}\n  {source} → {target} ({table})\n");
+    if let (Some(true), Some(lag)) = (status.max_lag_exceeded, status.lag_seconds) {
+        let lag = seconds_wording(lag);
+        text.push_str(&format!(
+            "  its max_lag is exceeded: it lacks a commit that is {lag} old\n"
+        ));
+    }
     if let Some(paused) = &status.paused {
         text.push_str(&format!("  {}\n", paused.told()));
     }

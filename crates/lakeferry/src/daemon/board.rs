@@ -1,7 +1,7 @@
 //! What is known of all jobs, for whoever asks by HTTP: the loop writes it, nobody waits for it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -32,6 +32,9 @@ pub(super) struct Row {
     pub(super) place: Place,
     pub(super) meter: Meter,
     pub(super) paused: Option<Pause>,
+    pub(super) max_lag: Option<Duration>,
+    /// Since when the job does not get on, so that nobody knows what its target lacks.
+    pub(super) stuck_since: Option<Instant>,
 }
 
 /// See the module.
@@ -43,6 +46,8 @@ struct Known {
     jobs: BTreeMap<String, Row>,
     came_round: Instant,
     is_stopping: bool,
+    /// Jobs that were told to exceed their `max_lag`.
+    late: BTreeSet<String>,
 }
 
 impl Board {
@@ -51,6 +56,7 @@ impl Board {
             jobs,
             came_round: now,
             is_stopping: false,
+            late: BTreeSet::new(),
         }))
     }
 
@@ -67,6 +73,27 @@ impl Board {
         (row.state, row.next) = (stands.state, stands.next);
         row.trouble = stands.trouble.cloned();
         row.place = place.unwrap_or(row.place);
+    }
+
+    /// Jobs that exceed their `max_lag` since the last time that this was asked, and those that no longer do.
+    pub(super) fn turned_late(&self, now: Instant) -> Vec<(String, bool)> {
+        let mut known = self.known();
+        let mut late = BTreeSet::new();
+        for (job, row) in &mut known.jobs {
+            row.stuck_since = match row.gets_on() {
+                true => None,
+                false => row.stuck_since.or(Some(now)),
+            };
+            if row.is_late(now) == Some(true) {
+                late.insert(job.clone());
+            }
+        }
+        let turned = known.late.symmetric_difference(&late);
+        let turned = turned
+            .map(|job| (job.clone(), late.contains(job)))
+            .collect();
+        known.late = late;
+        turned
     }
 
     /// Shows a job from now on, as `row` has it.
@@ -141,6 +168,19 @@ impl Row {
         matches!(self.state, JobState::Running { .. })
     }
 
+    fn gets_on(&self) -> bool {
+        self.state == JobState::Idle && self.paused.is_none()
+    }
+
+    /// Whether the target lacks a commit that is older than `max_lag` allows, or may because the job has not
+    /// got on for so long; absent where it allows any.
+    pub(super) fn is_late(&self, now: Instant) -> Option<bool> {
+        let max = i64::try_from(self.max_lag?.as_micros()).unwrap_or(i64::MAX);
+        let since = [self.place.behind_since, self.stuck_since];
+        let since = since.into_iter().flatten().min();
+        Some(since.is_some_and(|since| now.0 - since.0 > max))
+    }
+
     /// How far behind the target is, in versions and in seconds, as of the last look; absent before it is
     /// filled.
     pub(super) fn lag(&self, now: Instant) -> Option<(u64, f64)> {
@@ -195,6 +235,8 @@ mod tests {
             place: Place::default(),
             meter: Meter::default(),
             paused: None,
+            max_lag: None,
+            stuck_since: None,
         }
     }
 
@@ -216,6 +258,49 @@ mod tests {
             assert_eq!(board.waits_for(), expected);
             board.stop();
             assert_eq!(board.waits_for(), ["it is stopping"]);
+        }
+    }
+
+    #[test]
+    fn a_job_is_late_that_lacks_a_commit_for_too_long_or_may() {
+        let second = |at: i64| Instant(at * 1_000_000);
+        let fresh = Row {
+            max_lag: Some(Duration::from_secs(60)),
+            ..row("a", None)
+        };
+        let board = |row: &Row| {
+            let jobs = BTreeMap::from([("a".to_owned(), row.clone())]);
+            Board::new(jobs, Instant(0))
+        };
+        let became = |is_late| vec![("a".to_owned(), is_late)];
+        assert_eq!(row("a", None).is_late(second(1_000)), None);
+        assert_eq!(fresh.is_late(second(1_000)), Some(false));
+
+        let mut behind = fresh.clone();
+        behind.place.behind_since = Some(second(100));
+        let behind = board(&behind);
+        assert_eq!(behind.turned_late(second(160)), []);
+        assert_eq!(behind.turned_late(second(161)), became(true));
+        assert_eq!(behind.turned_late(second(162)), []);
+        behind.known().jobs.insert("a".to_owned(), fresh.clone());
+        assert_eq!(behind.turned_late(second(163)), became(false));
+
+        let wait = Duration::from_secs(1);
+        for state in [
+            JobState::Running { attempt: 1 },
+            JobState::BackingOff { attempt: 1, wait },
+            JobState::Halted,
+        ] {
+            let stuck = board(&Row {
+                state,
+                ..fresh.clone()
+            });
+            // Before that it got on.
+            assert_eq!(stuck.turned_late(second(100)), []);
+            assert_eq!(stuck.turned_late(second(160)), []);
+            assert_eq!(stuck.turned_late(second(161)), became(true));
+            stuck.known().jobs.insert("a".to_owned(), fresh.clone());
+            assert_eq!(stuck.turned_late(second(162)), became(false));
         }
     }
 

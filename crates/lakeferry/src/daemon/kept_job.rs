@@ -11,8 +11,8 @@ use lakeferry_config::{Config, Job, Mode, TargetName};
 use lakeferry_delta::DeltaSource;
 use lakeferry_engine::{Meter, Request, Room, RunError, run};
 use lakeferry_model::{
-    Claim, Clock as _, DeltaVersion, FailureClass, Head, Instant, Pause, RowCounts, Source as _,
-    Watermark,
+    Claim, Clock as _, DeltaVersion, Epoch, FailureClass, Head, Holder, Instant, Pause, RowCounts,
+    Source as _, Watermark,
 };
 use lakeferry_postgres::{Answer, JobControl, RequestKind, Spares};
 use tracing::{Instrument as _, Span};
@@ -82,8 +82,16 @@ impl Shared {
     }
 }
 
-/// What came of a run; a pause, if that kept it from anything.
-type Went = Result<Option<Pause>, Trouble>;
+/// Why a run did nothing, and had not to.
+#[derive(Clone, Debug)]
+pub(super) enum Rest {
+    Paused(Pause),
+    /// Somebody else is at it.
+    Held(Holder),
+}
+
+/// What came of a run.
+type Went = Result<Option<Rest>, Trouble>;
 
 /// How a run ended.
 pub(super) struct Ended {
@@ -91,8 +99,8 @@ pub(super) struct Ended {
     /// What was done, also before a failure.
     pub(super) report: Report,
     pub(super) result: Result<(), Trouble>,
-    /// Why nothing was done, where that is wanted.
-    pub(super) paused: Option<Pause>,
+    /// Why nothing was done, where that is as it should be.
+    pub(super) rest: Option<Rest>,
     pub(super) place: Place,
     pub(super) took: Duration,
     /// How long commits took to arrive.
@@ -116,6 +124,8 @@ pub(super) struct KeptJob {
     warm: Option<Warm>,
     /// Whether a request was taken that is not answered yet.
     has_request: bool,
+    /// The epoch of a claim that a run could not give back.
+    lost: Option<Epoch>,
 }
 
 /// What is only there after a run that ended well.
@@ -140,6 +150,7 @@ impl KeptJob {
             source: None,
             warm: None,
             has_request: false,
+            lost: None,
         }
     }
 
@@ -170,12 +181,12 @@ impl KeptJob {
             false => self.forward(&mut report).await,
         };
         let took = between(began, SystemClock.now());
-        let (result, paused) = match went {
-            Ok(paused) => (Ok(()), paused),
+        self.tell_fenced(&report);
+        let (result, rest) = match went {
+            Ok(rest) => (Ok(()), rest),
             Err(trouble) => (Err(trouble), None),
         };
-        self.locate(&report, result.is_ok() && paused.is_none())
-            .await;
+        self.locate(&report, result.is_ok() && rest.is_none()).await;
         let waits = self.waits(&report).await;
         let has_connected = report.watermark.is_some();
         let controls = match is_asked || has_connected {
@@ -187,12 +198,29 @@ impl KeptJob {
             kept: self,
             report,
             result,
-            paused,
+            rest,
             took,
             waits,
             span: Span::none(),
             controls,
         }
+    }
+
+    /// Says that somebody took the job over from a run of this process that was cut off.
+    fn tell_fenced(&mut self, report: &Report) {
+        if let (Some(lost), Some(found)) = (self.lost, report.looked) {
+            if found > lost {
+                let (job, ours, theirs) = (self.job.name.as_str(), lost.0, found.0);
+                tracing::warn!(
+                    job,
+                    ours,
+                    theirs,
+                    "it was fenced: somebody else took the job over from its last run, which wrote nothing more"
+                );
+            }
+            self.lost = None;
+        }
+        self.lost = report.claimed.or(self.lost);
     }
 
     async fn forward(&mut self, report: &mut Report) -> Went {
@@ -218,7 +246,12 @@ impl KeptJob {
         // Who asks wants the target looked at, whatever is known of it.
         self.warm = None;
         let went = self.do_as_asked(asked, report).await;
-        if matches!(&went, Err(trouble) if trouble.class == FailureClass::Transient) {
+        let is_over = match &went {
+            Ok(Some(Rest::Held(_))) => false,
+            Err(trouble) => trouble.class != FailureClass::Transient,
+            Ok(_) => true,
+        };
+        if !is_over {
             return went;
         }
         self.has_request = false;
@@ -259,10 +292,7 @@ impl KeptJob {
         let reset = Box::pin(target.reset(&wiring::holder(), forgets)).await;
         match reset.map_err(|error| wiring::target_trouble(&self.job, &error))? {
             Claim::Granted(_) => Ok(None),
-            Claim::Held(holder) => {
-                let job = self.job.name.to_string();
-                Err(Trouble::from(RunError::Held { job, holder }))
-            }
+            Claim::Held(holder) => Ok(Some(Rest::Held(holder))),
         }
     }
 
@@ -362,17 +392,18 @@ impl KeptJob {
     }
 
     async fn bring(&mut self, warm: Warm, report: &mut Report) -> Went {
-        let paused = brought(Box::pin(run(&warm.wired, Request::Sync, report)).await)?;
+        let rest = brought(Box::pin(run(&warm.wired, Request::Sync, report)).await)?;
         let watermark = report.watermark.clone();
         self.warm = Some(Warm { watermark, ..warm });
-        Ok(paused)
+        Ok(rest)
     }
 }
 
 fn brought(result: Result<(), RunError>) -> Went {
     match result {
         Ok(()) => Ok(None),
-        Err(RunError::Paused { pause, .. }) => Ok(Some(pause)),
+        Err(RunError::Paused { pause, .. }) => Ok(Some(Rest::Paused(pause))),
+        Err(RunError::Held { holder, .. }) => Ok(Some(Rest::Held(holder))),
         Err(error) => Err(Trouble::from(error)),
     }
 }
@@ -383,7 +414,8 @@ fn answer(report: &Report, went: &Went) -> Answer {
     Answer {
         error: match went {
             Ok(None) => None,
-            Ok(Some(pause)) => Some(format!("it is {pause}")),
+            Ok(Some(Rest::Paused(pause))) => Some(format!("it is {pause}")),
+            Ok(Some(Rest::Held(holder))) => Some(format!("{holder} is working on it")),
             Err(trouble) => Some(trouble.in_one_line()),
         },
         version: report.through.map(|version| version.0),

@@ -17,7 +17,7 @@ use prometheus_client::{
 
 use super::{
     board::Row,
-    kept_job::{Ended, Report},
+    kept_job::{Ended, Report, Rest},
 };
 
 type Labels = Vec<(&'static str, String)>;
@@ -61,6 +61,7 @@ pub(super) struct Metrics {
     connections: Gauge,
     reloads: Family<Labels, Counter>,
     reload_is_done: Gauge,
+    exceeds: Family<Labels, Gauge>,
     reload_at: Family<Labels, Seconds>,
 }
 
@@ -86,6 +87,7 @@ impl Metrics {
             connections: Gauge::default(),
             reloads: Family::default(),
             reload_is_done: Gauge::default(),
+            exceeds: Family::default(),
             reload_at: Family::default(),
         };
         metrics.note_reload(now, true);
@@ -187,6 +189,11 @@ impl Metrics {
             self.lag_seconds.clone(),
         );
         all.register(
+            "max_lag_exceeded",
+            "1 if a target lacks a commit that is older than its job's max_lag, or may",
+            self.exceeds.clone(),
+        );
+        all.register(
             "next_run_timestamp_seconds",
             "When a job runs next",
             self.next_run.clone(),
@@ -222,7 +229,12 @@ impl Metrics {
             let labels = vec![("job", job.to_owned()), ("state", state.to_owned())];
             self.state.remove(&labels);
         }
-        for gauges in [&self.watermark, &self.lag_versions, &self.quarantined] {
+        for gauges in [
+            &self.watermark,
+            &self.lag_versions,
+            &self.quarantined,
+            &self.exceeds,
+        ] {
             gauges.remove(&labels);
         }
         for gauges in [&self.lag_seconds, &self.next_run] {
@@ -246,9 +258,12 @@ impl Metrics {
                 self.failures.get_or_create(&class).inc();
                 "failed"
             }
-            Ok(()) if ended.paused.is_some() => "paused",
-            Ok(()) if ended.report.steps.is_empty() => "nothing",
-            Ok(()) => "done",
+            Ok(()) => match &ended.rest {
+                Some(Rest::Paused(_)) => "paused",
+                Some(Rest::Held(_)) => "held",
+                None if ended.report.steps.is_empty() => "nothing",
+                None => "done",
+            },
         };
         self.runs.get_or_create(&labels("result", result)).inc();
         self.count(&ended.report, &labels);
@@ -317,6 +332,14 @@ impl Metrics {
             let versions = number(versions);
             self.lag_versions.get_or_create(&labels).set(versions);
             self.lag_seconds.get_or_create(&labels).set(seconds);
+        }
+        match row.is_late(now) {
+            Some(is_late) => {
+                self.exceeds.get_or_create(&labels).set(i64::from(is_late));
+            }
+            None => {
+                self.exceeds.remove(&labels);
+            }
         }
         match row.next {
             Some(next) => {

@@ -92,6 +92,35 @@ async fn readiness_names_what_is_waited_for() {
     }
 }
 
+/// Metric, log and `status` tell, as long as a commit is missing that is older than `max_lag`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_is_too_old_is_told() {
+    for version in servers() {
+        let options = ["mode: continuous", "max_lag: 1s"];
+        let (deployment, mut words) = start(version, "words", &options).await;
+        let mut daemon = Daemon::start(&deployment).await;
+        daemon.until_filled("words").await;
+        let exceeds = |is: u8| format!("lakeferry_max_lag_exceeded{{job=\"words\"}} {is}");
+        daemon.until_metrics(&[&exceeds(0)]).await;
+        let rival = deployment.connect().await;
+        let lock = "BEGIN; LOCK TABLE words IN SHARE MODE";
+        rival.batch_execute(lock).await.unwrap();
+        words.append(tables::words(&[(4, None)])).await.unwrap();
+        daemon.until_said("exceeds its max_lag job=\"words\"").await;
+        daemon.until_metrics(&[&exceeds(1)]).await;
+        let status = || deployment.run(&["status"]).stdout;
+        let told = status();
+        assert!(told.contains("\"max_lag_exceeded\":true"), "{told}");
+
+        rival.batch_execute("ROLLBACK").await.unwrap();
+        daemon.until_said("within its max_lag again").await;
+        daemon.until_metrics(&[&exceeds(0)]).await;
+        let told = status();
+        assert!(told.contains("\"max_lag_exceeded\":false"), "{told}");
+        assert_eq!(daemon.stop().await.code, Some(0));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn readiness_ends_before_the_runs_do() {
     for version in servers() {

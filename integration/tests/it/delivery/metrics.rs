@@ -139,7 +139,8 @@ fn alerted_metrics() -> BTreeSet<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_query_finds_what_the_daemon_tells() {
     let version = servers()[0];
-    let (mut deployment, mut words) = daemon::start(version, "words", &["mode: continuous"]).await;
+    let (mut deployment, mut words) =
+        daemon::start(version, "words", &["mode: continuous", "max_lag: 10m"]).await;
     let path = deployment.lake("halted");
     let twice: tables::Words<'_> = &[(1, Some("one")), (1, Some("another"))];
     tables::create(&path, NewTable::with_feed(), twice).await;
