@@ -175,7 +175,7 @@ pub(crate) fn on_each_server<T: Send>(
 }
 
 /// `short`, or `long` under `LAKEFERRY_LONG`.
-pub(crate) fn as_long(short: usize, long: usize) -> usize {
+pub(crate) fn as_long<T>(short: T, long: T) -> T {
     match std::env::var_os("LAKEFERRY_LONG") {
         Some(_) => long,
         None => short,

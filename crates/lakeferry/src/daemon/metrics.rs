@@ -32,6 +32,12 @@ const STATES: [&str; 6] = [
     "halted",
 ];
 
+/// What becomes of runs, of rows and of bad rows; and why runs fail.
+const RESULTS: [&str; 5] = ["done", "nothing", "paused", "held", "failed"];
+const ROWS: [&str; 4] = ["read", "inserted", "updated", "deleted"];
+const BAD_ROWS: [&str; 4] = ["quarantined", "released", "nulled", "replaced"];
+const CLASSES: [&str; 5] = ["transient", "unready", "bad_row", "operator", "bug"];
+
 /// Of the waits from a commit to its rows, in seconds.
 const VISIBLE: [f64; 22] = [
     0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5,
@@ -222,23 +228,25 @@ impl Metrics {
         at.set(seconds(now.0));
     }
 
-    /// Says no more how `job` stands.
+    /// Tells no more of `job`, which is declared no longer.
     pub(super) fn forget(&self, job: &str) {
         let labels = vec![("job", job.to_owned())];
-        for state in STATES {
-            let labels = vec![("job", job.to_owned()), ("state", state.to_owned())];
-            self.state.remove(&labels);
-        }
-        for gauges in [
-            &self.watermark,
-            &self.lag_versions,
-            &self.quarantined,
-            &self.exceeds,
+        for (counters, label, values) in [
+            (&self.runs, "result", &RESULTS[..]),
+            (&self.rows, "kind", &ROWS),
+            (&self.bad_rows, "kind", &BAD_ROWS),
+            (&self.failures, "class", &CLASSES),
         ] {
-            gauges.remove(&labels);
+            for value in values {
+                let more = (label, (*value).to_owned());
+                counters.remove(&vec![labels[0].clone(), more]);
+            }
         }
-        for gauges in [&self.lag_seconds, &self.next_run] {
-            gauges.remove(&labels);
+        for counters in [&self.late, &self.passed] {
+            counters.remove(&labels);
+        }
+        for histograms in [&self.run_seconds, &self.visible_seconds] {
+            histograms.remove(&labels);
         }
     }
 
@@ -252,23 +260,24 @@ impl Metrics {
 
     pub(super) fn ended(&self, job: &str, ended: &Ended) {
         let labels = |name, value: &str| vec![("job", job.to_owned()), (name, value.to_owned())];
+        let [done, nothing, paused, held, failed] = RESULTS;
         let result = match &ended.result {
             Err(trouble) => {
                 let class = labels("class", class(trouble.class));
                 self.failures.get_or_create(&class).inc();
-                "failed"
+                failed
             }
             Ok(()) => match &ended.rest {
-                Some(Rest::Paused(_)) => "paused",
-                Some(Rest::Held(_)) => "held",
-                None if ended.report.steps.is_empty() => "nothing",
-                None => "done",
+                Some(Rest::Paused(_)) => paused,
+                Some(Rest::Held(_)) => held,
+                None if ended.report.steps.is_empty() => nothing,
+                None => done,
             },
         };
         self.runs.get_or_create(&labels("result", result)).inc();
         self.count(&ended.report, &labels);
         let of_job = vec![("job", job.to_owned())];
-        if ended.result.is_err() || result == "done" {
+        if ended.result.is_err() || result == done {
             let seconds = ended.took.as_secs_f64();
             self.run_seconds.get_or_create(&of_job).observe(seconds);
         }
@@ -279,38 +288,47 @@ impl Metrics {
 
     fn count(&self, report: &Report, labels: &impl Fn(&'static str, &str) -> Labels) {
         for step in &report.steps {
-            for (kind, rows) in [
-                ("read", step.rows_read),
-                ("inserted", step.rows.inserted),
-                ("updated", step.rows.updated),
-                ("deleted", step.rows.deleted),
-            ] {
-                self.rows.get_or_create(&labels("kind", kind)).inc_by(rows);
-            }
-            for (kind, rows) in [
-                ("quarantined", step.bad.quarantined),
-                ("released", step.bad.released),
-                ("nulled", step.bad.nulled),
-                ("replaced", step.bad.replaced),
-            ] {
-                self.bad_rows
-                    .get_or_create(&labels("kind", kind))
-                    .inc_by(rows);
+            let (rows, bad) = (step.rows, step.bad);
+            let rows = [step.rows_read, rows.inserted, rows.updated, rows.deleted];
+            let bad = [bad.quarantined, bad.released, bad.nulled, bad.replaced];
+            for (counters, kinds, rows) in
+                [(&self.rows, ROWS, rows), (&self.bad_rows, BAD_ROWS, bad)]
+            {
+                for (kind, rows) in kinds.into_iter().zip(rows) {
+                    counters.get_or_create(&labels("kind", kind)).inc_by(rows);
+                }
             }
         }
     }
 
     /// All of them as text, with how `jobs` stand at `now`.
     pub(super) fn text(&self, jobs: &BTreeMap<String, Row>, now: Instant) -> String {
+        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        self.forget_standing();
         for (job, row) in jobs {
             self.show(job, row, now);
         }
         self.connections.set(number(open_connections() as u64));
         let mut text = String::new();
-        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         // A String takes whatever it is given.
         let _ = encode(&mut text, &registry);
         text
+    }
+
+    /// How jobs stood when it was last asked.
+    fn forget_standing(&self) {
+        for gauges in [
+            &self.state,
+            &self.watermark,
+            &self.lag_versions,
+            &self.quarantined,
+            &self.exceeds,
+        ] {
+            gauges.clear();
+        }
+        for gauges in [&self.lag_seconds, &self.next_run] {
+            gauges.clear();
+        }
     }
 
     fn show(&self, job: &str, row: &Row, now: Instant) {
@@ -333,21 +351,11 @@ impl Metrics {
             self.lag_versions.get_or_create(&labels).set(versions);
             self.lag_seconds.get_or_create(&labels).set(seconds);
         }
-        match row.is_late(now) {
-            Some(is_late) => {
-                self.exceeds.get_or_create(&labels).set(i64::from(is_late));
-            }
-            None => {
-                self.exceeds.remove(&labels);
-            }
+        if let Some(is_late) = row.is_late(now) {
+            self.exceeds.get_or_create(&labels).set(i64::from(is_late));
         }
-        match row.next {
-            Some(next) => {
-                self.next_run.get_or_create(&labels).set(seconds(next.0));
-            }
-            None => {
-                self.next_run.remove(&labels);
-            }
+        if let Some(next) = row.next {
+            self.next_run.get_or_create(&labels).set(seconds(next.0));
         }
     }
 }
@@ -361,12 +369,13 @@ fn reload(is_done: bool) -> Labels {
 }
 
 pub(super) fn class(class: FailureClass) -> &'static str {
+    let [transient, unready, bad_row, operator, bug] = CLASSES;
     match class {
-        FailureClass::Transient => "transient",
-        FailureClass::Unready => "unready",
-        FailureClass::BadRow => "bad_row",
-        FailureClass::NeedsOperator => "operator",
-        FailureClass::Bug => "bug",
+        FailureClass::Transient => transient,
+        FailureClass::Unready => unready,
+        FailureClass::BadRow => bad_row,
+        FailureClass::NeedsOperator => operator,
+        FailureClass::Bug => bug,
     }
 }
 
