@@ -72,6 +72,18 @@ def look(page, address, folder):
     page.emulate_media(color_scheme="dark")
     page.screenshot(path=folder / "status-page-dark.png")
     page.emulate_media(color_scheme="light")
+
+    # Paused, resumed, synced.
+    page.fill("#reason", "a <i>migration</i>")
+    page.click("#act-pause")
+    expect(row(page, "words").locator(".state")).to_have_text("paused")
+    expect(detail.locator(".note.paused")).to_contain_text("a <i>migration</i>")
+    page.click("#act-resume")
+    expect(row(page, "words").locator(".state")).not_to_have_text("paused")
+    row(page, "markup").locator(".name").click()
+    expect(row(page, "markup")).to_contain_text("up to date")
+    page.click("#act-sync")
+    expect(detail).to_contain_text("It runs.")
     row(page, "bad").locator(".name").click()
     expect(detail.locator(".note")).to_contain_text("duplicate key")
     page.set_viewport_size({"width": 420, "height": 900})

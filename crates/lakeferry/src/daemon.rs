@@ -36,7 +36,7 @@ use tokio::{
 pub(crate) use self::reload::Files;
 use self::{
     board::{Board, Place, Row},
-    control::{Controls, Looked, Order},
+    control::{Controls, Given, Looked, Obeyed},
     http::{Access, Server, Told},
     kept_job::{Ended, KeptJob, Report, Rest, Shared},
     metrics::Metrics,
@@ -71,7 +71,8 @@ pub(crate) struct Daemon {
     /// Jobs whose sources moved.
     woken: UnboundedReceiver<String>,
     /// What others in this process want of jobs.
-    orders: UnboundedReceiver<Order>,
+    orders: UnboundedReceiver<Given>,
+    obeyed: Obeyed,
     controls: Controls,
     /// Looks at what is wanted of the jobs of a target, and when the next ones are due.
     looks: JoinSet<Looked>,
@@ -107,6 +108,7 @@ impl Daemon {
             names: HashMap::new(),
             woken,
             orders,
+            obeyed: Obeyed::default(),
             controls,
             looks: JoinSet::new(),
             looks_due: BTreeMap::new(),
@@ -221,9 +223,10 @@ impl Daemon {
 
     fn start(&mut self) {
         for start in self.roster.start(self.clock.now()) {
-            let Some(kept) = self.resting.remove(&start.job) else {
+            let Some(mut kept) = self.resting.remove(&start.job) else {
                 continue;
             };
+            kept.obeyed = self.obeyed.count();
             if let Some(late) = start.late {
                 let (job, passed) = (&start.job, start.passed);
                 tracing::info!(job, ?late, passed, "it starts late");
@@ -300,8 +303,9 @@ impl Daemon {
         self.roster.ended(&name, self.clock.now(), result);
         self.board.show(&name, &self.roster, Some(place));
         self.tell_trouble(&name, before.as_deref());
+        let obeyed = kept.obeyed;
         match (rest, self.board.paused(&name)) {
-            (Some(Rest::Paused(pause)), _) => self.found_paused(&job, &pause),
+            (Some(Rest::Paused(pause)), _) => self.found_paused(&job, &pause, obeyed),
             // It was looked at all the same, and nothing says that it is not.
             (_, Some(pause)) => self.pause(&job, &pause),
             (Some(Rest::Held(holder)), None) => {
@@ -312,7 +316,7 @@ impl Daemon {
         }
         self.settle(&name, kept);
         if let Some(found) = controls {
-            self.control(&job.target.target, &found);
+            self.control(&job.target.target, &found, obeyed);
         }
     }
 

@@ -3,14 +3,17 @@
 //! They stand in the targets, so that it is all one which replica, command or session sets them. What is
 //! set here is known to the loop at once; the rest is seen by runs that connect, or by a look of its own,
 //! one query for all jobs of a target, over a connection that is closed at once.
+//!
+//! What a run or a look read may be older than an order that was obeyed meanwhile. So each remembers the
+//! orders before it, and says nothing of a job that was ordered since.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use lakeferry_config::{Job, TargetName};
 use lakeferry_engine::Cadence;
 use lakeferry_model::{Clock as _, Instant, Pause};
 use lakeferry_postgres::{JobControl, Spares};
-use tokio::sync::{mpsc::UnboundedSender, watch::Receiver};
+use tokio::sync::{mpsc::UnboundedSender, oneshot, watch::Receiver};
 
 use super::{Daemon, board::Board, cadence, kept_job::Shared, later};
 use crate::{
@@ -29,15 +32,47 @@ pub(super) enum Order {
     Sync(String),
 }
 
-/// What a look at a target found.
-pub(super) type Looked = (TargetName, Result<Vec<JobControl>, Trouble>);
+/// An order, and where the loop says that it has obeyed.
+pub(super) type Given = (Order, oneshot::Sender<()>);
+
+/// Which orders to pause and to resume were obeyed.
+#[derive(Debug, Default)]
+pub(super) struct Obeyed {
+    count: u64,
+    /// The number of each job's last.
+    last: BTreeMap<String, u64>,
+}
+
+impl Obeyed {
+    /// How many there were.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    fn note(&mut self, job: &str) {
+        self.count += 1;
+        self.last.insert(job.to_owned(), self.count);
+    }
+
+    /// Whether there was one of `job` after the first `count`.
+    fn has_later(&self, job: &str, count: u64) -> bool {
+        self.last.get(job).is_some_and(|last| *last > count)
+    }
+}
+
+/// What a look at a target found, and how many orders were obeyed before it.
+pub(super) struct Looked {
+    target: TargetName,
+    found: Result<Vec<JobControl>, Trouble>,
+    obeyed: u64,
+}
 
 /// Pauses jobs, lets them run again, and asks for syncs, on behalf of whoever asks this process.
 #[derive(Clone)]
 pub(super) struct Controls {
     pub(super) current: Receiver<Arc<Shared>>,
     pub(super) board: Arc<Board>,
-    pub(super) orders: UnboundedSender<Order>,
+    pub(super) orders: UnboundedSender<Given>,
 }
 
 impl Controls {
@@ -61,7 +96,8 @@ impl Controls {
         let control = wiring::control(&shared.config, &job, shared.spares_of(&job))?;
         let pause = control.pause(name, by, reason).await;
         let pause = pause.map_err(|error| wiring::target_trouble(&job, &error))?;
-        self.order(Order::Pause(name.to_owned(), pause.clone()));
+        self.order(Order::Pause(name.to_owned(), pause.clone()))
+            .await;
         Ok(pause)
     }
 
@@ -75,7 +111,7 @@ impl Controls {
         let control = wiring::control(&shared.config, &job, shared.spares_of(&job))?;
         let was_paused = control.resume(name).await;
         let was_paused = was_paused.map_err(|error| wiring::target_trouble(&job, &error))?;
-        self.order(Order::Resume(name.to_owned()));
+        self.order(Order::Resume(name.to_owned())).await;
         Ok(was_paused)
     }
 
@@ -83,15 +119,14 @@ impl Controls {
     ///
     /// # Errors
     /// If there is no such job, or it is paused.
-    pub(super) fn sync(&self, job: &str) -> Result<(), Trouble> {
+    pub(super) async fn sync(&self, job: &str) -> Result<(), Trouble> {
         let (_, job) = self.find(job)?;
         let name = job.name.to_string();
-        let row = self.board.jobs().remove(&name);
-        if let Some(pause) = row.and_then(|row| row.paused) {
+        if let Some(pause) = self.board.paused(&name) {
             let trouble = Trouble::new(Code::Failed, pause.to_string()).about(&job);
             return Err(trouble.hint("resume it first"));
         }
-        self.order(Order::Sync(name));
+        self.order(Order::Sync(name)).await;
         Ok(())
     }
 
@@ -103,9 +138,12 @@ impl Controls {
         Ok((shared, job))
     }
 
-    fn order(&self, order: Order) {
+    /// Returns when the loop has obeyed, so that who asks next finds it so.
+    async fn order(&self, order: Order) {
+        let (heard, obeyed) = oneshot::channel();
         // Nobody hears it when all is about to end; the state has it.
-        let _ = self.orders.send(order);
+        let _ = self.orders.send((order, heard));
+        let _ = obeyed.await;
     }
 }
 
@@ -131,13 +169,18 @@ impl Daemon {
             }
             self.looks_due.remove(&target);
             let (shared, job) = (Arc::clone(&self.shared), job.clone());
+            let obeyed = self.obeyed.count();
             self.looks.spawn(async move {
                 let found = async {
                     let control = wiring::control(&shared.config, &job, Spares::default())?;
                     let found = control.look().await;
                     found.map_err(|error| wiring::target_trouble(&job, &error))
                 };
-                (target, found.await)
+                Looked {
+                    found: found.await,
+                    target,
+                    obeyed,
+                }
             });
         }
     }
@@ -151,10 +194,15 @@ impl Daemon {
             .copied()
     }
 
-    pub(super) fn looked(&mut self, (target, found): Looked) {
+    pub(super) fn looked(&mut self, looked: Looked) {
+        let Looked {
+            target,
+            found,
+            obeyed,
+        } = looked;
         self.roster.release(target.as_str());
         match found {
-            Ok(found) => self.control(&target, &found),
+            Ok(found) => self.control(&target, &found, obeyed),
             Err(trouble) => {
                 let reason = trouble.in_one_line();
                 tracing::debug!(%target, reason, "pauses and requests were not looked at");
@@ -163,8 +211,8 @@ impl Daemon {
         }
     }
 
-    /// Takes over what is wanted of all jobs of a target.
-    pub(super) fn control(&mut self, target: &TargetName, found: &[JobControl]) {
+    /// Takes over what is wanted of all jobs of a target, as read after the first `obeyed` orders.
+    pub(super) fn control(&mut self, target: &TargetName, found: &[JobControl], obeyed: u64) {
         self.look_later(target);
         let shared = Arc::clone(&self.shared);
         let jobs = shared.config.jobs.iter();
@@ -174,6 +222,7 @@ impl Daemon {
             let wanted = found.iter().find(|control| control.job == name);
             let wanted = wanted.unwrap_or(&none);
             match &wanted.paused {
+                _ if self.obeyed.has_later(name, obeyed) => {}
                 Some(pause) => self.pause(job, pause),
                 None => self.resume(name),
             }
@@ -183,17 +232,23 @@ impl Daemon {
         }
     }
 
-    pub(super) fn obey(&mut self, order: Order) {
+    pub(super) fn obey(&mut self, (order, heard): Given) {
         let shared = Arc::clone(&self.shared);
         match order {
             Order::Pause(name, pause) => {
+                self.obeyed.note(&name);
                 if let Some(job) = shared.config.job(&name) {
                     self.pause(job, &pause);
                 }
             }
-            Order::Resume(name) => self.resume(&name),
+            Order::Resume(name) => {
+                self.obeyed.note(&name);
+                self.resume(&name);
+            }
             Order::Sync(name) => self.roster.ask(&name, self.clock.now()),
         }
+        // Who asked may have gone.
+        let _ = heard.send(());
     }
 
     /// Leaves a job alone from its next run on.
@@ -210,10 +265,20 @@ impl Daemon {
         self.board.show(name, &self.roster, None);
     }
 
-    /// As [`Daemon::pause`], for a run that found it out: what it was due for waits.
-    pub(super) fn found_paused(&mut self, job: &Job, pause: &Pause) {
+    /// As [`Daemon::pause`], for a run that found it out, begun after the first `obeyed` orders: what it was
+    /// due for waits.
+    pub(super) fn found_paused(&mut self, job: &Job, pause: &Pause, obeyed: u64) {
+        let name = job.name.as_str();
+        if self.obeyed.has_later(name, obeyed) {
+            match self.board.paused(name) {
+                Some(pause) => self.pause(job, &pause),
+                // And resumed since.
+                None => self.roster.wake(name, self.clock.now()),
+            }
+            return;
+        }
         if !matches!(cadence(job), Cadence::OnCommand) {
-            self.roster.wake(job.name.as_str(), self.clock.now());
+            self.roster.wake(name, self.clock.now());
         }
         self.pause(job, pause);
     }
@@ -242,3 +307,6 @@ impl Daemon {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

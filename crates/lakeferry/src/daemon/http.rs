@@ -5,13 +5,14 @@
 //! | `/healthz` | 200 while the loop comes round |
 //! | `/readyz` | 200 while it works; else 503, and what it waits for, a line each |
 //! | `/metrics` | as Prometheus reads it (OpenMetrics 1.0) |
-//! | `/api/v1/…` | how jobs stand, for whoever [`access`] lets |
+//! | `/api/v1/…` | how jobs stand, and their control, for whoever [`access`] lets |
 //! | `/` | the status page, which asks the API |
 //!
 //! The address for probes has the first three alone.
 
 mod access;
 mod api;
+mod control;
 mod page;
 
 use std::{io, net::SocketAddr, sync::Arc};

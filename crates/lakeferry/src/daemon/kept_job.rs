@@ -118,6 +118,8 @@ pub(super) struct KeptJob {
     meter: Meter,
     /// How many runs there were.
     runs: u64,
+    /// How many orders were obeyed before its last run.
+    pub(super) obeyed: u64,
     place: Place,
     /// As it was last wired.
     source: Option<DeltaSource>,
@@ -146,6 +148,7 @@ impl KeptJob {
             job,
             meter,
             runs: 0,
+            obeyed: 0,
             place: Place::default(),
             source: None,
             warm: None,

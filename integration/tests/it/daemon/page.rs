@@ -8,23 +8,22 @@ use std::{
 use lakeferry_delta_testkit::{DeltaTable, NewTable};
 use lakeferry_postgres_testkit::Version;
 
-use super::{Daemon, start};
+use super::{Daemon, ROWS, start};
 use crate::{deployment::Deployment, oracle::python, tables};
 
-/// A job `words` that is in step and is worked on, a job `bad` that halts, and one whose name has markup.
-async fn scene() -> (Deployment, DeltaTable) {
+/// A job `words` that is in step and is worked on, a job `bad` that halts, and one whose source has markup in
+/// its name; the first and the last table.
+async fn scene() -> (Deployment, [DeltaTable; 2]) {
     let (mut deployment, words) =
         start(Version::newest().unwrap(), "words", &["mode: continuous"]).await;
-    for (name, rows) in [
-        ("bad", &[(1, Some("one")), (1, Some("another"))]),
-        ("<b>markup", &[(1, Some("one")), (2, Some("two"))]),
-    ] {
-        let path = deployment.lake(name);
-        tables::create(&path, NewTable::with_feed(), rows).await;
-        let job = name.trim_start_matches("<b>");
-        deployment.job(job, &path, &["schedule: EVERY 1 DAY"]);
-    }
-    (deployment, words)
+    let twice: tables::Words<'_> = &[(1, Some("one")), (1, Some("another"))];
+    let path = deployment.lake("bad");
+    tables::create(&path, NewTable::with_feed(), twice).await;
+    deployment.job("bad", &path, &["schedule: EVERY 1 DAY"]);
+    let path = deployment.lake("<b>markup");
+    let markup = tables::create(&path, NewTable::with_feed(), ROWS).await;
+    deployment.job("markup", &path, &["schedule: EVERY 1 DAY"]);
+    (deployment, [words, markup])
 }
 
 /// Runs a script of `integration/oracle` with Python.
@@ -50,7 +49,7 @@ fn pictures() -> PathBuf {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_api_answers_as_its_document_says() {
-    let (deployment, mut words) = scene().await;
+    let (deployment, [mut words, _]) = scene().await;
     let daemon = Daemon::start(&deployment).await;
     let bad = "lakeferry_job_state{job=\"bad\",state=\"halted\"} 1";
     daemon.until_metrics(&[bad]).await;
@@ -69,7 +68,7 @@ async fn the_api_answers_as_its_document_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_api_wants_its_token() {
-    let (deployment, _words) = scene().await;
+    let (deployment, _tables) = scene().await;
     let config = std::fs::read_to_string(deployment.config()).unwrap();
     let secret = deployment.config().with_file_name("token");
     std::fs::write(&secret, "open sesame\n").unwrap();
@@ -91,7 +90,7 @@ async fn the_api_wants_its_token() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_shows_what_is_so() {
     for token in [None, Some("open sesame")] {
-        let (deployment, mut words) = scene().await;
+        let (deployment, [mut words, mut markup]) = scene().await;
         if let Some(token) = token {
             let config = std::fs::read_to_string(deployment.config()).unwrap();
             std::fs::write(deployment.config().with_file_name("token"), token).unwrap();
@@ -104,12 +103,16 @@ async fn the_page_shows_what_is_so() {
         for id in 4..8 {
             words.append(tables::words(&[(id, None)])).await.unwrap();
         }
+        daemon.until_filled("markup").await;
+        // Which nobody looks at before tomorrow, unless a button is pressed.
+        let asked = markup.append(tables::words(&[(4, None)])).await.unwrap();
         let pictures = pictures();
         ask(
             "page.py",
             &[daemon.address(), pictures.to_str().unwrap()],
             token,
         );
+        daemon.until_version("markup", asked).await;
         assert_eq!(daemon.stop().await.code, Some(0));
     }
 }

@@ -23,6 +23,7 @@ use tokio::time::timeout;
 use super::{
     Told,
     access::{Access, guard},
+    control,
 };
 use crate::{
     commands::{history, wording::time_wording},
@@ -47,6 +48,7 @@ pub(super) fn routes(access: Arc<Access>) -> Router<Told> {
         .route("/api/v1/jobs/{job}", get(job))
         .route("/api/v1/jobs/{job}/history", get(past_runs))
         .route("/api/v1/jobs/{job}/series", get(series))
+        .merge(control::routes())
         .route_layer(from_fn_with_state(access, guard));
     let description = || async { ([(CONTENT_TYPE, "application/json")], DESCRIPTION) };
     guarded.route("/api/v1/openapi.json", get(description))
@@ -132,6 +134,7 @@ struct Stands<'a> {
     run: Option<Running>,
     last_run: Option<Done>,
     trouble: Option<Value>,
+    paused: Option<Value>,
 }
 
 /// A run that goes on.
@@ -176,6 +179,7 @@ impl<'a> Stands<'a> {
                 let (reason, hint) = (&trouble.reason, &trouble.hint);
                 json!({ "class": class(trouble.class), "reason": reason, "hint": hint })
             }),
+            paused: row.paused.as_ref().map(control::paused),
         }
     }
 }
@@ -292,7 +296,7 @@ async fn series(State(told): State<Told>, Path(name): Path<String>) -> Result<Bo
     Ok(Body(json!({ "samples": told.series.of(&name) })))
 }
 
-fn find(told: &Told, name: &str) -> Result<Job, Refusal> {
+pub(super) fn find(told: &Told, name: &str) -> Result<Job, Refusal> {
     let job = told.controls.shared().config.job(name).cloned();
     job.ok_or_else(|| unknown(name))
 }

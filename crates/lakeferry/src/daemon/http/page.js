@@ -18,6 +18,7 @@ let seen = new Map();
 let rates = new Map();
 let series = { job: null, at: 0, samples: [] };
 let past = { job: null, version: undefined, at: 0, runs: null, error: null };
+let asked = { job: null, text: "", failed: false };
 
 // ---- the API
 
@@ -29,10 +30,11 @@ class Refused extends Error {
   }
 }
 
-async function ask(path) {
+async function ask(path, method = "GET", body = undefined) {
   const token = sessionStorage.getItem("token");
   const headers = token ? { authorization: `Bearer ${token}` } : {};
-  const answer = await fetch(`api/v1/${path}`, { headers });
+  if (body !== undefined) headers["content-type"] = "application/json";
+  const answer = await fetch(`api/v1/${path}`, { method, headers, body: body && JSON.stringify(body) });
   const said = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Refused(answer.status, said.error);
   return said;
@@ -227,7 +229,7 @@ function showDetail() {
   detail.hidden = !job;
   byId("main").classList.toggle("split", Boolean(job));
   if (!job) return;
-  const { scrollTop } = detail;
+  const kept = { reason: byId("reason")?.value ?? "", focused: document.activeElement?.id, scroll: detail.scrollTop };
   const trouble = job.trouble && make("div", { class: `note ${job.state}` }, make("b", {}, job.trouble.reason),
     job.trouble.hint ? make("span", {}, job.trouble.hint) : null);
   const paused = job.paused && make("div", { class: "note paused" }, make("b", {}, "Paused"),
@@ -244,8 +246,10 @@ function showDetail() {
     make("div", { class: "head" },
       make("div", {}, make("h2", {}, job.name), make("div", { class: "quiet" }, `${job.source} → ${job.target}`)),
       make("button", { class: "close", type: "button", "aria-label": "Close", onclick: () => choose("") }, "×")),
-    trouble ?? "", paused ?? "", facts, ...charts(), make("h3", {}, "What was done"), history());
-  detail.scrollTop = scrollTop;
+    ...controls(job), trouble ?? "", paused ?? "", facts, ...charts(), make("h3", {}, "What was done"), history());
+  if (byId("reason")) byId("reason").value = kept.reason;
+  if (kept.focused) byId(kept.focused)?.focus();
+  detail.scrollTop = kept.scroll;
 }
 
 function history() {
@@ -259,6 +263,33 @@ function history() {
   return make("table", {}, make("thead", {}, make("tr", {},
     ...["When", "What", "Versions", "Rows"].map((title) => make("th", {}, title)), make("th", { class: "number" }, "Took"))),
     make("tbody", {}, ...lines));
+}
+
+// ---- pause, resume, sync
+
+function controls(job) {
+  const button = (label, what, body) => make("button",
+    { type: "button", id: `act-${what}`, onclick: () => act(job.name, what, body?.()) }, label);
+  const reason = () => ({ ...(byId("reason").value.trim() && { reason: byId("reason").value.trim() }) });
+  const said = asked.job === job.name && asked.text
+    ? make("div", { class: asked.failed ? "quiet down" : "quiet", role: "status" }, asked.text) : "";
+  const buttons = job.paused
+    ? [button("Resume", "resume")]
+    : [button("Sync now", "sync"), button("Pause", "pause", reason),
+      make("input", { id: "reason", placeholder: "why pause (optional)", "aria-label": "Why it is paused", maxlength: "200" })];
+  return [make("div", { class: "acts" }, ...buttons), said];
+}
+
+async function act(name, what, body) {
+  const done = { sync: "It runs.", pause: "It is paused.", resume: "It may run again." };
+  try {
+    await ask(ofJob(name, `/${what}`), "POST", body);
+    asked = { job: name, text: done[what], failed: false };
+    if (byId("reason")) byId("reason").value = "";
+  } catch (error) {
+    asked = { job: name, text: [error.message, error.hint].filter(Boolean).join(" · "), failed: true };
+  }
+  await refresh();
 }
 
 // ---- the loop
@@ -344,6 +375,8 @@ byId("login").addEventListener("submit", (event) => {
   refresh();
 });
 window.addEventListener("hashchange", () => {
+  asked = { job: null, text: "", failed: false };
+  if (byId("reason")) byId("reason").value = "";
   past = { job: null, version: undefined, at: 0, runs: null, error: null };
   series = { job: null, at: 0, samples: [] };
   show();
