@@ -13,7 +13,7 @@ version: 1
 targets: { serving: { url: \"postgresql://nobody@127.0.0.1:1/none\", control_poll: none } }
 jobs:
   bad: { from: ./bad, into: serving.public.bad, key: [id], schedule: EVERY 1 HOUR }
-  good: { from: ./good, into: serving.public.good, key: [id], schedule: EVERY 1 HOUR }
+  good: { from: ./good, into: serving.public.good, key: [id], schedule: none }
 ";
     let loaded = lakeferry_config::load(
         yaml,
