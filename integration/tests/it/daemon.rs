@@ -8,6 +8,7 @@ mod probes;
 mod reloading;
 mod replicas;
 mod schedules;
+mod soak;
 mod stopping;
 
 use std::path::{Path, PathBuf};

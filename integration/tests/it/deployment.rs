@@ -127,6 +127,12 @@ impl Deployment {
         self.write_config();
     }
 
+    /// Puts another line in the place of the one that begins so, once the next job is declared.
+    pub(crate) fn replace_line(&mut self, begin: &str, line: &str) {
+        let kept = self.lines.lines().filter(|line| !line.starts_with(begin));
+        self.lines = kept.chain([line]).flat_map(|line| [line, "\n"]).collect();
+    }
+
     /// Forgets all jobs, so that they can be declared anew.
     pub(crate) fn forget_jobs(&mut self) {
         self.jobs.clear();
