@@ -4,17 +4,13 @@
 mod series;
 mod source;
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use lakeferry_postgres_testkit::{Settings, Stop, Version};
 use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
 use rustix::process::Signal;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use self::{
     series::{Sampler, versions},
