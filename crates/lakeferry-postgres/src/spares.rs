@@ -108,8 +108,9 @@ impl Shelf {
     }
 
     fn put(self: &Arc<Self>, link: Link) {
-        let timer = tokio::spawn(close_oldest(Arc::downgrade(self), self.close_after));
+        // Before the timer can look for it.
         let mut spares = self.lock();
+        let timer = tokio::spawn(close_later(Arc::downgrade(self), self.close_after));
         spares.push(Spare {
             link,
             timer: Timer(timer),
@@ -117,17 +118,19 @@ impl Shelf {
     }
 }
 
-/// Timers end in the order of the spares: whose ends first is the oldest.
-async fn close_oldest(shelf: Weak<Shelf>, after: Duration) {
+/// The timer of a spare. Those of the same moment end in any order, so each closes its own.
+async fn close_later(shelf: Weak<Shelf>, after: Duration) {
     tokio::time::sleep(after).await;
     let Some(shelf) = shelf.upgrade() else {
         return;
     };
-    let oldest = {
+    let own = tokio::task::id();
+    let spare = {
         let mut spares = shelf.lock();
-        (!spares.is_empty()).then(|| spares.remove(0))
+        let place = spares.iter().position(|spare| spare.timer.0.id() == own);
+        place.map(|place| spares.remove(place))
     };
-    if let Some(Spare { link, timer }) = oldest {
+    if let Some(Spare { link, timer }) = spare {
         link.close().await;
         drop(timer);
     }

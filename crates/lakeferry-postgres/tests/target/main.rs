@@ -30,6 +30,7 @@ mod publications;
 mod refusals;
 mod refused_rows;
 mod session_death;
+mod spares;
 mod status;
 mod triggers;
 mod type_fidelity;
