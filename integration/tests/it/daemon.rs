@@ -8,10 +8,15 @@ mod probes;
 mod reloading;
 mod replicas;
 mod schedules;
+mod secrets;
 mod soak;
 mod stopping;
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
 
 use lakeferry_delta_testkit::{DeltaTable, NewTable};
 use lakeferry_postgres_testkit::Version;
@@ -163,4 +168,21 @@ async fn table(deployment: &Deployment, name: &str) -> (PathBuf, DeltaTable) {
     let path = deployment.lake(name);
     let table = tables::create(&path, NewTable::with_feed(), ROWS).await;
     (path, table)
+}
+
+/// Puts a file into a folder, or another text into it, as Kubernetes mounts it: behind a link to a folder
+/// of its own, which moves. Where the file is.
+fn mount(folder: &Path, name: &str, text: &str) -> PathBuf {
+    fs::create_dir_all(folder).unwrap();
+    let data = (0..).map(|number| folder.join(format!("..{number}")));
+    let data = data.into_iter().find(|data| !data.exists()).unwrap();
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join(name), text).unwrap();
+    symlink(data.file_name().unwrap(), folder.join("..data_tmp")).unwrap();
+    fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
+    let file = folder.join(name);
+    if !file.exists() {
+        symlink(Path::new("..data").join(name), &file).unwrap();
+    }
+    file
 }

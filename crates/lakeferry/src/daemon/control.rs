@@ -80,10 +80,7 @@ impl Controls {
     pub(super) fn shared(&self) -> Arc<Shared> {
         Arc::clone(&self.current.borrow())
     }
-}
 
-#[allow(dead_code, reason = "for handlers of the HTTP API")]
-impl Controls {
     /// Pauses a job; says since when it is.
     ///
     /// # Errors

@@ -76,16 +76,21 @@ async fn a_paused_job_is_run_by_nobody_until_it_is_resumed() {
     }
 }
 
-/// Also without looks at what is wanted: who connects sees it.
+/// Also without looks at what is wanted: who connects sees it, and sees that it is over, of all jobs there.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_connects_finds_its_pause() {
+async fn a_run_that_connects_finds_what_is_wanted() {
     for version in servers() {
         let (mut deployment, mut words) = start(version, "words", &CONTINUOUS).await;
+        let (path, mut other) = table(&deployment, "other").await;
+        deployment.job("other", &path, &CONTINUOUS);
         deployment.target_option("control_poll: none");
         let mut daemon = Daemon::start(&deployment).await;
-        // Its look at the end of the run is over.
-        let done = "lakeferry_runs_total{job=\"words\",result=\"done\"} 1";
-        daemon.until_metrics(&[done]).await;
+        // Their looks at the ends of their runs are over.
+        let done = |job| format!("lakeferry_runs_total{{job=\"{job}\",result=\"done\"}} 1");
+        let done = ["words", "other"].map(done);
+        daemon
+            .until_metrics(&done.each_ref().map(String::as_str))
+            .await;
         deployment.sql("INSERT INTO lakeferry.pauses (job, paused_by) VALUES ('words', 'ana')");
         let behind = append(&mut words, 4).await;
         daemon.until_said("paused job=\"words\" by=\"ana\"").await;
@@ -97,6 +102,11 @@ async fn a_run_that_connects_finds_its_pause() {
             .until_metrics(&told.each_ref().map(String::as_str))
             .await;
         assert_eq!(deployment.watermark("words"), behind - 1);
+
+        deployment.run(&["resume", "words"]).result();
+        append(&mut other, 4).await;
+        daemon.until_version("words", behind).await;
+        daemon.until_metrics(&[&state("words", "idle")]).await;
         assert_eq!(daemon.stop().await.code, Some(0));
     }
 }

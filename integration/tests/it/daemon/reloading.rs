@@ -1,11 +1,11 @@
 //! A configuration that changes while jobs run: what is as it was goes on, and a wrong one changes nothing.
 
-use std::{fs, os::unix::fs::symlink, path::Path};
+use std::{fs, path::Path};
 
 use lakeferry_postgres_testkit::servers;
 use rustix::process::Signal;
 
-use super::{Daemon, start, table};
+use super::{Daemon, mount, start, table};
 use crate::{
     process::Process,
     scene::{IS_BLOCKED, LIMIT, Scene},
@@ -141,24 +141,13 @@ async fn files_behind_links_are_seen_when_the_links_move() {
         let (mut deployment, _) = start(version, "words", &CONTINUOUS).await;
         let (path, _) = table(&deployment, "other").await;
         let folder = deployment.config().parent().unwrap().join("mounted");
-        fs::create_dir(&folder).unwrap();
-        let put = |name: &str, text: &str| {
-            let data = folder.join(name);
-            fs::create_dir(&data).unwrap();
-            fs::write(data.join("lakeferry.yaml"), text).unwrap();
-            symlink(name, folder.join("..data_tmp")).unwrap();
-            fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
-        };
-        let config = folder.join("lakeferry.yaml");
-        put("..first", &fs::read_to_string(deployment.config()).unwrap());
-        symlink("..data/lakeferry.yaml", &config).unwrap();
+        let text = fs::read_to_string(deployment.config()).unwrap();
+        let config = mount(&folder, "lakeferry.yaml", &text);
         let mut process = Process::start(&config, &folder, &["run"]).unwrap();
         process.until_said("to run", LIMIT).await.unwrap();
         deployment.job("other", &path, &CONTINUOUS);
-        put(
-            "..second",
-            &fs::read_to_string(deployment.config()).unwrap(),
-        );
+        let text = fs::read_to_string(deployment.config()).unwrap();
+        mount(&folder, "lakeferry.yaml", &text);
         process.until_said("added=1", LIMIT).await.unwrap();
         let client = deployment.connect().await;
         Scene::until(&client, "SELECT to_regclass('other') IS NOT NULL").await;

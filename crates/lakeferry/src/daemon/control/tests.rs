@@ -13,15 +13,20 @@ use crate::daemon::{
 
 /// Two jobs that are never due, whose sources and target nobody asks for.
 fn daemon() -> Daemon {
+    daemon_that_polls("none")
+}
+
+fn daemon_that_polls(every: &str) -> Daemon {
     let yaml = "
 version: 1
-targets: { serving: { url: \"postgresql://nobody@127.0.0.1:1/none\", control_poll: none } }
+targets: { serving: { url: \"postgresql://nobody@127.0.0.1:1/none\", control_poll: POLL } }
 jobs:
   words: { from: ./words, into: serving.public.words, key: [id], schedule: none }
   other: { from: ./other, into: serving.public.other, key: [id], schedule: none }
 ";
     let origin = Path::new("lakeferry.yaml");
-    let loaded = lakeferry_config::load(yaml, origin, &BTreeMap::new(), Tables::Unknown);
+    let yaml = yaml.replace("POLL", every);
+    let loaded = lakeferry_config::load(&yaml, origin, &BTreeMap::new(), Tables::Unknown);
     Daemon::new(loaded.unwrap().config)
 }
 
@@ -132,5 +137,31 @@ async fn a_pause_that_a_run_found_and_that_is_over_keeps_the_job_from_nothing() 
             (JobState::Idle, paused_by.is_some())
         );
         assert_eq!(place.next.is_some(), is_due, "{:?}", place.next);
+    }
+}
+
+/// Where nothing else would see that it is over, a run of the job does, if there is something to run for.
+#[tokio::test]
+async fn a_paused_job_with_news_is_looked_at_again() {
+    for (polls, has_news, is_looked_at) in [
+        ("none", true, true),
+        ("none", false, false),
+        // The look at all jobs sees it.
+        ("60s", true, false),
+    ] {
+        let mut daemon = daemon_that_polls(polls);
+        obey(
+            &mut daemon,
+            Order::Pause("words".to_owned(), pause_by("ana")),
+        );
+        if has_news {
+            daemon.roster.wake("words", daemon.clock.now());
+        }
+        let (next, now) = (
+            daemon.roster.place("words").unwrap().next,
+            daemon.clock.now(),
+        );
+        assert_eq!(next.is_some(), is_looked_at, "{polls}, {has_news}");
+        assert!(next.is_none_or(|next| now < next && next <= later(now, PAUSED_LOOK)));
     }
 }
