@@ -90,7 +90,8 @@ where
             let watermark = standing.watermark();
             report.through = watermark.map(|watermark| watermark.version);
             let version = report.through.map(Position::to_number);
-            self.job.meter.at(version, self.head.version.to_number());
+            let (head, now) = (self.head.version.to_number(), self.job.clock.now());
+            self.job.meter.at(version, head, now);
             let step = match self.decide(&standing).await? {
                 Plan::UpToDate => {
                     report.watermark = watermark.cloned();
@@ -410,7 +411,7 @@ where
         session: &mut T::Session,
         watermark: &Watermark<S::Position>,
     ) -> Result<CommitOutcome, T::Error> {
-        self.job.meter.turn(Phase::Applying);
+        self.job.meter.turn(Phase::Applying, self.job.clock.now());
         let applied = session.apply(watermark, &self.fingerprint);
         applied.instrument(info_span!("apply")).await
     }
@@ -489,7 +490,8 @@ where
         // What a filter leaves nobody knows.
         let all = self.job.policy.filter.is_none();
         let rows = self.head.size.rows.filter(|_| all);
-        self.job.meter.begin(Phase::Loading, rows);
+        let now = self.job.clock.now();
+        self.job.meter.begin(Phase::Loading, rows, now);
     }
 
     pub(crate) fn bug(&self, reason: String) -> RunError {

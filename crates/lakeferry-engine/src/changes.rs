@@ -105,7 +105,8 @@ where
         let opened = session.stage(Stage::Append, &self.columns()?).await;
         opened.map_err(unwritten)?;
         let mut rows_read = 0;
-        self.job.meter.begin(Phase::Reading, None);
+        let now = self.job.clock.now();
+        self.job.meter.begin(Phase::Reading, None, now);
         while let Some(batch) = next(&mut changes).await {
             let batch = batch.map_err(unread)?;
             if batch.sign == Sign::Minus && batch.rows.num_rows() > 0 {

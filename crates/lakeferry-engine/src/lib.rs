@@ -34,7 +34,7 @@ pub use evolve::{Evolution, evolve};
 pub use fingerprint::fingerprint;
 pub use job::{DropColumns, Job, OnSchemaChange, OnSourceReplaced, Policy, Request, Retry};
 pub use job_state::{Event, JobState};
-pub use meter::{Meter, Phase, Seen};
+pub use meter::{Meter, Phase, Seen, Spent, Totals};
 pub use plan::{Halt, Look, Plan, Situation, Why, adopt, first_look, plan, resume};
 pub use roster::{Member, Place, Room, Roster, Start, Trouble};
 pub use run::{Preview, Report, Step, StepKind, preview, run};

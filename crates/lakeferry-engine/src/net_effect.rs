@@ -161,7 +161,8 @@ where
             Err(error) => return self.unreadable(error),
         };
         let mut rows_read = 0;
-        self.job.meter.begin(Phase::Reading, None);
+        let now = self.job.clock.now();
+        self.job.meter.begin(Phase::Reading, None, now);
         while let Some(batch) = next(&mut changes).await {
             let mut batch = match batch {
                 Ok(batch) => batch,

@@ -164,6 +164,7 @@ where
     T: Target<Position = S::Position>,
     C: Clock,
 {
+    let _timed = job.meter.run(&job.clock);
     Box::pin(attempt(job, request, report))
         .instrument(info_span!("run"))
         .await

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use lakeferry_engine::Start;
+use lakeferry_engine::{Start, Totals};
 use lakeferry_model::{FailureClass, Instant};
 use lakeferry_postgres::open_connections;
 use prometheus_client::{
@@ -56,6 +56,8 @@ pub(super) struct Metrics {
     failures: Family<Labels, Counter>,
     late: Family<Labels, Counter>,
     passed: Family<Labels, Counter>,
+    phase_seconds: Family<Labels, Counter<f64, AtomicU64>>,
+    read_bytes: Family<Labels, Counter>,
     run_seconds: Family<Labels, Histogram>,
     visible_seconds: Family<Labels, Histogram>,
     state: Family<Labels, Gauge>,
@@ -82,6 +84,8 @@ impl Metrics {
             failures: Family::default(),
             late: Family::default(),
             passed: Family::default(),
+            phase_seconds: Family::default(),
+            read_bytes: Family::default(),
             run_seconds: Family::new_with_constructor(|| Histogram::new(RUNS)),
             visible_seconds: Family::new_with_constructor(|| Histogram::new(VISIBLE)),
             state: Family::default(),
@@ -145,6 +149,16 @@ impl Metrics {
             "run_seconds",
             "How long runs took that found something to do",
             self.run_seconds.clone(),
+        );
+        all.register(
+            "phase_seconds",
+            "What runs took that looked at the target, by what they were at",
+            self.phase_seconds.clone(),
+        );
+        all.register(
+            "read_bytes",
+            "Size in memory of rows read from sources",
+            self.read_bytes.clone(),
         );
         all.register(
             "commit_to_visible_seconds",
@@ -329,6 +343,9 @@ impl Metrics {
         for gauges in [&self.lag_seconds, &self.next_run] {
             gauges.clear();
         }
+        // The meters of jobs count on.
+        self.phase_seconds.clear();
+        self.read_bytes.clear();
     }
 
     fn show(&self, job: &str, row: &Row, now: Instant) {
@@ -340,6 +357,18 @@ impl Metrics {
                 .get_or_create(&labels)
                 .set(i64::from(state == word));
         }
+        let Totals { spent, bytes } = row.meter.totals(now);
+        for (phase, spent) in [
+            ("looking", spent.looking),
+            ("loading", spent.loading),
+            ("reading", spent.reading),
+            ("applying", spent.applying),
+        ] {
+            let labels = vec![("job", job.to_owned()), ("phase", phase.to_owned())];
+            let spent = spent.as_secs_f64();
+            self.phase_seconds.get_or_create(&labels).inc_by(spent);
+        }
+        self.read_bytes.get_or_create(&labels).inc_by(bytes);
         let place = row.place;
         let quarantined = number(place.quarantined);
         self.quarantined.get_or_create(&labels).set(quarantined);

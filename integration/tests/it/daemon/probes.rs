@@ -51,6 +51,20 @@ async fn metrics_tell_what_was_done() {
         ] {
             assert!(told.text.contains(part), "{part}: {}", told.text);
         }
+        let value = |name: &str| {
+            let line = told.text.lines().find_map(|line| line.strip_prefix(name));
+            let value = line.map(|value| value.trim().parse::<f64>().unwrap());
+            value.unwrap_or_else(|| panic!("{name}: {}", told.text))
+        };
+        let spent = ["looking", "loading", "reading", "applying"].map(|phase| {
+            let labels = format!("{{job=\"words\",phase=\"{phase}\"}}");
+            value(&format!("lakeferry_phase_seconds_total{labels}"))
+        });
+        // Of so few rows the whole table is read, and no changes.
+        assert_eq!(spent.map(|spent| spent > 0.0), [true, true, false, true]);
+        // At least the eight bytes of each id.
+        let bytes = value("lakeferry_read_bytes_total{job=\"words\"}");
+        assert!(bytes >= 6.0 * 8.0, "{bytes}");
         let next = "lakeferry_next_run_timestamp_seconds{job=\"words\"}";
         assert!(!told.text.contains(next), "{}", told.text);
         let ended = daemon.stop().await;
