@@ -47,6 +47,8 @@ def look(page, address, folder):
     expect(halted.locator(".state")).to_have_text("halted")
     expect(halted).to_contain_text("duplicate key")
     expect(halted.locator(".hint")).to_contain_text("choose a key that is unique")
+    expect(halted).to_contain_text("max_lag exceeded")
+    expect(row(page, "words")).not_to_contain_text("max_lag")
     # Who needs somebody stands first.
     expect(page.locator("#jobs tbody").first).to_have_attribute("data-job", "bad")
     expect(page).to_have_title("(1) Lakeferry")

@@ -19,7 +19,7 @@ async fn scene() -> (Deployment, [DeltaTable; 2]) {
     let twice: tables::Words<'_> = &[(1, Some("one")), (1, Some("another"))];
     let path = deployment.lake("bad");
     tables::create(&path, NewTable::with_feed(), twice).await;
-    deployment.job("bad", &path, &["schedule: EVERY 1 DAY"]);
+    deployment.job("bad", &path, &["schedule: EVERY 1 DAY", "max_lag: 1s"]);
     let path = deployment.lake("<b>markup");
     let markup = tables::create(&path, NewTable::with_feed(), ROWS).await;
     deployment.job("markup", &path, &["schedule: EVERY 1 DAY"]);

@@ -81,6 +81,10 @@ function behind(job) {
   return job.lag_seconds > 0 ? `${span(job.lag_seconds)}, ${versions}` : versions;
 }
 
+function late(job) {
+  return job.max_lag_exceeded ? make("div", { class: "quiet down" }, "max_lag exceeded") : null;
+}
+
 function next(job) {
   if (job.run) return job.run.phase;
   if (job.state === "paused") return "when resumed";
@@ -124,7 +128,7 @@ function row(job) {
   const line = make("tr", {},
     make("td", {}, name, make("div", { class: "quiet place", title: place }, place)),
     make("td", {}, stateOf(job), total ? make("span", { class: `bar ${job.state}` }, bar) : null, bad),
-    make("td", { class: "number" }, behind(job)),
+    make("td", { class: "number" }, behind(job), late(job)),
     make("td", { class: "number" }, job.watermark === null ? "–" : grouped(job.watermark)),
     make("td", {}, ...(last ? [changes(last), make("div", { class: "quiet" }, `${ago(last.ended_at)}, took ${span(last.seconds)}`)] : ["–"])),
     make("td", { class: "number spare" }, rate === null ? "–" : short(rate)),
@@ -236,7 +240,7 @@ function showDetail() {
     make("span", {}, `by ${job.paused.by}, ${ago(job.paused.since)}${job.paused.reason ? `: ${job.paused.reason}` : ""}`));
   const facts = make("dl", {},
     fact("State", stateOf(job)),
-    fact("Behind", behind(job)),
+    fact("Behind", behind(job), late(job)),
     fact("Version", job.watermark === null ? "–" : `${grouped(job.watermark)} of ${grouped(job.head ?? job.watermark)}`),
     fact("Next run", next(job)),
     fact("Mode", job.mode), fact("Schedule", job.schedule),
