@@ -47,4 +47,5 @@ mod resilience;
 mod schema_evolution;
 mod two_daemons;
 mod type_fidelity;
+mod upgrades;
 mod wrong_things;
