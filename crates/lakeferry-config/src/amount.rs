@@ -130,12 +130,13 @@ pub(crate) fn parse_memory_bytes(text: &str) -> Result<u64, Fault> {
 }
 
 /// Reads how many connections a target may have open at once.
-pub(crate) fn parse_connections(text: &str) -> Result<u32, Fault> {
+pub(crate) fn parse_connections(text: &str) -> Result<Option<u32>, Fault> {
     match text.trim().parse() {
-        Ok(count @ 1..=MOST_CONNECTIONS) => Ok(count),
+        Ok(count @ 1..=MOST_CONNECTIONS) => Ok(Some(count)),
+        Err(_) if text.trim().eq_ignore_ascii_case("auto") => Ok(None),
         _ => Err(Fault::new(
             format!("{} is not a number of connections", shown(text)),
-            format!("write a whole number from 1 to {MOST_CONNECTIONS}"),
+            format!("write a whole number from 1 to {MOST_CONNECTIONS}, or auto"),
         )),
     }
 }
@@ -305,8 +306,9 @@ mod tests {
     #[test]
     fn connections_have_bounds() {
         for (text, expected) in [
-            ("1", Some(1)),
-            ("1000", Some(1000)),
+            ("1", Some(Some(1))),
+            ("1000", Some(Some(1000))),
+            ("auto", Some(None)),
             ("0", None),
             ("1001", None),
             ("1.5", None),

@@ -74,8 +74,9 @@ pub struct Target {
     pub connection: Connection,
     /// From wherever it comes, but for a password file, which is searched at each connect.
     pub password: Option<Password>,
-    /// How many connections all jobs together may have open; at least one.
-    pub max_connections: u32,
+    /// How many connections all jobs together may have open, at least one; absent where that goes by what
+    /// the server has.
+    pub max_connections: Option<u32>,
     /// A connection for which there was no work for so long is closed.
     pub close_after: Duration,
     /// Pauses and requests are looked for at the latest after this time; absent where they are only seen

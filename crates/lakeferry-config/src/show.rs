@@ -38,7 +38,7 @@ pub(crate) const JOB_DEFAULTS: [(&str, &str); 19] = [
 ];
 /// The same for a target.
 pub(crate) const TARGET_DEFAULTS: [(&str, &str); 4] = [
-    ("max_connections", "8"),
+    ("max_connections", "auto"),
     ("lease", "30s"),
     ("close_after", "60s"),
     ("control_poll", "60s"),

@@ -8,6 +8,7 @@ mod connect;
 mod decode;
 pub mod encode;
 mod error;
+mod limits;
 mod link;
 mod spares;
 mod sql;
@@ -17,6 +18,7 @@ mod type_map;
 
 pub use connect::{ConnectSettings, PasswordSource};
 pub use error::{Error, Report};
+pub use limits::free_connections;
 pub use link::open_connections;
 pub use spares::Spares;
 pub use sql::Table;

@@ -5,7 +5,10 @@
 //! taking one.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -26,7 +29,7 @@ pub struct Spares(Option<Arc<Shelf>>);
 
 #[derive(Debug)]
 struct Shelf {
-    most: usize,
+    most: AtomicUsize,
     close_after: Duration,
     spares: Mutex<Vec<Spare>>,
 }
@@ -52,10 +55,17 @@ impl Spares {
     #[must_use]
     pub fn new(most: usize, close_after: Duration) -> Self {
         Self(Some(Arc::new(Shelf {
-            most,
+            most: AtomicUsize::new(most),
             close_after,
             spares: Mutex::default(),
         })))
+    }
+
+    /// Keeps up to `most` from now on.
+    pub fn set_most(&self, most: usize) {
+        if let Some(shelf) = &self.0 {
+            shelf.most.store(most, Ordering::Relaxed);
+        }
     }
 
     /// A spare connection that still works, or a new one, shown as `lakeferry/<purpose>`.
@@ -104,7 +114,7 @@ impl Shelf {
     }
 
     fn has_room(&self) -> bool {
-        self.lock().len() < self.most
+        self.lock().len() < self.most.load(Ordering::Relaxed)
     }
 
     fn put(self: &Arc<Self>, link: Link) {

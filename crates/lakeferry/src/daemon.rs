@@ -5,6 +5,7 @@
 //! goes with the task and comes back at its end.
 
 mod board;
+mod budgets;
 mod control;
 mod http;
 mod kept_job;
@@ -22,7 +23,7 @@ use std::{
 };
 
 use lakeferry_config::{Config, Job, Mode, Schedule, TargetName};
-use lakeferry_engine::{Cadence, JobState, Member, Meter, Retry, Room, Roster};
+use lakeferry_engine::{Cadence, JobState, Member, Meter, Retry, Roster};
 use lakeferry_model::{Clock as _, FailureClass, Instant};
 use tokio::{
     sync::{
@@ -36,6 +37,7 @@ use tokio::{
 pub(crate) use self::reload::Files;
 use self::{
     board::{Board, Place, Row},
+    budgets::Budgets,
     control::{Controls, Given, Looked, Obeyed},
     http::{Access, Server, Told},
     kept_job::{Ended, KeptJob, Report, Rest, Shared},
@@ -63,6 +65,7 @@ pub(crate) struct Daemon {
     shared: Arc<Shared>,
     clock: SystemClock,
     roster: Roster,
+    budgets: Budgets,
     /// Jobs that do not run.
     resting: BTreeMap<String, KeptJob>,
     running: JoinSet<Ended>,
@@ -87,10 +90,9 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     /// Nothing runs yet.
-    pub(crate) fn new(mut config: Config) -> Self {
-        let room = room(&mut config);
+    pub(crate) fn new(config: Config) -> Self {
         let (watch, woken) = Watch::new();
-        let shared = Arc::new(Shared::first(config, &room, watch));
+        let shared = Arc::new(Shared::first(config, watch));
         let clock = SystemClock;
         let board = Arc::new(Board::new(BTreeMap::new(), clock.now()));
         let (ask, orders) = unbounded_channel();
@@ -102,7 +104,8 @@ impl Daemon {
         };
         let mut daemon = Self {
             clock,
-            roster: Roster::new(room),
+            roster: Roster::default(),
+            budgets: Budgets::default(),
             resting: BTreeMap::new(),
             running: JoinSet::new(),
             names: HashMap::new(),
@@ -119,6 +122,7 @@ impl Daemon {
             series: Arc::default(),
             shared: Arc::clone(&shared),
         };
+        daemon.share_out();
         for job in &shared.config.jobs {
             daemon.add(job.name.as_str());
         }
@@ -202,6 +206,18 @@ impl Daemon {
             servers.push(server);
         }
         Ok(servers)
+    }
+
+    /// Gives the runs on each target what falls to them.
+    fn share_out(&mut self) {
+        let config = &self.shared.config;
+        self.roster.set_room(self.budgets.room(config));
+        let shares = config.targets.values().map(|target| {
+            let share = self.budgets.share(config, target);
+            self.shared.share_out(&target.name, share);
+            (target.name.as_str(), share.connections)
+        });
+        self.metrics.share_out(shares);
     }
 
     fn sample(&self) {
@@ -354,22 +370,6 @@ impl Daemon {
         let mut taken_back: Vec<String> = jobs.map(|job| job.name.to_string()).collect();
         taken_back.sort();
         taken_back
-    }
-}
-
-/// How many runs there may be, in all and on each target; gives each of them its share of the target's
-/// connections. A run takes two, its own and the one that renews its lease.
-fn room(config: &mut Config) -> Room {
-    let runs = config.daemon.max_runs;
-    let mut per_target = BTreeMap::new();
-    for (name, target) in &mut config.targets {
-        let here = (target.max_connections / 2).clamp(1, runs);
-        target.max_connections = (target.max_connections / here).max(1);
-        per_target.insert(name.to_string(), usize::try_from(here).unwrap_or(1));
-    }
-    Room {
-        runs: usize::try_from(runs).unwrap_or(1),
-        per_target,
     }
 }
 

@@ -30,6 +30,9 @@ use crate::{
 /// Where the state of jobs is kept in every target.
 pub(crate) const STATE_SCHEMA: &str = "lakeferry";
 
+/// How many connections a command may have to a target that does not say.
+pub(crate) const OF_A_COMMAND: u32 = 8;
+
 /// A job, wired.
 pub(crate) type WiredJob = Job<DeltaSource, PostgresTarget<DeltaVersion>, SystemClock>;
 
@@ -200,17 +203,20 @@ pub(crate) fn target(
 
 /// A job that can run.
 pub(crate) async fn job(config: &Config, job: &lakeferry_config::Job) -> Result<WiredJob, Trouble> {
-    job_with_spares(config, job, Spares::default()).await
+    job_with_spares(config, job, Spares::default(), None).await
 }
 
-/// A job that can run, and keeps connections in between.
+/// A job that can run, and keeps connections in between; it may have `max_connections` at once, where that
+/// is not for its target to say.
 pub(crate) async fn job_with_spares(
     config: &Config,
     job: &lakeferry_config::Job,
     spares: Spares,
+    max_connections: Option<u32>,
 ) -> Result<WiredJob, Trouble> {
     let (source, check, ranks) = source(job).await?;
-    let settings = target_settings(config, job, ranks.key.clone())?;
+    let mut settings = target_settings(config, job, ranks.key.clone())?;
+    settings.max_connections = max_connections.unwrap_or(settings.max_connections);
     let target = PostgresTarget::with_spares(settings, spares);
     let target = target.map_err(|error| target_trouble(job, &error))?;
     let policy = Policy {
@@ -296,7 +302,7 @@ pub(crate) fn target_settings(
             max_share: job.max_quarantined.share,
         },
         own: job.own,
-        max_connections: server.max_connections,
+        max_connections: server.max_connections.unwrap_or(OF_A_COMMAND),
     })
 }
 
@@ -333,6 +339,17 @@ fn password_source(target: &TargetName, password: &Password) -> PasswordSource {
             Err(lakeferry_postgres::Error::no_password(what, error))
         }
     })
+}
+
+/// How many connections the server of a job leaves.
+pub(crate) async fn free_connections(
+    config: &Config,
+    job: &lakeferry_config::Job,
+    spares: &Spares,
+) -> Result<u32, Trouble> {
+    let connect = connect_settings(config, job)?;
+    let free = lakeferry_postgres::free_connections(&connect, spares).await;
+    free.map_err(|error| target_trouble(job, &error))
 }
 
 /// Pauses and requests of the deployment's jobs, where `job` keeps its own.

@@ -13,7 +13,6 @@ use crate::{
     suggest,
 };
 
-const DEFAULT_MAX_CONNECTIONS: u32 = 8;
 const DEFAULT_CLOSE_AFTER: Duration = Duration::from_secs(60);
 /// Often enough for people, and rarely enough for a server.
 const DEFAULT_CONTROL_POLL: Duration = Duration::from_secs(60);
@@ -120,10 +119,7 @@ fn check_target(
     let close_after = raw.close_after.check(report, |text| parse_time(&text));
     let control_poll = raw.control_poll.check(report, |text| parse_poll(&text));
     let lease = raw.lease.check(report, |text| parse_time(&text));
-    let (password, max_connections) = (
-        password.optional()?,
-        max_connections.or_default(DEFAULT_MAX_CONNECTIONS)?,
-    );
+    let (password, max_connections) = (password.optional()?, max_connections.or_default(None)?);
     let (url, connection, found) = reached?;
     Some(Target {
         name: name.clone(),

@@ -196,7 +196,7 @@ jobs:
     );
     assert!(job("c").source.directory().ends_with("local/c"));
     let target = &config.targets["serving"];
-    assert_eq!(target.max_connections, 2);
+    assert_eq!(target.max_connections, Some(2));
     let missing = target.password.as_ref().unwrap().read().unwrap_err();
     assert!(missing.to_string().ends_with("local/q"), "{missing}");
 }

@@ -21,6 +21,7 @@ mod inspecting;
 mod keyless;
 mod leases;
 mod leftovers;
+mod limits;
 mod names;
 mod nested;
 mod no_op;

@@ -25,7 +25,7 @@ use crate::{
     interrupt::Interrupt,
     log,
     output::Done,
-    wiring::{self, WiredJob},
+    wiring::{self, OF_A_COMMAND, WiredJob},
 };
 
 /// How many jobs run at once: each takes its memory, and the machine is not ours alone.
@@ -174,7 +174,8 @@ fn shared_out(mut config: Config, jobs: &[Job]) -> Config {
     for (name, target) in &mut config.targets {
         let here = jobs.iter().filter(|job| job.target.target == *name).count();
         let at_once = u32::try_from(here.clamp(1, AT_ONCE)).unwrap_or(1);
-        target.max_connections = (target.max_connections / at_once).max(1);
+        let connections = target.max_connections.unwrap_or(OF_A_COMMAND);
+        target.max_connections = Some((connections / at_once).max(1));
     }
     config
 }

@@ -9,7 +9,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use lakeferry_config::{Job, TargetName};
+use lakeferry_config::{Job, Target, TargetName};
 use lakeferry_engine::Cadence;
 use lakeferry_model::{Clock as _, Instant, Pause};
 use lakeferry_postgres::{JobControl, Spares};
@@ -23,6 +23,9 @@ use crate::{
 
 /// Where nothing is looked for besides, a paused job that is due is looked at so often.
 const PAUSED_LOOK: Duration = Duration::from_secs(60);
+
+/// A server that did not say how many connections it leaves is asked so often.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
 
 /// What somebody in this process wants of a job.
 #[derive(Debug)]
@@ -62,7 +65,11 @@ impl Obeyed {
 
 /// What a look at a target found, and how many orders were obeyed before it.
 pub(super) struct Looked {
-    target: TargetName,
+    target: Target,
+    /// Whether it takes the room of a run.
+    is_held: bool,
+    /// What its server leaves, where that was asked, and said.
+    free: Option<u32>,
     found: Result<Vec<JobControl>, Trouble>,
     obeyed: u64,
 }
@@ -163,22 +170,37 @@ impl Daemon {
                 self.looks_due.remove(&target);
                 continue;
             };
-            if !self.roster.hold(target.as_str()) {
+            let (shared, job) = (Arc::clone(&self.shared), job.clone());
+            let Some(target) = shared.config.target_of(&job).cloned() else {
+                continue;
+            };
+            // Where the server was not asked yet, nothing runs that would need the room.
+            let is_open = self.budgets.is_open(&target);
+            if !is_open && !self.roster.hold(target.name.as_str()) {
                 // The runs that fill it will look.
                 continue;
             }
-            self.looks_due.remove(&target);
-            let (shared, job) = (Arc::clone(&self.shared), job.clone());
+            self.looks_due.remove(&target.name);
             let obeyed = self.obeyed.count();
             self.looks.spawn(async move {
+                let config = &shared.config;
+                let (mut spares, mut free) = (Spares::default(), None);
+                if is_open {
+                    spares = shared.spares_of(&job);
+                    // What keeps it from that is said by runs.
+                    let asked = wiring::free_connections(config, &job, &spares).await;
+                    free = asked.ok();
+                }
                 let found = async {
-                    let control = wiring::control(&shared.config, &job, Spares::default())?;
+                    let control = wiring::control(config, &job, spares)?;
                     let found = control.look().await;
                     found.map_err(|error| wiring::target_trouble(&job, &error))
                 };
                 Looked {
                     found: found.await,
                     target,
+                    is_held: !is_open,
+                    free,
                     obeyed,
                 }
             });
@@ -197,17 +219,41 @@ impl Daemon {
     pub(super) fn looked(&mut self, looked: Looked) {
         let Looked {
             target,
+            is_held,
+            free,
             found,
             obeyed,
         } = looked;
-        self.roster.release(target.as_str());
+        match is_held {
+            true => self.roster.release(target.name.as_str()),
+            false => self.found_free(&target, free),
+        }
+        let target = &target.name;
         match found {
-            Ok(found) => self.control(&target, &found, obeyed),
+            Ok(found) => self.control(target, &found, obeyed),
             Err(trouble) => {
                 let reason = trouble.in_one_line();
                 tracing::debug!(%target, reason, "pauses and requests were not looked at");
-                self.look_later(&target);
+                self.look_later(target);
             }
+        }
+    }
+
+    /// A server was asked how many connections it leaves.
+    fn found_free(&mut self, target: &Target, free: Option<u32>) {
+        if self.shared.config.targets.get(&target.name) != Some(target) {
+            // The one that is declared now will be asked.
+            return;
+        }
+        self.budgets.note(&target.name, free);
+        self.share_out();
+        let share = self.budgets.share(&self.shared.config, target);
+        let (target, connections, runs) = (&target.name, share.connections, share.runs);
+        match free {
+            Some(free) => {
+                tracing::info!(%target, free, connections, runs, "its server leaves connections");
+            }
+            None => tracing::debug!(%target, "its server did not say what connections it leaves"),
         }
     }
 
@@ -294,16 +340,20 @@ impl Daemon {
     /// Looks at every target soon.
     pub(super) fn look_at_all(&mut self) {
         let targets = self.shared.config.targets.values();
-        let looked_at = targets.filter(|target| target.control_poll.is_some());
+        let looked_at =
+            targets.filter(|target| target.control_poll.is_some() || self.budgets.is_open(target));
         let now = self.clock.now();
         self.looks_due = looked_at.map(|target| (target.name.clone(), now)).collect();
     }
 
-    fn look_later(&mut self, target: &TargetName) {
-        let settings = self.shared.config.targets.get(target);
-        if let Some(every) = settings.and_then(|settings| settings.control_poll) {
-            let due = later(self.clock.now(), every);
-            self.looks_due.insert(target.clone(), due);
+    fn look_later(&mut self, name: &TargetName) {
+        let Some(target) = self.shared.config.targets.get(name) else {
+            return;
+        };
+        let open = self.budgets.is_open(target).then_some(ASK_AGAIN);
+        if let Some(wait) = open.or(target.control_poll) {
+            let due = later(self.clock.now(), wait);
+            self.looks_due.insert(name.clone(), due);
         }
     }
 }

@@ -4,12 +4,19 @@
 //! Nothing that was kept is trusted after a failure. That somebody else changed the target is noticed by
 //! the next run that has something to do.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use arrow_schema::SchemaRef;
 use lakeferry_config::{Config, Job, Mode, TargetName};
 use lakeferry_delta::DeltaSource;
-use lakeferry_engine::{Meter, Request, Room, RunError, run};
+use lakeferry_engine::{Meter, Request, RunError, run};
 use lakeferry_model::{
     Claim, Clock as _, DeltaVersion, Epoch, FailureClass, Head, Holder, Instant, Pause, RowCounts,
     Source as _, Watermark,
@@ -19,6 +26,7 @@ use tracing::{Instrument as _, Span};
 
 use super::{
     board::Place,
+    budgets::Share,
     watch::{Poll, Watch},
 };
 use crate::{
@@ -38,32 +46,46 @@ pub(super) struct Shared {
     pub(super) config: Config,
     /// The connections of each target that have nothing to do.
     pub(super) spares: BTreeMap<TargetName, Spares>,
+    /// How many connections a run on each target may have.
+    per_run: BTreeMap<TargetName, AtomicU32>,
     pub(super) watch: Watch,
 }
 
 impl Shared {
-    pub(super) fn first(config: Config, room: &Room, watch: Watch) -> Self {
-        Self::new(config, room, watch, None)
+    pub(super) fn first(config: Config, watch: Watch) -> Self {
+        Self::new(config, watch, None)
     }
 
     /// As it is with another configuration: targets that are as they were keep their connections.
-    pub(super) fn after(before: &Self, config: Config, room: &Room) -> Self {
-        Self::new(config, room, before.watch.clone(), Some(before))
+    pub(super) fn after(before: &Self, config: Config) -> Self {
+        Self::new(config, before.watch.clone(), Some(before))
     }
 
-    fn new(config: Config, room: &Room, watch: Watch, before: Option<&Self>) -> Self {
-        let spares = config.targets.values().map(|target| {
+    fn new(config: Config, watch: Watch, before: Option<&Self>) -> Self {
+        let targets = config.targets.values().map(|target| {
             let name = &target.name;
             let same = before.filter(|before| before.config.targets.get(name) == Some(target));
             let spares = same.and_then(|before| before.spares.get(name).cloned());
-            let most = room.per_target.get(name.as_str()).copied();
-            let new = || Spares::new(most.unwrap_or(0), target.close_after);
-            (name.clone(), spares.unwrap_or_else(new))
+            let spares = spares.unwrap_or_else(|| Spares::new(0, target.close_after));
+            (name.clone(), spares)
         });
         Self {
-            spares: spares.collect(),
+            spares: targets.collect(),
+            per_run: config
+                .targets
+                .keys()
+                .map(|name| (name.clone(), AtomicU32::default()))
+                .collect(),
             config,
             watch,
+        }
+    }
+
+    /// From now on this falls to the runs on a target.
+    pub(super) fn share_out(&self, target: &TargetName, share: Share) {
+        if let (Some(spares), Some(per_run)) = (self.spares.get(target), self.per_run.get(target)) {
+            spares.set_most(usize::try_from(share.runs.max(1)).unwrap_or(1));
+            per_run.store(share.per_run, Ordering::Relaxed);
         }
     }
 
@@ -73,6 +95,12 @@ impl Shared {
         now.deployment == before.deployment
             && now.job(job.name.as_str()) == Some(job)
             && now.target_of(job) == before.target_of(job)
+    }
+
+    /// How many connections a run of a job may have.
+    fn per_run(&self, job: &Job) -> Option<u32> {
+        let per_run = self.per_run.get(&job.target.target)?;
+        Some(per_run.load(Ordering::Relaxed))
     }
 
     /// The connections of a job's target that have nothing to do.
@@ -283,7 +311,8 @@ impl KeptJob {
         };
         let job = wiring::allowed(&self.job, asked.accept_deletes);
         let spares = self.shared.spares_of(&job);
-        let mut wired = wiring::job_with_spares(&self.shared.config, &job, spares).await?;
+        let most = self.shared.per_run(&job);
+        let mut wired = wiring::job_with_spares(&self.shared.config, &job, spares, most).await?;
         wired.meter = self.meter.clone();
         wired.policy.ignores_pause = asked.even_if_paused;
         // It is not kept: it may do more than the job may.
@@ -371,7 +400,8 @@ impl KeptJob {
     async fn begin(&mut self, report: &mut Report) -> Went {
         let (shared, job) = (Arc::clone(&self.shared), &self.job);
         let spares = shared.spares_of(job);
-        let mut wired = wiring::job_with_spares(&shared.config, job, spares).await?;
+        let most = shared.per_run(job);
+        let mut wired = wiring::job_with_spares(&shared.config, job, spares, most).await?;
         wired.meter = self.meter.clone();
         self.source = Some(wired.source.clone());
         // Before the look: what comes after it is then seen by either.

@@ -67,6 +67,7 @@ pub(super) struct Metrics {
     next_run: Family<Labels, Seconds>,
     quarantined: Family<Labels, Gauge>,
     connections: Gauge,
+    max_connections: Family<Labels, Gauge>,
     reloads: Family<Labels, Counter>,
     reload_is_done: Gauge,
     exceeds: Family<Labels, Gauge>,
@@ -95,6 +96,7 @@ impl Metrics {
             next_run: Family::default(),
             quarantined: Family::default(),
             connections: Gauge::default(),
+            max_connections: Family::default(),
             reloads: Family::default(),
             reload_is_done: Gauge::default(),
             exceeds: Family::default(),
@@ -228,6 +230,11 @@ impl Metrics {
             "Open connections to Postgres",
             self.connections.clone(),
         );
+        all.register(
+            "max_connections",
+            "Connections that all runs on a target may have at once; 0 before its server was asked",
+            self.max_connections.clone(),
+        );
     }
 
     /// A new configuration was taken over, or refused.
@@ -240,6 +247,16 @@ impl Metrics {
         self.reload_is_done.set(i64::from(is_done));
         let at = self.reload_at.get_or_create(&reload(is_done));
         at.set(seconds(now.0));
+    }
+
+    /// So many connections fall to each target.
+    pub(super) fn share_out<'a>(&self, shares: impl Iterator<Item = (&'a str, u32)>) {
+        self.max_connections.clear();
+        for (target, connections) in shares {
+            let labels = vec![("target", target.to_owned())];
+            let connections = i64::from(connections);
+            self.max_connections.get_or_create(&labels).set(connections);
+        }
     }
 
     /// Tells no more of `job`, which is declared no longer.

@@ -27,7 +27,7 @@ use tokio::{
 use super::{
     Daemon,
     kept_job::{KeptJob, Shared},
-    member, room, row,
+    member, row,
 };
 use crate::{exit::Trouble, wiring};
 
@@ -140,15 +140,12 @@ impl Daemon {
     /// Takes a configuration over, if it is right.
     pub(super) fn reload(&mut self, (cue, loaded): Reread, files: &mut Files) {
         let Loaded {
-            mut config,
-            folders,
-            ..
+            config, folders, ..
         } = match loaded {
             Ok(loaded) => loaded,
             Err(trouble) => return self.refuse(&trouble),
         };
         files.watch(&folders);
-        let room = room(&mut config);
         if config == self.shared.config {
             if cue == Cue::Signal {
                 tracing::info!("the configuration is as it was");
@@ -159,9 +156,14 @@ impl Daemon {
         if config.http != self.shared.config.http {
             tracing::warn!("http: counts from the next start on");
         }
-        self.roster.set_room(room.clone());
-        let shared = Arc::new(Shared::after(&self.shared, config, &room));
+        let shared = Arc::new(Shared::after(&self.shared, config));
         let before = std::mem::replace(&mut self.shared, shared);
+        for (name, target) in &before.config.targets {
+            if self.shared.config.targets.get(name) != Some(target) {
+                self.budgets.forget(name);
+            }
+        }
+        self.share_out();
         self.current.send_replace(Arc::clone(&self.shared));
         self.look_at_all();
         self.take_over(&before.config);

@@ -10,7 +10,8 @@ use super::*;
 fn daemon() -> Daemon {
     let yaml = "
 version: 1
-targets: { serving: { url: \"postgresql://nobody@127.0.0.1:1/none\", control_poll: none } }
+targets: { serving: { url: \"postgresql://nobody@127.0.0.1:1/none\", max_connections: 12,
+    control_poll: none } }
 jobs:
   bad: { from: ./bad, into: serving.public.bad, key: [id], schedule: EVERY 1 HOUR }
   good: { from: ./good, into: serving.public.good, key: [id], schedule: none }

@@ -47,6 +47,7 @@ async fn metrics_tell_what_was_done() {
             "# TYPE lakeferry_run_seconds histogram",
             "lakeferry_next_run_timestamp_seconds{job=\"bad\"} ",
             "lakeferry_connections 1",
+            "lakeferry_max_connections{target=\"serving\"} 12",
             "# EOF",
         ] {
             assert!(told.text.contains(part), "{part}: {}", told.text);

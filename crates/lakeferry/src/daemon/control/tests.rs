@@ -19,7 +19,8 @@ fn daemon() -> Daemon {
 fn daemon_that_polls(every: &str) -> Daemon {
     let yaml = "
 version: 1
-targets: { serving: { url: \"postgresql://nobody@127.0.0.1:1/none\", control_poll: POLL } }
+targets: { serving: { url: \"postgresql://nobody@127.0.0.1:1/none\", max_connections: 12,
+    control_poll: POLL } }
 jobs:
   words: { from: ./words, into: serving.public.words, key: [id], schedule: none }
   other: { from: ./other, into: serving.public.other, key: [id], schedule: none }
@@ -45,9 +46,11 @@ fn looked(daemon: &mut Daemon, jobs: &[&str], obeyed: u64) {
         paused: Some(pause_by("psql")),
         is_requested: false,
     };
-    let target = daemon.shared.config.targets.keys().next().cloned();
+    let target = daemon.shared.config.targets.values().next().cloned();
     daemon.looked(Looked {
         target: target.unwrap(),
+        is_held: true,
+        free: None,
         found: Ok(jobs.iter().map(paused).collect()),
         obeyed,
     });
