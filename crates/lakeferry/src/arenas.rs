@@ -15,3 +15,14 @@ pub(crate) fn limit() {
         libc::mallopt(libc::M_ARENA_MAX, ARENAS);
     }
 }
+
+/// Gives what was freed back to the system: between what is in use, much of it stays otherwise, and more
+/// from run to run. It takes milliseconds.
+#[allow(unsafe_code, reason = "no library offers this call")]
+pub(crate) fn trim() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it takes an integer, and may be called by any thread at any time (malloc_trim(3)).
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}

@@ -47,6 +47,7 @@ use self::{
     watch::Watch,
 };
 use crate::{
+    arenas,
     commands::wording::counted,
     exit::{Code, Trouble},
     interrupt::Interrupt,
@@ -59,6 +60,9 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 
 /// A job that somebody else works on is looked at again so soon, in case they go away in the middle.
 const HELD_LOOK: Duration = Duration::from_secs(5);
+
+/// So long after a run memory is given back, once for all that end meanwhile.
+const TRIM_AFTER: Duration = Duration::from_secs(30);
 
 /// All jobs of a configuration.
 pub(crate) struct Daemon {
@@ -86,6 +90,8 @@ pub(crate) struct Daemon {
     board: Arc<Board>,
     metrics: Arc<Metrics>,
     series: Arc<Series>,
+    /// When what ended runs had of memory is given back, if there was one since the last time.
+    trim_due: Option<Instant>,
 }
 
 impl Daemon {
@@ -120,6 +126,7 @@ impl Daemon {
             board,
             metrics: Arc::new(Metrics::new(clock.now())),
             series: Arc::default(),
+            trim_due: None,
             shared: Arc::clone(&shared),
         };
         daemon.share_out();
@@ -153,6 +160,7 @@ impl Daemon {
         loop {
             self.board.came_round(self.clock.now());
             self.sample();
+            self.trim();
             self.start();
             self.tell_late();
             self.look();
@@ -227,6 +235,14 @@ impl Daemon {
         }
     }
 
+    /// Gives memory back that runs had.
+    fn trim(&mut self) {
+        if self.trim_due.is_some_and(|due| due <= self.clock.now()) {
+            self.trim_due = None;
+            drop(tokio::task::spawn_blocking(arenas::trim));
+        }
+    }
+
     /// Says which jobs exceed their max_lag, and which do so no more.
     fn tell_late(&self) {
         for (job, is_late) in self.board.turned_late(self.clock.now()) {
@@ -294,6 +310,8 @@ impl Daemon {
             }
         });
         let _said = ended.span.clone().entered();
+        self.trim_due
+            .get_or_insert_with(|| later(self.clock.now(), TRIM_AFTER));
         self.metrics.ended(&name, &ended);
         self.series.ended(&name, &ended, self.clock.now());
         let Ended {
