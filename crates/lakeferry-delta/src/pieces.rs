@@ -1,6 +1,6 @@
 //! A snapshot cut into pieces, for a first fill.
 //!
-//! A piece is a run of files, in the order of their names: so the log may be rewritten into a
+//! A piece is a run of files, by the order of their names: so the log may be rewritten into a
 //! checkpoint meanwhile, and the cut stays. Small files go together, for a piece is a transaction
 //! in the target; large ones are cut at bytes, and a row group is of the piece in which it begins.
 
@@ -100,7 +100,19 @@ fn grouped(files: Vec<ScanFile>) -> Vec<Vec<Part>> {
     if !run.is_empty() {
         runs.push(run);
     }
+    // Where pieces are few, it shows which one ends last. The row group that a file begins with is
+    // mostly its largest, or all of it, so those go first; where there are many, all stay in the order
+    // of the files, so that what was written together is loaded together.
+    if enough < MOST_BYTES {
+        runs.sort_by_key(|run| begin(run));
+    }
     runs
+}
+
+/// Where in its first file a piece begins.
+fn begin(parts: &[Part]) -> u64 {
+    let stretch = parts.first().and_then(|part| part.stretch.as_ref());
+    stretch.map_or(0, |stretch| stretch.start)
 }
 
 fn piece(parts: &[Part]) -> Piece {

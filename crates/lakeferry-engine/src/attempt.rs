@@ -2,8 +2,6 @@
 
 use std::{future::poll_fn, pin::Pin, sync::Arc};
 
-use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
 use futures_core::Stream;
 use lakeferry_model::{
     Alteration, Applied, AtWatermark, Clock, ColumnRole, Commit, CommitOutcome, Effect, Epoch,
@@ -14,11 +12,13 @@ use tracing::{Instrument, info_span};
 
 use crate::{
     collapse::greatest::Greatest,
+    columns::Columns,
     error::RunError,
     evolve::{Evolution, evolve, evolve_replaced},
     fingerprint::fingerprint,
     job::{Job, Request},
     meter::Phase,
+    net_effect::Reader,
     plan::{Look, Plan, Situation, adopt, first_look, plan, resume},
     run::{Report, Step, StepKind},
     unanswered::Unanswered,
@@ -85,7 +85,10 @@ where
         session: &mut T::Session,
         report: &mut Report<S::Position>,
     ) -> Result<(), RunError> {
+        let mut ahead = None;
         loop {
+            // What is not used now is of no use any more.
+            let had = ahead.take();
             let standing = session.standing().clone();
             let watermark = standing.watermark();
             report.through = watermark.map(|watermark| watermark.version);
@@ -129,7 +132,10 @@ where
                     Some(self.append(session, &range).await?)
                 }
                 Plan::Changes { range, reading } => {
-                    self.changes(session, &standing, &range, reading).await?
+                    let changes = self.changes(session, &standing, (&range, reading), had);
+                    let step;
+                    (step, ahead) = changes.await?;
+                    step
                 }
                 Plan::Move { at, until } => {
                     Some(self.move_filter(session, &standing, &at, until).await?)
@@ -225,25 +231,18 @@ where
         (places.len() < self.head.columns.fields().len()).then_some(places)
     }
 
-    /// The columns that are synced.
-    pub(crate) fn columns(&self) -> Result<SchemaRef, RunError> {
-        match self.places() {
-            None => Ok(Arc::clone(&self.head.columns)),
-            Some(places) => match self.head.columns.project(&places) {
-                Ok(columns) => Ok(Arc::new(columns)),
-                Err(error) => Err(self.bug(error.to_string())),
-            },
-        }
+    pub(crate) fn columns(&self) -> Result<Columns, RunError> {
+        let columns = Columns::new(Arc::clone(&self.head.columns), self.places());
+        columns.map_err(|error| self.bug(error.to_string()))
     }
 
-    /// The columns of `rows` that are synced.
-    pub(crate) fn synced(&self, rows: RecordBatch) -> Result<RecordBatch, RunError> {
-        match self.places() {
-            None => Ok(rows),
-            Some(places) => rows
-                .project(&places)
-                .map_err(|error| self.bug(error.to_string())),
-        }
+    /// What reads changes for it.
+    pub(crate) fn reader(&self) -> Result<Reader<'a, S, T, C>, RunError> {
+        Ok(Reader {
+            job: self.job,
+            columns: self.columns()?,
+            head: self.head.version,
+        })
     }
 
     async fn survey(
@@ -256,7 +255,10 @@ where
 
     /// What an earlier survey of this attempt says about `watermark`, if it led here. Every read
     /// of changes compares the digests at both ends once more.
-    fn left_over(&self, watermark: &Watermark<S::Position>) -> Option<Survey<S::Position>> {
+    pub(crate) fn left_over(
+        &self,
+        watermark: &Watermark<S::Position>,
+    ) -> Option<Survey<S::Position>> {
         let here = |commit: &Commit<S::Position>| commit.version == watermark.version;
         let here = self.surveyed.iter().position(here)?;
         let digest = self.surveyed[here].digest;
@@ -341,7 +343,8 @@ where
                 Ok(rows) => rows,
                 Err(error) => return self.unless_gone(error),
             };
-            let opened = session.stage(stage, &self.columns()?).await;
+            let columns = self.columns()?;
+            let opened = session.stage(stage, &columns.synced()).await;
             opened.map_err(|error| RunError::target(self.job.name(), error))?;
             let mut greatest = self.greatest(at)?;
             let failed = |error| RunError::collapse(self.job.name(), &error);
@@ -350,7 +353,8 @@ where
                     Ok(batch) => batch,
                     Err(error) => return self.unless_gone(error),
                 };
-                let batch = self.synced(batch)?;
+                let batch = columns.of(batch);
+                let batch = batch.map_err(|error| self.bug(error.to_string()))?;
                 rows_read += batch.num_rows() as u64;
                 self.job.meter.add(&batch);
                 match &mut greatest {
@@ -382,7 +386,7 @@ where
             (&policy.key_columns[..], by.as_str()),
             policy.collapse_memory_bytes,
         );
-        let greatest = Greatest::new(at.version, self.columns()?, ranks, limit);
+        let greatest = Greatest::new(at.version, self.columns()?.synced(), ranks, limit);
         let greatest = greatest.map_err(|error| RunError::collapse(self.job.name(), &error))?;
         Ok(Some(greatest.on_null_key(policy.on_null_key)))
     }
@@ -407,7 +411,7 @@ where
 
     /// Applies what is staged, and says what became of it.
     pub(crate) async fn commit(
-        &mut self,
+        &self,
         session: &mut T::Session,
         watermark: &Watermark<S::Position>,
     ) -> Result<CommitOutcome, T::Error> {
@@ -495,10 +499,7 @@ where
     }
 
     pub(crate) fn bug(&self, reason: String) -> RunError {
-        RunError::Bug {
-            job: self.job.name(),
-            reason,
-        }
+        RunError::bug(self.job.name(), reason)
     }
 }
 

@@ -2,49 +2,59 @@
 
 use arrow_array::RecordBatch;
 use lakeferry_model::{
-    Clock, Commit, CommitOutcome, CommitRange, Content, Effect, Failure, Instant, Reading, Session,
-    Sign, Source, Stage, Standing, Target, Watermark,
+    Clock, Commit, CommitOutcome, CommitRange, Content, Effect, Failure, Instant, Progress,
+    Reading, Session, Sign, Source, Stage, Standing, Target, Watermark,
 };
 use tracing::{Instrument, info_span};
 
 use crate::{
+    ahead::Ahead,
     attempt::{Attempt, next},
     collapse::{Net, NetRows, Overflow},
     error::RunError,
     meter::Phase,
-    net_effect::Collapsed,
-    plan::{Halt, Why, rebuilt_at},
+    net_effect::{Collapsed, may_be_mended},
+    plan::{Halt, Plan, Why, plan, rebuilt_at},
     run::{Step, StepKind},
 };
 
-impl<S, T, C> Attempt<'_, S, T, C>
+/// The step that was taken, if one was, and what is read for the next.
+type Changed<'a, P> = (Option<Step<P>>, Option<Ahead<'a, P>>);
+
+impl<'a, S, T, C> Attempt<'a, S, T, C>
 where
     S: Source,
     T: Target<Position = S::Position>,
     C: Clock,
 {
-    /// Applies the changes of `range`; no step where a smaller range is to be tried.
+    /// Applies the changes of a range, `ahead` if those were read already; no step where a smaller range
+    /// is to be tried. Meanwhile the next range is read: what this returns besides.
     pub(crate) async fn changes(
         &mut self,
         session: &mut T::Session,
         standing: &Standing<S::Position>,
-        range: &CommitRange<S::Position>,
-        reading: Reading,
-    ) -> Result<Option<Step<S::Position>>, RunError> {
-        let changes = self.job.source.changes(range, reading).await;
-        // A range of one commit cannot be narrowed.
-        let overflow = match self.commits_in(range).count() {
-            0 | 1 => Overflow::Spilled,
-            _ => Overflow::Refused,
+        (range, reading): (&CommitRange<S::Position>, Reading),
+        ahead: Option<Ahead<'a, S::Position>>,
+    ) -> Result<Changed<'a, S::Position>, RunError> {
+        let now = self.job.clock.now();
+        let overflow = self.overflow_of(range);
+        let collapsed = match ahead.filter(|ahead| ahead.is(range, reading)) {
+            Some(ahead) => {
+                self.job.meter.begin_ahead(Phase::Reading, now);
+                ahead.collapsed().instrument(info_span!("read")).await?
+            }
+            None => {
+                self.job.meter.begin(Phase::Reading, None, now);
+                let reader = self.reader()?;
+                let collapsed = reader.range(range, reading, overflow);
+                collapsed.instrument(info_span!("read")).await?
+            }
         };
-        let wanted = |version| range.contains(version);
-        let collapsed = self.net_effect(changes, (range.through(), overflow), wanted);
-        let collapsed = collapsed.instrument(info_span!("read")).await?;
         let (net, rows_read) = match collapsed {
             Collapsed::Net(net, rows_read) => (net, rows_read),
             Collapsed::TooLarge(_) if overflow == Overflow::Spilled => {
-                let why = Why::LargeChanges;
-                return self.refresh(session, standing, why).await.map(Some);
+                let step = self.refresh(session, standing, Why::LargeChanges);
+                return Ok((Some(step.await?), None));
             }
             Collapsed::TooLarge(version) => {
                 // Which commits too many rows were of is not known where keys are looked up.
@@ -54,18 +64,54 @@ where
                 let half = of_half.map_or(version, |commit| commit.version);
                 let settles = self.job.policy.dedupe_by.is_some();
                 self.narrow(range, reading, if settles { half } else { version });
-                return Ok(None);
+                return Ok((None, None));
             }
             Collapsed::Unreadable(why) => {
-                return self.refresh(session, standing, why).await.map(Some);
+                let step = self.refresh(session, standing, why);
+                return Ok((Some(step.await?), None));
             }
         };
-        let kind = StepKind::Changes(reading);
-        let step = self
-            .apply_net(session, standing, net, (range.through(), kind, rows_read))
-            .await?;
         self.narrowed = None;
-        Ok(Some(step))
+        let mut next = self.next_changes(standing, range)?;
+        let step = (range.through(), StepKind::Changes(reading), rows_read);
+        let step = self.apply_net(session, standing, net, step, next.as_mut());
+        Ok((Some(step.await?), next))
+    }
+
+    /// The changes after those of `range`, to be read ahead; none where something else comes then.
+    fn next_changes(
+        &self,
+        standing: &Standing<S::Position>,
+        range: &CommitRange<S::Position>,
+    ) -> Result<Option<Ahead<'a, S::Position>>, RunError> {
+        let through = range.through();
+        let survey = self.left_over(through);
+        let Some(survey) = survey.filter(|survey| !survey.commits.is_empty()) else {
+            return Ok(None);
+        };
+        let then = Standing {
+            progress: Some(Progress {
+                watermark: through.clone(),
+                fingerprint: self.fingerprint.clone(),
+            }),
+            ..standing.clone()
+        };
+        let Plan::Changes { range, reading } = plan(&self.situation(&then), through, &survey)
+        else {
+            return Ok(None);
+        };
+        let (reader, overflow) = (self.reader()?, self.overflow_of(&range));
+        let (of, what) = (range.clone(), reading);
+        let collapsed = async move { reader.range(&of, what, overflow).await };
+        Ok(Some(Ahead::new(range, reading, collapsed)))
+    }
+
+    /// A range of one commit cannot be narrowed.
+    fn overflow_of(&self, range: &CommitRange<S::Position>) -> Overflow {
+        match self.commits_in(range).count() {
+            0 | 1 => Overflow::Spilled,
+            _ => Overflow::Refused,
+        }
     }
 
     /// Applies the rows that came in `range`, as they come: no key is needed to tell them apart, and
@@ -102,7 +148,8 @@ where
         let unwritten = |error| RunError::target(name(), error);
         let changes = self.job.source.changes(range, reading).await;
         let mut changes = changes.map_err(unread)?;
-        let opened = session.stage(Stage::Append, &self.columns()?).await;
+        let columns = self.columns()?;
+        let opened = session.stage(Stage::Append, &columns.synced()).await;
         opened.map_err(unwritten)?;
         let mut rows_read = 0;
         let now = self.job.clock.now();
@@ -115,7 +162,8 @@ where
             if batch.rows.schema().fields() != self.head.columns.fields() {
                 return Err(RunError::columns_moved(name()));
             }
-            let rows = self.synced(batch.rows)?;
+            let rows = columns.of(batch.rows);
+            let rows = rows.map_err(|error| self.bug(error.to_string()))?;
             rows_read += rows.num_rows() as u64;
             self.job.meter.add(&rows);
             session
@@ -134,17 +182,21 @@ where
         at: &Watermark<S::Position>,
         until: Instant,
     ) -> Result<Step<S::Position>, RunError> {
+        let now = self.job.clock.now();
+        self.job.meter.begin(Phase::Reading, None, now);
         let changes = self.job.source.moved(at, until).await;
         let wanted = |version| version == at.version;
         let moved = Watermark {
             instant: until,
             ..at.clone()
         };
-        let collapsed = self.net_effect(changes, (&moved, Overflow::Spilled), wanted);
+        let reader = self.reader()?;
+        let collapsed = reader.net_effect(changes, (&moved, Overflow::Spilled), wanted);
         let why = match collapsed.instrument(info_span!("read")).await? {
             Collapsed::Net(net, rows_read) => {
                 let step = (&moved, StepKind::Moved { until }, rows_read);
-                return self.apply_net(session, standing, net, step).await;
+                let step = self.apply_net(session, standing, net, step, None);
+                return step.await;
             }
             Collapsed::TooLarge(_) => Why::LargeChanges,
             Collapsed::Unreadable(why) => why,
@@ -158,12 +210,18 @@ where
         standing: &Standing<S::Position>,
         net: NetRows,
         (watermark, kind, rows_read): (&Watermark<S::Position>, StepKind, u64),
+        ahead: Option<&mut Ahead<'a, S::Position>>,
     ) -> Result<Step<S::Position>, RunError> {
         let staged = self.stage(session, net, watermark.version);
         if let Err(why) = staged.instrument(info_span!("stage")).await? {
             return self.refresh(session, standing, why).await;
         }
-        match self.commit(session, watermark).await {
+        let committing = self.commit(session, watermark);
+        let outcome = match ahead {
+            Some(ahead) => ahead.beside(committing).await,
+            None => committing.await,
+        };
+        match outcome {
             Ok(CommitOutcome::Unmatched) => {
                 self.refresh(session, standing, Why::UnkeyedUnmatched).await
             }
@@ -249,7 +307,7 @@ where
             let parts = match merge.next() {
                 Ok(Some(parts)) => parts,
                 Ok(None) => return Ok(Ok(())),
-                Err(error) if self.may_be_mended(&error, version) => {
+                Err(error) if may_be_mended(&error, version, self.head.version) => {
                     return Ok(Err(Why::KeysMended));
                 }
                 Err(error) => return Err(failed(error)),
@@ -265,7 +323,7 @@ where
     }
 
     async fn open_stage(&self, session: &mut T::Session) -> Result<(), RunError> {
-        let columns = self.columns()?;
+        let columns = self.columns()?.synced();
         let opened = session.stage(Stage::Changes, &columns).await;
         opened.map_err(|error| RunError::target(self.job.name(), error))
     }

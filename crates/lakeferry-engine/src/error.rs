@@ -70,6 +70,10 @@ impl RunError {
         }
     }
 
+    pub(crate) fn bug(job: String, reason: String) -> Self {
+        Self::Bug { job, reason }
+    }
+
     /// The next attempt sees the columns that there are now.
     pub(crate) fn columns_moved(job: String) -> Self {
         Self::Source {
@@ -121,7 +125,7 @@ impl RunError {
             CollapseError::Contradiction
             | CollapseError::Disordered { .. }
             | CollapseError::Arrow(_) => {
-                return Self::Bug { job, reason };
+                return Self::bug(job, reason);
             }
         };
         Self::Halted {

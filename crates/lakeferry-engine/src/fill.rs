@@ -98,12 +98,11 @@ where
         plan: &FillPlan<S::Position>,
         pieces: &S::Pieces,
     ) -> Result<(Loaded, u64), Unloaded> {
-        let columns = self.columns();
         let given_up = |error| Unloaded {
             error,
             remedy: Remedy::None,
         };
-        let columns = columns.map_err(given_up)?;
+        let columns = self.columns().map_err(given_up)?.synced();
         let opened = session.fill(plan, &columns).await;
         let loaded = opened.map_err(|error| self.of_session(error))?;
         self.job.meter.had(loaded.rows);

@@ -9,10 +9,12 @@
 //! * [`JobState`]: what follows an attempt, decided purely; [`drive`] acts on it.
 //! * [`Roster`]: which of many jobs runs when, decided purely; a daemon acts on it.
 
+mod ahead;
 mod attempt;
 mod cadence;
 mod changes;
 mod collapse;
+mod columns;
 mod drive;
 mod error;
 mod evolve;

@@ -2,6 +2,7 @@
 //! decide nothing, and hold no value of a row.
 
 use std::{
+    mem,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -35,6 +36,9 @@ struct Place {
     rows_total: Option<u64>,
     version: Option<u64>,
     head: Option<u64>,
+    /// Rows, and their bytes, that were read while others were applied: they count for the phase that
+    /// goes on with them.
+    ahead: (u64, u64),
 }
 
 /// What a run is at.
@@ -109,12 +113,10 @@ impl Meter {
         let mut place = *held;
         place.time(None, now);
         let bytes = [&self.0.bytes_before, &self.0.bytes];
+        let bytes = bytes.map(|bytes| bytes.load(Ordering::Relaxed));
         Totals {
             spent: place.spent,
-            bytes: bytes
-                .map(|bytes| bytes.load(Ordering::Relaxed))
-                .iter()
-                .sum(),
+            bytes: bytes.iter().sum::<u64>() + place.ahead.1,
         }
     }
 
@@ -134,11 +136,29 @@ impl Meter {
     /// A phase in which rows are counted anew.
     pub(crate) fn begin(&self, phase: Phase, rows_total: Option<u64>, now: Instant) {
         let mut place = self.place();
+        let (_, dropped) = mem::take(&mut place.ahead);
+        self.0.bytes_before.fetch_add(dropped, Ordering::Relaxed);
+        self.count_from(&mut place, (phase, rows_total, now), (0, 0));
+    }
+
+    /// A phase that goes on with what was read while others were applied.
+    pub(crate) fn begin_ahead(&self, phase: Phase, now: Instant) {
+        let mut place = self.place();
+        let ahead = mem::take(&mut place.ahead);
+        self.count_from(&mut place, (phase, None, now), ahead);
+    }
+
+    fn count_from(
+        &self,
+        place: &mut Place,
+        (phase, rows_total, now): (Phase, Option<u64>, Instant),
+        (rows, bytes): (u64, u64),
+    ) {
         (place.phase, place.rows_total) = (phase, rows_total);
         place.time(Some(phase), now);
-        self.0.rows.store(0, Ordering::Relaxed);
-        let bytes = self.0.bytes.swap(0, Ordering::Relaxed);
-        self.0.bytes_before.fetch_add(bytes, Ordering::Relaxed);
+        self.0.rows.store(rows, Ordering::Relaxed);
+        let before = self.0.bytes.swap(bytes, Ordering::Relaxed);
+        self.0.bytes_before.fetch_add(before, Ordering::Relaxed);
     }
 
     /// A phase that has no rows of its own.
@@ -160,10 +180,18 @@ impl Meter {
             .iter()
             .map(|column| column.to_data().get_slice_memory_size().unwrap_or(0))
             .sum::<usize>();
-        self.0
-            .rows
-            .fetch_add(rows.num_rows() as u64, Ordering::Relaxed);
-        self.0.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        let (rows, bytes) = (rows.num_rows() as u64, bytes as u64);
+        let mut place = self.place();
+        match place.phase {
+            Phase::Applying => {
+                place.ahead.0 += rows;
+                place.ahead.1 += bytes;
+            }
+            _ => {
+                self.0.rows.fetch_add(rows, Ordering::Relaxed);
+                self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
+            }
+        }
     }
 
     fn place(&self) -> std::sync::MutexGuard<'_, Place> {
@@ -266,5 +294,18 @@ mod tests {
         }
         assert_eq!(meter.seen().bytes, 24);
         assert_eq!(meter.totals(second(1)).bytes, 72);
+        // What is read ahead counts once, for the phase that goes on with it.
+        meter.turn(Phase::Applying, second(2));
+        meter.add(&rows);
+        assert_eq!((meter.seen().rows, meter.seen().bytes), (3, 24));
+        assert_eq!(meter.totals(second(2)).bytes, 96);
+        meter.begin_ahead(Phase::Reading, second(3));
+        assert_eq!((meter.seen().rows, meter.seen().bytes), (3, 24));
+        assert_eq!(meter.totals(second(3)).bytes, 96);
+        meter.turn(Phase::Applying, second(4));
+        meter.add(&rows);
+        meter.begin(Phase::Loading, None, second(5));
+        assert_eq!((meter.seen().rows, meter.seen().bytes), (0, 0));
+        assert_eq!(meter.totals(second(5)).bytes, 120);
     }
 }

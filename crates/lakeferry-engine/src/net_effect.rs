@@ -2,15 +2,27 @@
 //! the greatest counts, by what the source has in the end.
 
 use arrow_array::RecordBatch;
-use lakeferry_model::{ChangeBatch, Clock, Failure, Source, Target, Watermark};
+use lakeferry_model::{
+    ChangeBatch, Clock, CommitRange, Failure, Position, Reading, Source, Watermark,
+};
 
 use crate::{
-    attempt::{Attempt, next},
+    attempt::next,
     collapse::{Collapse, CollapseError, NetRows, Overflow, Verdict, touched::Touched},
+    columns::Columns,
     error::RunError,
-    meter::Phase,
+    job::Job,
     plan::Why,
 };
+
+/// Reads changes. It has of an attempt all that this takes, so that what comes next can be read while
+/// what came before is applied.
+pub(crate) struct Reader<'a, S: Source, T, C> {
+    pub(crate) job: &'a Job<S, T, C>,
+    pub(crate) columns: Columns,
+    /// The newest version.
+    pub(crate) head: S::Position,
+}
 
 /// How changes were read.
 enum Gathered<P> {
@@ -30,12 +42,25 @@ pub(crate) enum Collapsed<P> {
     Unreadable(Why),
 }
 
-impl<S, T, C> Attempt<'_, S, T, C>
+impl<S, T, C> Reader<'_, S, T, C>
 where
     S: Source,
-    T: Target<Position = S::Position>,
+    T: Sync,
     C: Clock,
 {
+    /// The net effect of the changes of `range`.
+    pub(crate) async fn range(
+        &self,
+        range: &CommitRange<S::Position>,
+        reading: Reading,
+        overflow: Overflow,
+    ) -> Result<Collapsed<S::Position>, RunError> {
+        let changes = self.job.source.changes(range, reading).await;
+        let wanted = |version| range.contains(version);
+        self.net_effect(changes, (range.through(), overflow), wanted)
+            .await
+    }
+
     /// The net effect of `changes`, each of a version that is `wanted`, which lead to `end`.
     pub(crate) async fn net_effect(
         &self,
@@ -59,7 +84,7 @@ where
         let failed = |error: CollapseError| RunError::collapse(self.job.name(), &error);
         let policy = &self.job.policy;
         let limit = policy.collapse_memory_bytes;
-        let columns = self.columns()?;
+        let columns = self.columns.synced();
         let collapse = Collapse::new(columns, &policy.key_columns, limit, overflow);
         let mut collapse = collapse.map_err(failed)?.on_null_key(policy.on_null_key);
         let gathered = self.gather(changes, wanted, |batch| collapse.push(batch));
@@ -84,7 +109,7 @@ where
         let failed = |error: CollapseError| RunError::collapse(self.job.name(), &error);
         let policy = &self.job.policy;
         let limit = policy.collapse_memory_bytes;
-        let touched = Touched::new(self.columns()?, &policy.key_columns, by, limit);
+        let touched = Touched::new(self.columns.synced(), &policy.key_columns, by, limit);
         let mut touched = touched.map_err(failed)?.on_null_key(policy.on_null_key);
         let gathered = self.gather(changes, wanted, |batch| touched.push(batch));
         let mut rows_read = match gathered.await? {
@@ -122,11 +147,14 @@ where
                 Ok(batch) => batch,
                 Err(error) => return self.unreadable(error),
             };
-            if batch.schema().fields() != self.head.columns.fields() {
+            if batch.schema().fields() != self.columns.all().fields() {
                 let why = Why::OtherColumns;
                 return Ok(Gathered::Otherwise(Collapsed::Unreadable(why)));
             }
-            let batch = self.synced(batch)?;
+            let batch = self
+                .columns
+                .of(batch)
+                .map_err(|error| self.bug(error.to_string()))?;
             rows_read += batch.num_rows() as u64;
             self.job.meter.add(&batch);
             match touched.look(&batch) {
@@ -161,8 +189,6 @@ where
             Err(error) => return self.unreadable(error),
         };
         let mut rows_read = 0;
-        let now = self.job.clock.now();
-        self.job.meter.begin(Phase::Reading, None, now);
         while let Some(batch) = next(&mut changes).await {
             let mut batch = match batch {
                 Ok(batch) => batch,
@@ -172,10 +198,11 @@ where
             if !wanted(version) {
                 return Err(self.bug(format!("the source gave version {version} out of range")));
             }
-            if batch.rows.schema().fields() != self.head.columns.fields() {
+            if batch.rows.schema().fields() != self.columns.all().fields() {
                 return otherwise(Why::OtherColumns);
             }
-            batch.rows = self.synced(batch.rows)?;
+            let rows = self.columns.of(batch.rows);
+            batch.rows = rows.map_err(|error| self.bug(error.to_string()))?;
             rows_read += batch.rows.num_rows() as u64;
             self.job.meter.add(&batch.rows);
             match push(batch) {
@@ -190,14 +217,20 @@ where
         Ok(Gathered::All(rows_read))
     }
 
-    /// Whether keys that were no good at `version` may be so at the head.
-    pub(crate) fn may_be_mended(&self, error: &CollapseError, version: S::Position) -> bool {
-        match error {
-            CollapseError::Contradiction => true,
-            CollapseError::DuplicateKey { .. } | CollapseError::NullKey { .. } => {
-                version < self.head.version
-            }
-            _ => false,
-        }
+    fn bug(&self, reason: String) -> RunError {
+        RunError::bug(self.job.name(), reason)
+    }
+
+    fn may_be_mended(&self, error: &CollapseError, version: S::Position) -> bool {
+        may_be_mended(error, version, self.head)
+    }
+}
+
+/// Whether keys that were no good at `version` may be so at the head.
+pub(crate) fn may_be_mended<P: Position>(error: &CollapseError, version: P, head: P) -> bool {
+    match error {
+        CollapseError::Contradiction => true,
+        CollapseError::DuplicateKey { .. } | CollapseError::NullKey { .. } => version < head,
+        _ => false,
     }
 }

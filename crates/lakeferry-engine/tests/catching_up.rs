@@ -22,7 +22,7 @@ use lakeferry_model::{
     ChangeBatch, Clock, CommitRange, Head, Instant, Reading, Sign, Source, Survey, Watermark,
 };
 use lakeferry_testkit::{
-    History, Kind, MemoryPieces, MemoryServer, MemorySource, MemoryTarget, Row, StepClock,
+    Fault, History, Kind, MemoryPieces, MemoryServer, MemorySource, MemoryTarget, Row, StepClock,
 };
 
 const COMMITS: i64 = 200;
@@ -31,9 +31,39 @@ const ROWS_EACH: i64 = 4;
 type Target = MemoryTarget<u64>;
 type Error = <MemorySource<u64> as Source>::Error;
 
-/// Counts how often changes are read, which has an end.
+/// Counts how often changes are read, which has an end, and how often before the target has what comes
+/// before them.
 #[derive(Clone)]
-struct Counting(MemorySource<u64>, Arc<AtomicU64>);
+struct Counting {
+    source: MemorySource<u64>,
+    server: MemoryServer<u64>,
+    reads: Arc<AtomicU64>,
+    reads_ahead: Arc<AtomicU64>,
+    /// The read of this number fails.
+    fails_at: u64,
+}
+
+impl Counting {
+    fn new() -> Self {
+        Self {
+            source: MemorySource::new(History::default()),
+            server: MemoryServer::default(),
+            reads: Arc::default(),
+            reads_ahead: Arc::default(),
+            fails_at: u64::MAX,
+        }
+    }
+
+    /// Makes the target far behind.
+    fn commit(&self, kind: Kind) {
+        for commit in 0..COMMITS {
+            let rows = (0..ROWS_EACH).map(|place| row(commit * ROWS_EACH + place));
+            let changes = rows.map(|row| (Sign::Plus, row)).collect();
+            self.source
+                .with_history(|history| history.commit(kind, changes));
+        }
+    }
+}
 
 impl Source for Counting {
     type Position = u64;
@@ -43,7 +73,7 @@ impl Source for Counting {
     type Pieces = MemoryPieces<u64>;
 
     async fn head(&self) -> Result<Head<u64>, Error> {
-        self.0.head().await
+        self.source.head().await
     }
 
     async fn survey(
@@ -51,7 +81,7 @@ impl Source for Counting {
         watermark: &Watermark<u64>,
         head: &Head<u64>,
     ) -> Result<Survey<u64>, Error> {
-        self.0.survey(watermark, head).await
+        self.source.survey(watermark, head).await
     }
 
     async fn changes(
@@ -59,13 +89,22 @@ impl Source for Counting {
         range: &CommitRange<u64>,
         reading: Reading,
     ) -> Result<Self::Changes, Error> {
-        let reads = self.1.fetch_add(1, Ordering::Relaxed);
+        let reads = self.reads.fetch_add(1, Ordering::Relaxed);
         assert!(reads < 1_000, "it reads without end");
-        self.0.changes(range, reading).await
+        let standing = self.server.standing();
+        let has = standing.watermark().map(|watermark| watermark.version);
+        let is_ahead = has < Some(range.after().version);
+        self.reads_ahead
+            .fetch_add(is_ahead.into(), Ordering::Relaxed);
+        if reads == self.fails_at {
+            let mut faults = self.source.faults.lock().unwrap();
+            faults.queue("changes", Fault::Fail);
+        }
+        self.source.changes(range, reading).await
     }
 
     fn filter_instant(&self, now: Instant) -> Option<Instant> {
-        self.0.filter_instant(now)
+        self.source.filter_instant(now)
     }
 
     async fn moved(
@@ -73,11 +112,11 @@ impl Source for Counting {
         watermark: &Watermark<u64>,
         until: Instant,
     ) -> Result<Self::Changes, Error> {
-        self.0.moved(watermark, until).await
+        self.source.moved(watermark, until).await
     }
 
     async fn snapshot(&self, watermark: &Watermark<u64>) -> Result<Self::Rows, Error> {
-        self.0.snapshot(watermark).await
+        self.source.snapshot(watermark).await
     }
 
     async fn rows_of(
@@ -85,11 +124,11 @@ impl Source for Counting {
         watermark: &Watermark<u64>,
         keys: &RecordBatch,
     ) -> Result<Self::Rows, Error> {
-        self.0.rows_of(watermark, keys).await
+        self.source.rows_of(watermark, keys).await
     }
 
     async fn pieces(&self, watermark: &Watermark<u64>) -> Result<MemoryPieces<u64>, Error> {
-        self.0.pieces(watermark).await
+        self.source.pieces(watermark).await
     }
 }
 
@@ -108,7 +147,7 @@ impl Clock for Steps {
 fn behind(source: &Counting) -> Job<Counting, Target, Steps> {
     Job {
         source: source.clone(),
-        target: MemoryServer::default().target(),
+        target: source.server.target(),
         clock: Steps(StepClock::default()),
         policy: policy::policy(),
         meter: Meter::default(),
@@ -134,35 +173,56 @@ fn row(id: i64) -> Row {
 #[test]
 fn few_ranges_are_read_in_vain() {
     for kind in [Kind::Added, Kind::Rewritten, Kind::Feed] {
-        let source = Counting(MemorySource::new(History::default()), Arc::default());
+        let source = Counting::new();
         let job = behind(&source);
         sync(&job);
-        for commit in 0..COMMITS {
-            let rows = (0..ROWS_EACH).map(|place| row(commit * ROWS_EACH + place));
-            let changes = rows.map(|row| (Sign::Plus, row)).collect();
-            source
-                .0
-                .with_history(|history| history.commit(kind, changes));
-        }
+        source.commit(kind);
         let steps = sync(&job).steps.len() as u64;
-        let reads = source.1.load(Ordering::Relaxed);
+        let reads = source.reads.load(Ordering::Relaxed);
         println!("{kind:?}: {steps} steps, {reads} reads");
         assert!(steps > 10, "{kind:?}: all fits into {steps} steps");
         assert!(
             reads <= steps + 10,
             "{kind:?}: {reads} reads for {steps} steps"
         );
+        // All but the first, and those that follow on one that was too large.
+        let ahead = source.reads_ahead.load(Ordering::Relaxed);
+        assert!(
+            ahead + 10 >= steps,
+            "{kind:?}: {ahead} of {steps} steps were read while the one before was applied"
+        );
     }
 }
 
 #[test]
+fn what_cannot_be_read_ahead_takes_nothing_of_what_was_applied() {
+    let source = Counting {
+        fails_at: 4,
+        ..Counting::new()
+    };
+    let job = behind(&source);
+    sync(&job);
+    source.commit(Kind::Feed);
+    let report = sync(&job);
+    assert_eq!(source.server.rows().unwrap().len(), 800);
+    let steps = &report.steps;
+    let throughs: Vec<u64> = steps.iter().map(|step| step.through).collect();
+    assert!(
+        throughs.is_sorted_by(|one, other| one < other),
+        "{throughs:?}"
+    );
+    let inserted: u64 = steps.iter().map(|step| step.rows.inserted).sum();
+    assert_eq!(inserted, 800, "a step is missing, or came twice: {steps:?}");
+}
+
+#[test]
 fn a_commit_that_does_not_fit_is_no_reason_to_read_the_table() {
-    let source = Counting(MemorySource::new(History::default()), Arc::default());
+    let source = Counting::new();
     let job = behind(&source);
     sync(&job);
     let commit = |changes| {
         let commit = |history: &mut History| history.commit(Kind::Feed, changes);
-        source.0.with_history(commit);
+        source.source.with_history(commit);
         let steps = sync(&job).steps;
         assert_eq!(steps[0].kind, StepKind::Changes(Reading::Feed));
         steps[0].rows
@@ -185,12 +245,12 @@ fn a_commit_that_does_not_fit_is_no_reason_to_read_the_table() {
 fn commits_without_rows_make_no_range_larger() {
     for kind in [Kind::Feed, Kind::Added, Kind::Rewritten] {
         for settles in [false, true] {
-            let source = Counting(MemorySource::new(History::default()), Arc::default());
+            let source = Counting::new();
             let mut job = behind(&source);
             job.policy.dedupe_by = settles.then(|| "value".to_owned());
             sync(&job);
             let large = (0..500).map(|id| (Sign::Plus, row(id))).collect();
-            source.0.with_history(|history| {
+            source.source.with_history(|history| {
                 history.commit(Kind::Nothing, Vec::new());
                 history.commit(kind, large);
                 history.commit(Kind::Nothing, Vec::new());

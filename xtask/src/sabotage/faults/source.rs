@@ -218,8 +218,8 @@ pub(super) const FAULTS: &[Fault] = &[
         name: "rows-of-keys-at-the-old-instant",
         breaks: "where time moves rows, their keys are looked up as they were before",
         file: "crates/lakeferry-engine/src/changes.rs",
-        find: "self.net_effect(changes, (&moved, Overflow::Spilled), wanted);",
-        replace: "self.net_effect(changes, (at, Overflow::Spilled), wanted);",
+        find: "reader.net_effect(changes, (&moved, Overflow::Spilled), wanted);",
+        replace: "reader.net_effect(changes, (at, Overflow::Spilled), wanted);",
         test: SIMULATION,
     },
     Fault {
