@@ -90,11 +90,13 @@ class Bench:
 
     def race(self, contenders, prepare):
         """`contenders`: by name, its kind and its stages. Rounds in rotation, then the report."""
+        contenders = {name: contender for name, contender in contenders.items()
+                      if self.is_asked(name)}
         results = {name: [] for name in contenders}
         failures = {}
-        only = self.arguments.only
-        for lap in range(self.arguments.rounds + 1):
-            names = [name for name in contenders if not only or name in only or lap < 0]
+        first = 1 if self.arguments.cold else 0
+        for lap in range(first, self.arguments.rounds + 1):
+            names = list(contenders)
             names = names[lap % len(names):] + names[:lap % len(names)]
             for name in names:
                 if name in failures:
@@ -126,11 +128,16 @@ class Bench:
         ours = [name for name, (kind, *_) in contenders.items() if kind == "lakeferry"]
         return all(name in counted for name in ours)
 
+    def is_asked(self, name):
+        """Whether this contender takes part."""
+        return not self.arguments.only or name in self.arguments.only
+
     def head(self):
+        warm = "no warm-up" if self.arguments.cold else "a warm-up before"
         return [f"{self.expected[0]} rows, scale {self.arguments.scale:g}; commit "
                 f"{self.arguments.commit}, {self.arguments.profile} profile; "
                 f"{machine(self.server)}. Best of the floor's and the peers' rounds, Lakeferry's "
-                "median; a warm-up before; all hold the same rows."]
+                f"median; {warm}; all hold the same rows."]
 
 
 def machine(server):
@@ -153,8 +160,12 @@ def backfill(arguments):
         ctids = bench.server.sql(
             f"SELECT (max(ctid)::text::point)[0]::bigint / 2 FROM {table.name}", "bench")[0][0]
         whole, first, second = (halves / name for name in ("all.bin", "first.bin", "second.bin"))
-        for path, where in [(whole, "true"), (first, f"ctid < '({ctids},0)'"),
-                            (second, f"ctid >= '({ctids},0)'")]:
+        files = []
+        if bench.is_asked("Postgres, 1 stream"):
+            files += [(whole, "true")]
+        if bench.is_asked("Postgres, 2 streams"):
+            files += [(first, f"ctid < '({ctids},0)'"), (second, f"ctid >= '({ctids},0)'")]
+        for path, where in files:
             copy = f"\\copy (SELECT * FROM {table.name} WHERE {where}) TO '{path}' (FORMAT binary)"
             subprocess.run(bench.psql(copy), check=True)
         create = bench.psql(f"CREATE TABLE {table.name} ({table.definition()})")
@@ -219,6 +230,7 @@ def increment(arguments):
         contenders = {
             "Postgres, staging file": ("floor", [[merge]]),
             "Lakeferry": ("lakeferry", [[bench.lakeferry(earlier)]]),
+            "deltalake + ADBC + SQL": ("peer", [[bench.peer("cdf_sql.py", before + 1)]]),
             "deltalake + DuckDB + ADBC": ("peer", [[bench.peer("cdf_adbc.py", before + 1)]]),
         }
         return bench.race(contenders, lambda: server.create("bench", template="base"))
@@ -285,6 +297,7 @@ def main():
                         choices=["lineitem", "wide", "narrow", "text", "nested"])
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--cold", action="store_true", help="no round to warm up")
     parser.add_argument("--commits", type=int, default=2_000,
                         help="of `latency`; `behind` makes five times as many")
     parser.add_argument("--jobs", type=int, default=1_000, help="of `idle`")

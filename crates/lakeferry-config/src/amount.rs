@@ -15,6 +15,8 @@ const MEMORY_UNITS: [(&str, u64); 6] = [
 ];
 const LEAST_MEMORY_BYTES: u64 = 1_000_000;
 const MOST_MEMORY_BYTES: u64 = 1 << 40;
+/// One run's own, one that renews its lease, and one that loads.
+const LEAST_CONNECTIONS: u32 = 3;
 const MOST_CONNECTIONS: u32 = 1_000;
 const MOST_RUNS: u32 = 256;
 
@@ -132,11 +134,11 @@ pub(crate) fn parse_memory_bytes(text: &str) -> Result<u64, Fault> {
 /// Reads how many connections a target may have open at once.
 pub(crate) fn parse_connections(text: &str) -> Result<Option<u32>, Fault> {
     match text.trim().parse() {
-        Ok(count @ 1..=MOST_CONNECTIONS) => Ok(Some(count)),
+        Ok(count @ LEAST_CONNECTIONS..=MOST_CONNECTIONS) => Ok(Some(count)),
         Err(_) if text.trim().eq_ignore_ascii_case("auto") => Ok(None),
         _ => Err(Fault::new(
             format!("{} is not a number of connections", shown(text)),
-            format!("write a whole number from 1 to {MOST_CONNECTIONS}, or auto"),
+            format!("write a whole number from {LEAST_CONNECTIONS} to {MOST_CONNECTIONS}, or auto"),
         )),
     }
 }
@@ -306,10 +308,10 @@ mod tests {
     #[test]
     fn connections_have_bounds() {
         for (text, expected) in [
-            ("1", Some(Some(1))),
+            ("3", Some(Some(3))),
             ("1000", Some(Some(1000))),
             ("auto", Some(None)),
-            ("0", None),
+            ("2", None),
             ("1001", None),
             ("1.5", None),
         ] {

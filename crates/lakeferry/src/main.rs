@@ -10,6 +10,7 @@ mod exit;
 mod interrupt;
 mod log;
 mod output;
+mod share;
 mod system_clock;
 mod wiring;
 

@@ -24,14 +24,12 @@ use lakeferry_postgres::{
 use crate::{
     arguments::Arguments,
     exit::{Code, Trouble, source_code, target_code},
+    share::MOST,
     system_clock::SystemClock,
 };
 
 /// Where the state of jobs is kept in every target.
 pub(crate) const STATE_SCHEMA: &str = "lakeferry";
-
-/// How many connections a command may have to a target that does not say.
-pub(crate) const OF_A_COMMAND: u32 = 8;
 
 /// A job, wired.
 pub(crate) type WiredJob = Job<DeltaSource, PostgresTarget<DeltaVersion>, SystemClock>;
@@ -302,7 +300,7 @@ pub(crate) fn target_settings(
             max_share: job.max_quarantined.share,
         },
         own: job.own,
-        max_connections: server.max_connections.unwrap_or(OF_A_COMMAND),
+        max_connections: server.max_connections.unwrap_or(MOST),
     })
 }
 

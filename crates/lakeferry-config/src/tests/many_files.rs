@@ -169,7 +169,7 @@ jobs:
         ),
         (
             "local/over.yaml",
-            "targets: { serving: { password: { file: q }, max_connections: 2 } }
+            "targets: { serving: { password: { file: q }, max_connections: 4 } }
 defaults: { mode: incremental }
 jobs:
   a: { key: [id] }
@@ -196,7 +196,7 @@ jobs:
     );
     assert!(job("c").source.directory().ends_with("local/c"));
     let target = &config.targets["serving"];
-    assert_eq!(target.max_connections, Some(2));
+    assert_eq!(target.max_connections, Some(4));
     let missing = target.password.as_ref().unwrap().read().unwrap_err();
     assert!(missing.to_string().ends_with("local/q"), "{missing}");
 }

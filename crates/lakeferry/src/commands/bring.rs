@@ -4,9 +4,9 @@
 //! Ctrl-C drops every session at once: its transaction rolls back, so each target stays a version
 //! of its source, and the next sync goes on from there.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use lakeferry_config::{Config, Job};
+use lakeferry_config::{Config, Job, TargetName};
 use lakeferry_engine::{Meter, Report, Request, RunError, drive};
 use lakeferry_model::{DeltaVersion, Target as _};
 use lakeferry_postgres::RequestKind;
@@ -25,7 +25,8 @@ use crate::{
     interrupt::Interrupt,
     log,
     output::Done,
-    wiring::{self, OF_A_COMMAND, WiredJob},
+    share::{MOST, Share},
+    wiring::{self, WiredJob},
 };
 
 /// How many jobs run at once: each takes its memory, and the machine is not ours alone.
@@ -90,8 +91,8 @@ pub(crate) async fn bring(config: Config, names: &[String], wish: Wish) -> Resul
         .into_iter()
         .map(|job| wiring::allowed(job, wish.accept_deletes))
         .collect();
-    let config = Arc::new(shared_out(config, &jobs));
-    let turns = Arc::new(Semaphore::new(AT_ONCE));
+    let (config, turns) = shared_out(config, &jobs);
+    let (config, at_all) = (Arc::new(config), Arc::new(Semaphore::new(AT_ONCE)));
     let meters: Vec<Meter> = jobs.iter().map(|_| Meter::default()).collect();
     let mut running = Vec::new();
     for (job, meter) in jobs.iter().zip(&meters) {
@@ -102,7 +103,12 @@ pub(crate) async fn bring(config: Config, names: &[String], wish: Wish) -> Resul
             is_named: !names.is_empty(),
             handed: None,
             meter: meter.clone(),
-            turns: Arc::clone(&turns),
+            turns: turns
+                .get(&job.target.target)
+                .into_iter()
+                .chain([&at_all])
+                .cloned()
+                .collect(),
             interrupt: interrupt.clone(),
         };
         running.push(tokio::spawn(Box::pin(one.bring())));
@@ -169,15 +175,19 @@ fn done(jobs: &[Job], brought: Vec<Result<Brought, Trouble>>, request: Request) 
     Done { troubles, ..done }
 }
 
-/// The configuration in which each of `jobs` has its share of the connections of its target.
-fn shared_out(mut config: Config, jobs: &[Job]) -> Config {
+/// The configuration in which each of `jobs` has its share of the connections of its target, and how many
+/// may have theirs at once.
+fn shared_out(mut config: Config, jobs: &[Job]) -> (Config, BTreeMap<TargetName, Arc<Semaphore>>) {
+    let mut turns = BTreeMap::new();
     for (name, target) in &mut config.targets {
         let here = jobs.iter().filter(|job| job.target.target == *name).count();
-        let at_once = u32::try_from(here.clamp(1, AT_ONCE)).unwrap_or(1);
-        let connections = target.max_connections.unwrap_or(OF_A_COMMAND);
-        target.max_connections = Some((connections / at_once).max(1));
+        let here = u32::try_from(here.clamp(1, AT_ONCE)).unwrap_or(1);
+        let share = Share::of(target.max_connections.unwrap_or(MOST), here);
+        target.max_connections = Some(share.per_run);
+        let runs = Arc::new(Semaphore::new(share.runs as usize));
+        turns.insert(name.clone(), runs);
     }
-    config
+    (config, turns)
 }
 
 /// One job on its way.
@@ -190,7 +200,8 @@ struct One {
     /// To whoever works on the job.
     handed: Option<Handed>,
     meter: Meter,
-    turns: Arc<Semaphore>,
+    /// On its target, and at all.
+    turns: Vec<Arc<Semaphore>>,
     interrupt: Interrupt,
 }
 
@@ -222,8 +233,11 @@ impl One {
         wired: &mut Option<WiredJob>,
         brought: &mut Brought,
     ) -> Result<(), Trouble> {
-        // It is never closed.
-        let _turn = self.turns.acquire().await;
+        let mut turn = Vec::new();
+        for turns in &self.turns {
+            // It is never closed.
+            turn.push(turns.acquire().await);
+        }
         let mut job = wiring::job(&self.config, &self.job).await?;
         job.meter = self.meter.clone();
         job.policy.ignores_pause = self.wish.even_if_paused;

@@ -6,12 +6,7 @@ use std::collections::BTreeMap;
 use lakeferry_config::{Config, Target, TargetName};
 use lakeferry_engine::Room;
 
-/// Of one run: its own, the one that renews its lease, and one that loads.
-const OF_A_RUN: u32 = 3;
-
-/// As many as the runs have that there are at once by default. More would gain little, and the server is
-/// not ours alone.
-const MOST: u32 = 12;
+use crate::share::{MOST, OF_A_RUN, Share};
 
 /// Of what the server leaves: for several daemons, and for those who come later.
 const PART: u32 = 4;
@@ -19,16 +14,6 @@ const PART: u32 = 4;
 /// What servers said where nothing is declared.
 #[derive(Debug, Default)]
 pub(super) struct Budgets(BTreeMap<TargetName, Option<u32>>);
-
-/// What falls to the runs on one target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Share {
-    pub(super) connections: u32,
-    /// How many there may be at once; none before the server was asked.
-    pub(super) runs: u32,
-    /// Of the connections, what each of them may have.
-    pub(super) per_run: u32,
-}
 
 impl Budgets {
     /// Notes how many connections a server leaves; nothing if it did not say. Then one run may find out why.
@@ -52,13 +37,7 @@ impl Budgets {
         let known = self.0.get(&target.name);
         let known = known.map(|connections| connections.unwrap_or(OF_A_RUN));
         let connections = target.max_connections.or(known).unwrap_or(0);
-        let runs = (connections / OF_A_RUN).clamp(1, config.daemon.max_runs);
-        let runs = runs.min(connections);
-        Share {
-            connections,
-            runs,
-            per_run: connections / runs.max(1),
-        }
+        Share::of(connections, config.daemon.max_runs)
     }
 
     /// How many runs there may be, in all and on each target.
@@ -107,7 +86,7 @@ mod tests {
             ("auto", Some(Some(97)), (12, 4, 3)),
             ("auto", Some(Some(5_000)), (12, 4, 3)),
             // What is declared goes before.
-            ("1", None, (1, 1, 1)),
+            ("3", None, (3, 1, 3)),
             ("8", Some(Some(97)), (8, 2, 4)),
             ("100", None, (100, 4, 25)),
         ] {

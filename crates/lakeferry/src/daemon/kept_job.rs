@@ -26,12 +26,12 @@ use tracing::{Instrument as _, Span};
 
 use super::{
     board::Place,
-    budgets::Share,
     watch::{Poll, Watch},
 };
 use crate::{
     exit::Trouble,
     log,
+    share::Share,
     system_clock::SystemClock,
     wiring::{self, WiredJob},
 };

@@ -8,12 +8,17 @@ use std::{
     time::Duration,
 };
 
+use lakeferry_delta_testkit::NewTable;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use tokio::{task::JoinHandle, time::sleep};
 use tokio_postgres::{Client, NoTls};
 
-use crate::scene::{Scene, as_long, on_each_server};
+use crate::{
+    deployment::Deployment,
+    scene::{Scene, as_long, on_each_server},
+    tables,
+};
 
 /// On each server.
 const KILLS: usize = 25;
@@ -21,6 +26,8 @@ const KILLS_LONG: usize = 1_000;
 /// During one sync, which makes eight attempts.
 const KILLS_EACH: usize = 5;
 const LONGEST_WAIT_MILLIS: u64 = 300;
+
+const JOBS: usize = 12;
 
 const TERMINATE: &str = "\
 SELECT count(*) FROM (SELECT pg_terminate_backend(pid) AS done FROM pg_stat_activity \
@@ -91,5 +98,34 @@ fn no_connection_to_be_had() {
         drop(client);
         connection.await.unwrap().unwrap();
         scene.sync_to_head();
+    });
+}
+
+/// The role may have just as many connections as the target is to have: one more would be refused.
+#[test]
+fn a_sync_of_many_jobs_keeps_to_the_connections_of_its_target() {
+    on_each_server("many_jobs_few_connections", async |version, _| {
+        let mut deployment = Deployment::start(version);
+        deployment.sql(
+            "CREATE ROLE ferry LOGIN CONNECTION LIMIT 7; GRANT postgres TO ferry; \
+             ALTER ROLE ferry SET role = postgres",
+        );
+        let address = deployment.url().replace("postgres@", "ferry@");
+        deployment.reach_by(&address);
+        deployment.target_option("max_connections: 7");
+        for job in 0..JOBS {
+            let name = format!("words_{job}");
+            let path = deployment.lake(&name);
+            tables::create(&path, NewTable::with_feed(), &[(1, Some("one"))]).await;
+            deployment.job(&name, &path, &[]);
+        }
+        let said = deployment.run(&["sync"]);
+        assert_eq!(said.jobs_done().len(), JOBS, "{said}");
+        let log = deployment.server().log();
+        let refused = log
+            .lines()
+            .filter(|line| line.contains("too many connections"));
+        let refused: Vec<_> = refused.collect();
+        assert!(refused.is_empty(), "{refused:#?}");
     });
 }
